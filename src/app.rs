@@ -70,7 +70,10 @@ impl Ports {
         config::check_state(settings)?;
         std::fs::create_dir_all(&settings.state).with_context(|| {
             let state = settings.state.display();
-            format!("cannot make the state directory {state}; make it for this user, or set `state` or FLYBALL_STATE")
+            format!(
+                "cannot create the state directory {state}; create it with this user as owner, or set `state` or \
+             FLYBALL_STATE"
+            )
         })?;
         let file = settings.journal_file();
         let journal = journal(settings, &file, &server, metrics)?;
@@ -152,7 +155,7 @@ impl Running {
         self.tree.stop().await;
         self.stop_console.cancel();
         if let Ok(Err(error)) = self.console.await {
-            tracing::warn!(%error, "console ended with an error");
+            tracing::warn!(%error, "console server failed");
         }
     }
 }

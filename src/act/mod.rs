@@ -103,7 +103,7 @@ pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) ->
         return Err(WriteOutcome::AlreadyThere);
     }
     if live_value != change.from {
-        return Err(WriteOutcome::Superseded { found: format!("{live_value} where {} was expected", change.from) });
+        return Err(WriteOutcome::Superseded { found: format!("{live_value}, expected {}", change.from) });
     }
     Ok(())
 }
@@ -116,10 +116,10 @@ pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
         Some((uid, value)) if uid == change.uid && value == change.to => return WriteOutcome::Applied,
         Some((uid, value)) if uid == change.uid => {
             let trace = if value == change.from { WriteTrace::Nothing } else { WriteTrace::MayHave };
-            (format!("found {value}, not {}", change.to), trace)
+            (format!("found {value}, expected {}", change.to), trace)
         }
         Some((uid, _)) => (recreated(change, uid), WriteTrace::MayHave),
-        None => (format!("{} does not exist any more", carrier(change)), WriteTrace::MayHave),
+        None => (format!("{} no longer exists", carrier(change)), WriteTrace::MayHave),
     };
     WriteOutcome::Abandoned { reason, trace }
 }

@@ -138,7 +138,7 @@ fn the_live_read_decides_last() {
         ("u1", 4, 30, Ok(())),
         ("u1", 4, 31, Err(WriteOutcome::Expired)),
         ("u1", 6, 0, Err(WriteOutcome::AlreadyThere)),
-        ("u1", 5, 0, Err(found("5 where 4 was expected"))),
+        ("u1", 5, 0, Err(found("5, expected 4"))),
         ("u2", 4, 0, Err(found("Deployment shop/checkout was recreated: uid u2, not u1"))),
     ] {
         assert_eq!(recheck(&change, uid, value, now().plus(Duration::from_secs(after))), expected, "{uid} {value}");
@@ -265,9 +265,9 @@ fn a_floor_is_settled_by_the_autoscaler_that_carries_it() {
     let change = planned(Action::ScaleTo { replicas: 9 }, VerdictKind::Pass, Some(9), autoscaled(6, 2)).unwrap();
     assert_eq!(settle(&change, Some(("hpa", 9))), WriteOutcome::Applied);
     for (live, words) in [
-        (Some(("hpa", 2)), "found 2, not 9"),
+        (Some(("hpa", 2)), "found 2, expected 9"),
         (Some(("other", 9)), "HPA front on Deployment shop/checkout was recreated"),
-        (None, "HPA front on Deployment shop/checkout does not exist any more"),
+        (None, "HPA front on Deployment shop/checkout no longer exists"),
     ] {
         let WriteOutcome::Abandoned { reason, .. } = settle(&change, live) else { panic!("{live:?}") };
         assert!(reason.contains(words), "{reason}");

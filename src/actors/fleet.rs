@@ -139,7 +139,7 @@ impl Fleet {
             self.look_again(myself, state);
         }
         if let Some(error) = turnover.owed {
-            tracing::error!(%error, "new services are not taken up yet");
+            tracing::error!(%error, "new services not started yet");
             if !std::mem::replace(&mut state.tries_again, true) {
                 self.after(OWED_PAUSE, myself.clone(), FleetMsg::Owed);
             }
@@ -156,7 +156,7 @@ impl Fleet {
 
     /// The fleet never ends because of a service.
     fn start_later(&self, fleet: ActorRef<FleetMsg>, service: Arc<Service>, error: &str) {
-        tracing::error!(service = %service.id, error, "supervisor failed, started again later");
+        tracing::error!(service = %service.id, error, "supervisor failed; restarting later");
         self.after(PAUSE, fleet, FleetMsg::Start(service));
     }
 

@@ -132,13 +132,13 @@ mod tests {
         let told = |put: Put<&'static str>| (put.wake, put.left_out.as_deref().copied());
         assert_eq!(told(inbox.put_latest("cycle 1")), (true, None));
         assert_eq!(told(inbox.put_latest("cycle 2")), (false, Some("cycle 1")));
-        assert_eq!(told(inbox.put_fact("write ended")), (false, None));
+        assert_eq!(told(inbox.put_fact("write finished")), (false, None));
         let mut seen = Vec::new();
         while let Some(item) = inbox.begin() {
             seen.push(*item);
             inbox.done();
         }
-        assert_eq!(seen, ["write ended", "cycle 2"]);
+        assert_eq!(seen, ["write finished", "cycle 2"]);
         assert!(inbox.put_latest("cycle 3").wake, "asleep again");
     }
 

@@ -17,14 +17,14 @@ pub(super) async fn lead(world: Arc<World>, roster: Arc<Roster>) {
     loop {
         let term = *terms.borrow_and_update();
         if let Some(epoch) = term {
-            tracing::info!(epoch = epoch.number(), "leads");
+            tracing::info!(epoch = epoch.number(), "became leader");
             tokio::select! {
                 () = begin(&world, &roster, epoch) => {}
                 // What is not taken over by now is for whoever leads next.
                 _ = terms.changed() => continue,
             }
         } else {
-            tracing::info!("follows");
+            tracing::info!("became follower");
         }
         if terms.changed().await.is_err() {
             return;
@@ -37,10 +37,10 @@ pub(super) async fn lead(world: Arc<World>, roster: Arc<Roster>) {
 async fn begin(world: &World, roster: &Arc<Roster>, epoch: Epoch) {
     while !world.gate.has_taken_over(epoch) {
         match take_over(world, roster, epoch).await {
-            Ok(TakeOver::Done) => tracing::info!(epoch = epoch.number(), "has taken over"),
+            Ok(TakeOver::Done) => tracing::info!(epoch = epoch.number(), "takeover complete"),
             Ok(TakeOver::TermOver) => return,
             Err(error) => {
-                tracing::warn!(epoch = epoch.number(), %error, "cannot take over yet");
+                tracing::warn!(epoch = epoch.number(), %error, "takeover failed; retrying");
                 world.ports.clock.sleep_until(world.ports.clock.now().plus(PAUSE).mono).await;
             }
         }
@@ -56,7 +56,7 @@ async fn take_over(world: &World, roster: &Arc<Roster>, epoch: Epoch) -> Result<
     let roster = roster.clone();
     match world.off_the_loop(move || roster.take_over(epoch)).await {
         Ok(read) => read.map_err(|error| error.to_string()),
-        Err(_) => Err("the reading of the journal died".to_owned()),
+        Err(_) => Err("reading the journal panicked".to_owned()),
     }
 }
 
@@ -64,6 +64,6 @@ async fn take_over(world: &World, roster: &Arc<Roster>, epoch: Epoch) -> Result<
 async fn settled(world: &World, roster: &Arc<Roster>, end: WriteEnd) {
     let (roster, change) = (roster.clone(), end.change.id.clone());
     if world.off_the_loop(move || roster.settled(end)).await.is_err() {
-        tracing::error!(%change, "telling how an earlier write ended failed");
+        tracing::error!(%change, "recording the outcome of an earlier write failed");
     }
 }

@@ -79,7 +79,7 @@ impl Tree {
 async fn lead_on(world: Arc<World>, roster: Arc<Roster>) {
     let clock = world.ports.clock.clone();
     while AssertUnwindSafe(lead(world.clone(), roster.clone())).catch_unwind().await.is_err() {
-        tracing::error!("following the lease failed, started again");
+        tracing::error!("lease watch failed; restarted");
         clock.sleep_until(clock.now().plus(PAUSE).mono).await;
     }
 }
@@ -165,7 +165,7 @@ impl RootState {
     /// The root never ends because of a child.
     fn start_later(&self, myself: ActorRef<RootMsg>, child: Child, error: &str) {
         fail::fail_point!("root_restarts");
-        tracing::error!(%child, error, "failed, started again");
+        tracing::error!(%child, error, "child failed, restarting");
         let clock = self.plan.world.ports.clock.clone();
         tokio::spawn(async move {
             clock.sleep_until(clock.now().plus(PAUSE).mono).await;

@@ -126,7 +126,10 @@ impl Roster {
         turnover.gone = before.values().filter(|held| !next.contains_key(&held.id)).cloned().collect();
         for gone in &turnover.gone {
             if let Some(floor) = gone.raised_floor().filter(|_| is_free(&gone.spec().target, declared)) {
-                tracing::warn!(service = %gone.id, target = %gone.spec().target, floor, "leaves a raised floor behind");
+                tracing::warn!(
+                    service = %gone.id, target = %gone.spec().target, floor,
+                    "removed service leaves a raised floor behind"
+                );
             }
             self.retire(gone);
         }
@@ -226,14 +229,14 @@ impl Roster {
         let cycle = CycleId { run, seq: *self.last_departed.lock() };
         let histories = self.sources.iter().filter(|source| source.has_history_of(spec)).count();
         let fits = self.world.ports.journal.fits(&spec.id).unwrap_or_else(|error| {
-            tracing::warn!(service = %spec.id, %error, "what fits have found before cannot be read");
+            tracing::warn!(service = %spec.id, %error, "stored model fits cannot be read");
             Vec::new()
         });
         Arc::new(Service::new(spec.clone(), self.world.clone(), &Past { cycle, intents, fits }, histories))
     }
 
     fn retire(&self, service: &Arc<Service>) {
-        tracing::info!(service = %service.id, "supervised no more");
+        tracing::info!(service = %service.id, "service no longer supervised");
         service.retire();
         // One step may still be under way, which counts one cycle more.
         let last = service.last_cycle().next().seq;
@@ -273,7 +276,7 @@ fn is_free(target: &TargetRef, declared: &Declared) -> bool {
 fn renew(service: &Service, declared: &Declared) {
     let changed = |spec: &&Arc<ServiceSpec>| **spec != service.spec() || service.is_withdrawn();
     if let Some(spec) = declared.get(&service.id).filter(changed) {
-        tracing::info!(service = %service.id, "declaration changed");
+        tracing::info!(service = %service.id, "declaration of a service changed");
         service.declared(spec.clone());
     }
 }

@@ -62,7 +62,7 @@ impl SlowQueries {
         answer.faults.resize(asked.len(), None);
         for (at, template) in round.templates.iter().enumerate() {
             let Some(slow) = self.slow(at).filter(|_| !asked.contains(&at)) else { continue };
-            let missing = Missing::SourceDown { error: format!("{}; asked less often for a while", slow.error) };
+            let missing = Missing::SourceDown { error: format!("{}; querying it less often for a while", slow.error) };
             // Those before it are there.
             answer.arrivals.insert(at, vec![Arrival::Missing(missing); template.width]);
             answer.faults.insert(at, Some(slow.error.clone()));

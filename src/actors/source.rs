@@ -224,7 +224,7 @@ impl Source {
         if let Some(error) = &answer.error {
             let pause = state.back_off.failed(answer.back_off);
             state.quiet = Some(Quiet { until: end.plus(pause).mono, pause, after: error.clone() });
-            tracing::warn!(source = %self.plan.name, %error, "round broken off, its services hold");
+            tracing::warn!(source = %self.plan.name, %error, "query round failed; services of this source are held");
         } else {
             state.back_off.succeeded();
             // A server that answers no query as it should is not well, whatever it answers.
@@ -246,7 +246,7 @@ impl Source {
             // Their words carry columns and positions, which differ with each answer.
             if before.get(position).and_then(Option::as_ref).map(kind) != Some(kind(error)) {
                 let signal = round.templates.get(position).map(|template| template.signal.as_str());
-                tracing::warn!(source = %self.plan.name, signal, %error, "query not answered, its signal is unknown");
+                tracing::warn!(source = %self.plan.name, signal, %error, "query failed; its signal is unknown");
             }
         }
     }
@@ -257,7 +257,7 @@ impl Source {
         let Some(text) = answer.annotations.first() else { return };
         if now.mono >= state.remarked_until {
             let count = answer.annotations.len();
-            tracing::info!(source = %self.plan.name, text, count, "the source remarks on queries, whose answers are used");
+            tracing::info!(source = %self.plan.name, text, count, "the source returned warnings with usable answers");
             state.remarked_until = now.plus(REMARK_INTERVAL).mono;
         }
     }
@@ -281,7 +281,7 @@ impl Source {
         let before = std::mem::replace(&mut state.lost, lost);
         let Some(trouble) = trouble else {
             if before > 0 {
-                tracing::info!(%source, "the source tells of its services again");
+                tracing::info!(%source, "the source reports its services again");
             }
             return;
         };
@@ -289,9 +289,12 @@ impl Source {
         let why = most_frequent(concerned().flat_map(|route| route.arrivals(answer)));
         if before == 0 {
             let of = trouble.of;
-            tracing::warn!(%source, lost, of, reason = %why, "services fell silent together, the source is in trouble");
+            tracing::warn!(
+                %source, lost, of, reason = %why,
+                "several services lost telemetry at once; blaming the source"
+            );
         }
-        let error = format!("{lost} of {} services fell silent together: {why}", trouble.of);
+        let error = format!("{lost} of {} services lost telemetry at once: {why}", trouble.of);
         for route in concerned() {
             for (template, _) in &route.signals {
                 let arrival = answer.arrivals.get_mut(*template).and_then(|row| row.get_mut(route.place));
@@ -354,7 +357,7 @@ impl SourceState {
 
 impl fmt::Display for Quiet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "left alone for {} s after: {}", self.pause.as_secs_f64().ceil(), self.after)
+        write!(f, "backing off for {} s after: {}", self.pause.as_secs_f64().ceil(), self.after)
     }
 }
 
@@ -363,14 +366,14 @@ fn most_frequent<'a>(arrivals: impl Iterator<Item = &'a Arrival>) -> String {
     let mut said: BTreeMap<String, usize> = BTreeMap::new();
     for arrival in arrivals {
         let why = match arrival {
-            Arrival::Value(_) => "its samples are old".to_owned(),
+            Arrival::Value(_) => "its samples are stale".to_owned(),
             Arrival::Missing(Missing::SourceDown { .. }) => continue,
             Arrival::Missing(missing) => missing.to_string(),
         };
         *said.entry(why).or_default() += 1;
     }
     let most = said.into_iter().max_by_key(|(_, count)| *count);
-    most.map_or_else(|| "without a word".to_owned(), |(why, _)| why)
+    most.map_or_else(|| "for no stated reason".to_owned(), |(why, _)| why)
 }
 
 /// Returns what makes one error the same trouble as another.
@@ -414,7 +417,7 @@ mod tests {
     fn what_is_left_alone_says_after_what() {
         let after = SourceError::Status { status: 401, message: "who are you".to_owned() };
         let quiet = Quiet { until: Duration::ZERO, pause: Duration::from_millis(7_500), after };
-        assert_eq!(quiet.to_string(), "left alone for 8 s after: answered with status 401: who are you");
+        assert_eq!(quiet.to_string(), "backing off for 8 s after: answered with status 401: who are you");
     }
 
     #[test]

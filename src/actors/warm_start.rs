@@ -55,7 +55,8 @@ pub async fn warm_start(
     for group in new.chunks(GROUP) {
         let read = AssertUnwindSafe(read_group(&plan, &routes.round, &world, group, from, to)).catch_unwind().await;
         // Where the reading died nobody else would tell those who wait for it.
-        let read = read.map_or_else(|_| Err("it died".to_owned()), |read| read.map_err(|error| error.to_string()));
+        let read =
+            read.map_or_else(|_| Err("the task panicked".to_owned()), |read| read.map_err(|error| error.to_string()));
         match read {
             Ok(histories) => {
                 for (route, history) in group.iter().zip(histories) {
@@ -63,7 +64,7 @@ pub async fn warm_start(
                 }
             }
             Err(error) => {
-                tracing::warn!(source = %plan.name, services = group.len(), error, "history not read, starting cold");
+                tracing::warn!(source = %plan.name, services = group.len(), error, "history not read; cold start");
                 group.iter().for_each(|route| route.service.history_settled());
             }
         }

@@ -65,12 +65,12 @@ impl PolicyMemory for PolicyState {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return KeptPolicies::default(),
             Err(error) => {
-                tracing::warn!(path = %self.kept.display(), %error, "the kept policies cannot be read");
+                tracing::warn!(path = %self.kept.display(), %error, "the saved policies cannot be read");
                 return KeptPolicies::default();
             }
         };
         let kept = serde_json::from_slice(&text);
-        kept.inspect_err(|error| tracing::warn!(path = %self.kept.display(), %error, "the kept policies are damaged"))
+        kept.inspect_err(|error| tracing::warn!(path = %self.kept.display(), %error, "the saved policies are damaged"))
             .unwrap_or_default()
     }
 

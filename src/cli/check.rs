@@ -19,7 +19,7 @@ use super::{ConfigArg, Output, complain, modes, tell};
 pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Form of the output; json is one object for the settings, and one for the policies where the settings name them.
+    /// Output format; json prints one object for the settings, and one for the policies if the settings name them.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -54,9 +54,7 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
     if settings.policies_in_cluster {
         if args.output == Output::Text {
-            tell(
-                "policies are ConfigMaps: check the directory that they are made of with `flyball policy check DIRECTORY`",
-            )?;
+            tell("policies come from ConfigMaps: check their source directory with `flyball policy check DIRECTORY`")?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -76,8 +74,9 @@ fn check_policies(settings: &Settings, output: Output) -> anyhow::Result<ExitCod
 async fn notes(settings: &Settings) -> Vec<String> {
     let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
     let waits = (waits > 0).then(|| counted(waits, "service"));
-    let waits = waits
-        .map(|waits| format!("nothing can be approved yet, so {waits} in `approve` will see no write; `auto` writes"));
+    let waits = waits.map(|waits| {
+        format!("approval is not implemented yet, so {waits} in `approve` will see no write; `auto` writes")
+    });
     waits.into_iter().chain(missing_files(settings)).chain(in_force(settings).await).collect()
 }
 
@@ -88,7 +87,7 @@ fn missing_files(settings: &Settings) -> impl Iterator<Item = String> {
         files.into_iter().filter_map(move |(key, file)| {
             let file = file.as_ref().filter(|file| !file.is_file())?;
             Some(format!(
-                "sources.{}.{key}: no file {} here; flyball asks nothing of this source without it",
+                "sources.{}.{key}: no file {} here; flyball does not query this source without it",
                 source.name,
                 file.display()
             ))

@@ -25,18 +25,18 @@ const POLICIES: [(&str, &str); 2] = [
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Writes DIR/flyball.yaml and DIR/policies, and overwrites nothing. The service is in shadow: flyball decides \
-                        and records, and writes to no cluster.\n\nExample:\n  \
+    after_help = "Writes DIR/flyball.yaml and DIR/policies, and never overwrites a file. The service is in shadow: \
+     flyball decides and records, but does not write to the cluster.\n\nExample:\n  \
                         flyball init --service shop/cart --prometheus http://prometheus:9090"
 )]
 pub struct InitArgs {
-    /// Where to write; made if it is not there.
+    /// Output directory; created if it does not exist.
     #[arg(default_value = ".", value_name = "DIR")]
     directory: PathBuf,
-    /// The service to watch (namespace/name).
+    /// The service to observe (namespace/name).
     #[arg(long, default_value = SERVICE)]
     service: ServiceId,
-    /// Base URL of the Prometheus that has its series.
+    /// Base URL of the Prometheus with its series.
     #[arg(long, value_name = "URL", default_value = PROMETHEUS)]
     prometheus: String,
 }
@@ -62,8 +62,9 @@ pub fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
 /// Makes the directory and writes the files. Half a start would be in the way of the next one: where one cannot be
 /// written, those before it go again.
 fn write(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::Result<()> {
-    let unwritable =
-        |path: &Path| format!("nothing was written: cannot write {}; name a directory of yours", path.display());
+    let unwritable = |path: &Path| {
+        format!("nothing was written: cannot write {}; name a directory that you can write to", path.display())
+    };
     let made: Vec<&Path> = directory.ancestors().take_while(|place| !place.exists()).collect();
     let mut written: Vec<&Path> = Vec::new();
     let undo = |written: &[&Path]| {
@@ -105,7 +106,7 @@ fn refuse_to_overwrite(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::R
         return Ok(());
     }
     bail!(
-        "nothing was written: {} there already; name another directory, as in `flyball init DIR`",
+        "nothing was written: {} already there; name another directory, as in `flyball init DIR`",
         match &in_the_way[..] {
             [one] => format!("{one} is"),
             several => format!("{} are", several.join(", ")),
@@ -121,13 +122,13 @@ fn next(directory: &Path, service: &ServiceId) -> anyhow::Result<ExitCode> {
     } else {
         format!(" -c {}", directory.join("flyball.yaml").display())
     };
-    print(format!("\n{service} is in shadow: flyball decides and records, and writes to no cluster."))?;
-    print("Put your queries into flyball.yaml, then:")?;
+    print(format!("\n{service} is in shadow: flyball decides and records, but does not write to the cluster."))?;
+    print("Put your queries in flyball.yaml, then:")?;
     for (command, what) in [
-        (format!("check{config}"), "finds what is wrong with settings and policies"),
-        (format!("doctor{config}"), "asks your Prometheus and your cluster"),
-        (format!("run{config}"), "watches, forecasts and decides"),
-        (format!("status{config}"), "shows how it stands, from a second terminal"),
+        (format!("check{config}"), "finds faults in settings and policies"),
+        (format!("doctor{config}"), "checks your Prometheus and your cluster"),
+        (format!("run{config}"), "observes, forecasts and decides"),
+        (format!("status{config}"), "shows its health, from a second terminal"),
     ] {
         print(format!(
             "  {:<width$}  {what}",

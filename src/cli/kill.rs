@@ -29,12 +29,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  flyball kill                            stop all writes\n  \
-                        flyball kill shop/checkout              stop those for one service\n  \
-                        flyball kill --class scale -r 'drill'   stop those of one class")]
+                        flyball kill shop/checkout              stop writes for one service\n  \
+                        flyball kill --class scale -r 'drill'   stop writes of one class")]
 pub struct KillArgs {
     #[command(flatten)]
     what: What,
-    /// Why; shown in every record and on the console.
+    /// Reason; shown in every record and on the console.
     #[arg(long, short, default_value = "stopped from the command line")]
     reason: String,
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub struct KillArgs {
 pub struct ResumeArgs {
     #[command(flatten)]
     what: What,
-    /// Why it is safe to go on.
+    /// Why it is safe to resume.
     #[arg(long, short)]
     reason: String,
     #[command(flatten)]
@@ -57,12 +57,12 @@ pub struct ResumeArgs {
 /// What is stopped or let go, and by whom.
 #[derive(Debug, Args)]
 struct What {
-    /// Only this service (namespace/name); without it and without a class, everything.
+    /// Only this service (namespace/name). Default, without a class: everything.
     service: Option<ServiceId>,
     /// Only this class of actions: scale, traffic, rollout or external.
     #[arg(long, conflicts_with = "service", value_parser = class)]
     class: Option<ActionClass>,
-    /// Who; kept beside the reason.
+    /// Author of the order; stored with the reason.
     #[arg(long, default_value_t = config::user(), hide_default_value = true)]
     by: String,
 }
@@ -99,7 +99,7 @@ enum Heard {
 /// Where the switch is.
 #[derive(Debug, Args)]
 struct SwitchArg {
-    /// The kill switch's file itself; without it, the one that the settings name.
+    /// Path of the kill switch file. Default: the one the settings name.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -119,7 +119,7 @@ impl SwitchArg {
         let place = self.config.path().and_then(|path| Ok(config::kill_switch_of(&path)?));
         place.with_context(|| {
             format!(
-                "NOTHING WAS {done}; name the switch itself with --file FILE (killswitch.yaml in the state directory, unless \
+                "NOTHING WAS {done}; name the switch with --file FILE (killswitch.yaml in the state directory, unless \
                  the settings name another)"
             )
         })
@@ -135,10 +135,10 @@ impl SwitchArg {
     /// faulty elsewhere.
     async fn heard(&self, switch: &Path, goes_on: &str) -> Heard {
         let Ok(path) = self.config.path() else {
-            return Heard::Nobody("there are no settings here, so no flyball was asked".to_owned());
+            return Heard::Nobody("there are no settings here, so no running flyball was checked".to_owned());
         };
         let unconfirmed = |why: &dyn std::fmt::Display| {
-            Heard::Other(format!("NOT CONFIRMED: no flyball was asked whether it reads this switch: {why}"))
+            Heard::Other(format!("NOT CONFIRMED: could not check whether a running flyball reads this switch: {why}"))
         };
         let listen = match config::listen_of(&path) {
             Ok(listen) => listen,
@@ -158,11 +158,12 @@ impl SwitchArg {
                 Ok(status) => return Heard::Other(self.other(listen, &status, switch, goes_on)),
                 Err(Unanswered::Nobody(_)) => return Heard::Nobody(format!("no flyball answers at {listen}")),
                 Err(Unanswered::NoFlyball(_)) => {
-                    return Heard::Nobody(format!("what answers at {listen} is no flyball"));
+                    return Heard::Nobody(format!("the process listening at {listen} is not flyball"));
                 }
                 Err(error) => {
                     return Heard::Other(format!(
-                        "NOT CONFIRMED: what runs at {listen} does not say whether it reads this switch ({}): {error}",
+                        "NOT CONFIRMED: the process at {listen} does not report whether it reads this switch ({}): \
+                         {error}",
                         switch.display()
                     ));
                 }
@@ -172,14 +173,14 @@ impl SwitchArg {
 
     /// Says that a flyball does not read this switch, and which one it does.
     fn other(&self, listen: SocketAddr, status: &Status, switch: &Path, goes_on: &str) -> String {
-        let its = status.kill_switch.as_ref().map(|its| format!("; its own is {its}")).unwrap_or_default();
+        let its = status.kill_switch.as_ref().map(|its| format!("; it reads {its}")).unwrap_or_default();
         // Faulty settings do not tell whose they are.
         let settings = self.config.load().ok();
         let stranger = settings.as_ref().and_then(|settings| {
             let state = status.state.as_ref()?;
             (*state != settings.place()).then_some(state)
         });
-        let why = if stranger.is_some() { "it runs by other settings and" } else { "it" };
+        let why = if stranger.is_some() { "it runs with different settings and" } else { "it" };
         let of = match &self.file {
             Some(_) => String::new(),
             None => format!(", of {}", self.config.path().unwrap_or_default().display()),
@@ -188,9 +189,9 @@ impl SwitchArg {
         let remedy = match stranger {
             Some(state) => format!("its state directory is {}, name its settings with --config", state.display()),
             None if is_outdated => {
-                "its settings have changed since it was started, restart it, or name its own with --file".to_owned()
+                "its settings changed after it started; restart it, or name its switch with --file".to_owned()
             }
-            None => "name its own with --file".to_owned(),
+            None => "name its switch with --file".to_owned(),
         };
         format!(
             "THE FLYBALL AT {listen} {goes_on}: {why} does not read this switch ({}{of}){its}; {remedy}",
@@ -220,28 +221,27 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
                 say(format!("everything is stopped, {}", order.given()));
             }
             if let KillState::Missing { .. } = before {
-                say(
-                    "this file was not there, and a missing switch stops every write: if flyball wrote until now, it reads another one",
-                );
+                say("the file did not exist, and flyball stops all writes when its switch is missing. If it was \
+                     writing until now, it reads a different file");
             }
             if let Some(replaced) = replaced(&before, &order) {
                 say(replaced);
             }
             let code = stopped(&args.switch, &path).await;
             let scope = if order.all { Scope::All } else { scope };
-            say(format!("to go on: {}", args.switch.way_back(&scope)));
+            say(format!("to resume: {}", args.switch.way_back(&scope)));
             Ok(code)
         }
         Ok(Engaged::Removed(error)) => {
             say(format!("everything is stopped: {:#}", anyhow::Error::from(error)));
-            say("so it was removed, and a missing switch stops every write; the reason is not kept");
+            say("so it was removed: a missing switch stops all writes; the reason is lost");
             let code = stopped(&args.switch, &path).await;
-            say(format!("to go on, once it can be written: {}", args.switch.way_back(&Scope::All)));
+            say(format!("to resume, once it can be written: {}", args.switch.way_back(&Scope::All)));
             Ok(code)
         }
         // As it stands it stops everything, for a flyball that reads it.
         Err(error) if kill_file::read_state(&path).stops_all() => {
-            Err(match args.switch.heard(&path, "GOES ON").await {
+            Err(match args.switch.heard(&path, "KEEPS WRITING").await {
                 Heard::Seen(_) | Heard::Nobody(_) => error.into(),
                 Heard::Other(why) => anyhow::anyhow!("NOTHING WAS STOPPED; {why}"),
             })
@@ -255,10 +255,10 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
 
 /// Says what holds for writes now, and returns whether that is what was asked for.
 async fn stopped(switch: &SwitchArg, path: &Path) -> ExitCode {
-    let holds = "no such write starts more than a second from now; one under way ends as it would have";
-    match switch.heard(path, "GOES ON").await {
+    let holds = "no such write will start after one second; a write already in flight completes";
+    match switch.heard(path, "KEEPS WRITING").await {
         Heard::Seen(by) => say(format!("{by}: {holds}")),
-        Heard::Nobody(why) => say(format!("{why}; of one that reads this switch {holds}")),
+        Heard::Nobody(why) => say(format!("{why}; for any flyball that reads this switch, {holds}")),
         Heard::Other(why) => {
             say(why);
             return ExitCode::FAILURE;
@@ -279,7 +279,7 @@ fn shows(seen: &KillState, held: &KillState) -> bool {
 /// Says what came of the deed. It is done, and its exit code stands, also where nothing takes the words.
 fn say(line: impl std::fmt::Display) {
     if let Err(error) = tell(&line) {
-        complain(format_args!("{line} (the output is lost: {error})"));
+        complain(format_args!("{line} (output lost: {error})"));
     }
 }
 
@@ -289,14 +289,14 @@ fn replaced(before: &KillState, order: &KillOrder) -> Option<String> {
     let KillState::Readable { order: before, .. } = before else { return None };
     let stopped = before.stopped().filter(|_| before.given() != order.given())?;
     Some(format!(
-        "{stopped} stays stopped, from now on under this reason, too (before: {}): a switch keeps one for all",
+        "{stopped} remains stopped; its reason is replaced by this one (was: {}), since a switch stores only one",
         before.given()
     ))
 }
 
 pub async fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let scope = args.what.scope();
-    let path = match args.switch.place(&scope, "LET GO")? {
+    let path = match args.switch.place(&scope, "RELEASED")? {
         Switch::File(path) => path,
         Switch::ConfigMap { namespace } => {
             return by_kubectl(namespace.as_deref(), &scope, "released", &args.what.by, &args.reason);
@@ -309,17 +309,17 @@ pub async fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let order = match kill_file::release(&path, &scope, &args.what.by, &args.reason) {
         Ok(order) => order,
         Err(error) => {
-            return Err(match args.switch.heard(&path, "STAYS AS IT IS").await {
+            return Err(match args.switch.heard(&path, "IS UNAFFECTED").await {
                 Heard::Seen(_) | Heard::Nobody(_) => error.into(),
-                Heard::Other(why) => anyhow::anyhow!("NOTHING WAS LET GO; {why}"),
+                Heard::Other(why) => anyhow::anyhow!("NOTHING WAS RELEASED; {why}"),
             });
         }
     };
     let code = released(args, &scope, &path, &order);
-    match args.switch.heard(&path, "STAYS AS IT IS").await {
+    match args.switch.heard(&path, "IS UNAFFECTED").await {
         Heard::Seen(_) => Ok(code),
         Heard::Nobody(why) => {
-            say(format!("{why}; one that reads this switch goes by it within a second"));
+            say(format!("{why}; any flyball that reads this switch follows it within a second"));
             Ok(code)
         }
         Heard::Other(why) => {
@@ -362,7 +362,7 @@ fn by_kubectl(namespace: Option<&str>, scope: &Scope, word: &str, by: &str, reas
     let patch = json!({ "data": { key: word, "by": by, "reason": reason } }).to_string();
     let (patch, namespace) = (quoted(patch), namespace.unwrap_or(USUAL_NAMESPACE));
     anyhow::bail!(
-        "NOTHING WAS CHANGED; the kill switch is the ConfigMap {namespace}/{CONFIG_MAP}, turn it with\n  \
+        "NOTHING WAS CHANGED; the kill switch is the ConfigMap {namespace}/{CONFIG_MAP}, change it with\n  \
          kubectl -n {namespace} patch configmap {CONFIG_MAP} --type merge -p {patch}"
     )
 }
@@ -378,6 +378,6 @@ fn said(scope: &Scope) -> String {
 fn class(text: &str) -> Result<ActionClass, String> {
     let found = ActionClass::ALL.into_iter().find(|class| class.as_str() == text);
     found.ok_or_else(|| {
-        format!("`{text}` is no class, expected one of {}", ActionClass::ALL.map(ActionClass::as_str).join(", "))
+        format!("`{text}` is not a class, expected one of {}", ActionClass::ALL.map(ActionClass::as_str).join(", "))
     })
 }

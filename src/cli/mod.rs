@@ -35,19 +35,20 @@ use crate::model::{Mode, ServiceId, build};
 /// How long the end of a command waits for threads that nobody waits for any more.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
-/// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
+/// Autoscaling governor for Kubernetes services: observes, forecasts, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
 #[command(name = "flyball", version = build::FULL, max_term_width = 110)]
 #[command(
-    after_help = "New here? `flyball demo` shows all of it on this machine; `flyball init` is the first step with your own services.\n\n\
+    after_help = "New here? `flyball demo` runs the whole loop on this machine; `flyball init` is the first step with \
+     your own services.\n\n\
                   Environment:\n  \
-                  FLYBALL_CONFIG      settings file, as --config\n  \
-                  FLYBALL_LOG         what `flyball run` logs, as --log\n  \
-                  FLYBALL_LISTEN      goes before `listen` of the settings\n  \
-                  FLYBALL_STATE       goes before `state`\n  \
-                  FLYBALL_LEADERSHIP  goes before `leadership`: the name of the Lease\n  \
-                  FLYBALL_INTENTS     goes before `intents`: state or loopactions\n  \
-                  KUBECONFIG          how the API server is reached, where the settings have no `cluster`"
+                  FLYBALL_CONFIG      settings file, like --config\n  \
+                  FLYBALL_LOG         log filter of `flyball run`, like --log\n  \
+                  FLYBALL_LISTEN      overrides `listen` in the settings\n  \
+                  FLYBALL_STATE       overrides `state`\n  \
+                  FLYBALL_LEADERSHIP  overrides `leadership`: the name of the Lease\n  \
+                  FLYBALL_INTENTS     overrides `intents`: state or loopactions\n  \
+                  KUBECONFIG          kubeconfig to use when the settings have no `cluster`"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -60,43 +61,43 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the loop against the sources and the cluster of the settings.
+    /// Run the control loop against the sources and the cluster in the settings.
     Run(run::RunArgs),
-    /// Show the whole loop without a cluster: simulated services on this machine, governed live.
+    /// Run the whole loop without a cluster, live on services simulated on this machine.
     Demo(demo::DemoArgs),
-    /// Write settings and a policy to start from: one service that is watched and not written to.
+    /// Write starter settings and a policy for one service, observed but not written to.
     Init(init::InitArgs),
-    /// Check the settings and the policies they name; writes nothing, asks nobody but a flyball that runs by them.
+    /// Validate the settings and the policies they name. Read-only; contacts only a flyball already running with them.
     Check(check::CheckArgs),
-    /// Say how the running flyball and its services stand, in one table.
+    /// Show the health of the running flyball and its services.
     Status(status::StatusArgs),
-    /// Say why a service was changed, or why it was not.
+    /// Explain why a service was changed, or why not.
     Explain(explain::ExplainArgs),
-    /// Foresee a series as the loop would, or say how good that was over its past.
+    /// Forecast a series as the loop would, or backtest the forecast on its history.
     Forecast(forecast::ForecastArgs),
-    /// Say what the anomaly detector of the loop would have told of series, and what that was worth.
+    /// Run the loop's anomaly detector over recorded series and score it.
     #[command(subcommand)]
     Anomalies(anomalies::AnomaliesCommand),
-    /// Check, test and try out policies before they go live.
+    /// Check, test and stage policies before they go live.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Stop writes within a second: all, or those for one service.
+    /// Stop writes within a second: all, or those for one service or class.
     Kill(kill::KillArgs),
-    /// Let writes go on again; needs a reason.
+    /// Allow writes again (requires a reason).
     Resume(kill::ResumeArgs),
-    /// Look whether everything is there that the loop will need: sources, rights, custom resources.
+    /// Check that everything the loop needs is in place: sources, permissions, custom resources.
     Doctor(doctor::DoctorArgs),
-    /// Print the custom resources, for `kubectl apply`.
+    /// Print the custom resource definitions, for `kubectl apply`.
     Crds,
-    /// Print the completions of a shell.
+    /// Print shell completions.
     Completions(crds::CompletionsArgs),
 }
 
 /// Where the settings are.
 #[derive(Debug, Clone, Args)]
 pub struct ConfigArg {
-    /// Settings file. Without it: the first that exists of `./flyball.yaml`, `./flyball-demo/flyball.yaml`
-    /// (a demo started here), `/etc/flyball/flyball.yaml`.
+    /// Settings file. Default: the first that exists of `./flyball.yaml`, `./flyball-demo/flyball.yaml` (a demo started
+    /// here), `/etc/flyball/flyball.yaml`.
     #[arg(long, short, value_name = "FILE", env = "FLYBALL_CONFIG")]
     config: Option<PathBuf>,
 }
@@ -110,7 +111,8 @@ impl ConfigArg {
         }
         usual_settings().map(Path::to_path_buf).ok_or_else(|| {
             anyhow::anyhow!(
-                "no settings file: looked for {}; name one with --config FILE, write one with `flyball init`, or start `flyball demo` here",
+                "no settings file: tried {}; name one with --config FILE, create one with `flyball init`, or start \
+                 `flyball demo` here",
                 USUAL_PLACES.join(", ")
             )
         })
@@ -160,7 +162,7 @@ fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
     const LISTED: usize = 10;
     if settings.declarations.is_some() {
         return anyhow::anyhow!(
-            "no service `{name}`; `kubectl get serviceloops -A` lists the loops that declare services"
+            "no service `{name}`; `kubectl get serviceloops -A` lists the ServiceLoops that declare services"
         );
     }
     let known = settings.services.iter().take(LISTED).map(|service| service.id.as_str());
@@ -195,13 +197,13 @@ struct LeftOut {
     why: String,
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Human-readable.
     #[value(alias = "table")]
     Text,
-    /// For programs.
+    /// Machine-readable.
     Json,
 }
 

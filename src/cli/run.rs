@@ -23,7 +23,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// What is logged, as in `info`, `flyball=debug`.
+    /// Log filter, such as `info` or `flyball=debug`.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "FLYBALL_LOG")]
     log: String,
 }
@@ -42,7 +42,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         biased;
         ended = &mut stopped => {
             ended?;
-            tracing::info!("stopped while starting, nothing was begun");
+            tracing::info!("stopped during startup, nothing was started");
             return Ok(ExitCode::SUCCESS);
         }
         opened = Ports::open(&settings, Arc::new(SystemClock::start()), &metrics) => opened?,
@@ -56,7 +56,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             return Err(error);
         }
     };
-    tracing::info!(address = %running.address, services = settings.services.len(), "flyball runs");
+    tracing::info!(address = %running.address, services = settings.services.len(), "flyball started");
     // Read anew: what is seen of a ConfigMap is unknown until its first list has come.
     announce(&kill.read().await);
     let start = tokio::spawn(tell_start(running.control.clone()));
@@ -64,7 +64,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         biased;
         ended = &mut stopped => {
             ended?;
-            tracing::info!("stopping: writes under way are waited for");
+            tracing::info!("stopping: waiting for writes in flight");
             false
         }
         () = running.ended() => true,
@@ -72,7 +72,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     start.abort();
     running.stop().await;
     // Whoever starts processes starts this one again.
-    anyhow::ensure!(!died, "the loop died, so this process ends; start it again, and report the panic above");
+    anyhow::ensure!(!died, "the control loop panicked (see above), exiting; please report it");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,7 +93,7 @@ pub fn stop_signal() -> impl Future<Output = anyhow::Result<()>> {
 /// Says what a switch that nobody has made yet, or that stops something, means.
 fn announce(kill: &KillState) {
     match kill {
-        KillState::Missing { error } => tracing::warn!(%error, "no kill switch, so NOTHING IS WRITTEN"),
+        KillState::Missing { error } => tracing::warn!(%error, "the kill switch is missing, so NOTHING IS WRITTEN"),
         KillState::Unreadable { error } => {
             tracing::warn!(%error, "the kill switch cannot be read, so NOTHING IS WRITTEN");
         }

@@ -71,8 +71,8 @@ impl<'a> Running<'a> {
         match self.stranger().await {
             None => Ok(()),
             Some(state) => anyhow::bail!(
-                "the flyball at {} is another one: its state directory is {}, that of these settings {}; name its settings \
-                 with --config, or end it, or set `listen` of one of the two to another address",
+                "the flyball at {} is a different one: its state directory is {}, that of these settings is {}; name \
+                 its settings with --config, stop it, or set `listen` of one of the two to another address",
                 settings.listen,
                 state.display(),
                 settings.place().display()
@@ -112,16 +112,18 @@ pub(super) async fn ask_at<A: DeserializeOwned>(
     if answer.status() == reqwest::StatusCode::NOT_FOUND {
         let refusal: Value = answer.json().await.unwrap_or_default();
         return Err(match (refusal["error"].as_str(), refusal["remedy"].as_str()) {
-            (Some(why), Some(_)) => Unanswered::NotFound(format!("the flyball at {address} says: {why}")),
+            (Some(why), Some(_)) => Unanswered::NotFound(format!("the flyball at {address} reports: {why}")),
             _ => Unanswered::NoFlyball(format!(
-                "what answers at {address} is no flyball: end it, or set `listen` or FLYBALL_LISTEN to a free address \
-                 and start `{start}`"
+                "the process listening at {address} is not flyball: stop it, or set `listen` or FLYBALL_LISTEN to a \
+                 free address and start `{start}`"
             )),
         });
     }
     let answer = answer.error_for_status().map_err(anyhow::Error::from)?;
     let read = answer.json().await;
-    Ok(read.with_context(|| format!("what answers at {address} is a flyball of another version, or none"))?)
+    Ok(read.with_context(|| {
+        format!("the process listening at {address} is a flyball of another version, or not flyball")
+    })?)
 }
 
 /// Returns the client for such questions.
@@ -138,7 +140,7 @@ pub(super) fn outdated(settings: &Settings, status: &Status) -> Option<String> {
     let in_force = status.settings.as_ref()?;
     let is_own = status.state.as_ref().is_none_or(|state| *state == settings.place());
     (is_own && *in_force != settings.revision)
-        .then(|| "flyball runs by older settings than the file holds now: restart it to put these in force".to_owned())
+        .then(|| "flyball is running with older settings; restart it to apply the file".to_owned())
 }
 
 /// Asks once for `path` below `/api/v1/`.

@@ -117,7 +117,7 @@ mod tests {
         let found = read("checkout", &json!({"labels": {"namespace": "bank", "service": "checkout"}})).unwrap_err();
         assert_eq!(
             found,
-            ["spec.labels.namespace: `bank` is another namespace, an object reads series of its own: shop"]
+            ["spec.labels.namespace: `bank` is another namespace; a ServiceLoop can only read series of its own: shop"]
         );
         assert!(read("checkout", &json!({"labels": {"namespace": "shop", "service": "web"}})).is_ok());
     }

@@ -8,7 +8,7 @@ use jiff::{Span, SpanRelativeTo};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoSpan {
     /// Something else, or a number without a unit, or months and years, whose length differs.
-    #[error("is not a span of time with its unit, such as 15s or 1h30m")]
+    #[error("is not a duration with a unit, such as 15s or 1h30m")]
     Text,
     /// Before it begins it is over.
     #[error("is negative")]

@@ -25,7 +25,7 @@ fn is_past(date: Date, at: Timestamp, zone: &Zone) -> bool {
 fn event(node: &Node<'_>, zone: &Zone, faults: &mut Faults) -> Option<Event> {
     let table = node.table(KEYS, faults)?;
     let name = table.read("name", faults, |node, faults| Some(node.text(faults)?.to_owned()));
-    let name = name.required(&table.at("name"), "say what the event is called", faults);
+    let name = name.required(&table.at("name"), "set the name of the event", faults);
     let mut time = |key: &str, remedy: &str| -> Option<Timestamp> {
         let read = table.read(key, faults, |node, faults| match moment(node.text(faults)?, zone) {
             Ok(at) => Some(at),
@@ -33,31 +33,29 @@ fn event(node: &Node<'_>, zone: &Zone, faults: &mut Faults) -> Option<Event> {
         });
         read.required(&table.at(key), remedy, faults)
     };
-    let (from, to) = (time("from", "say when it begins"), time("to", "say when it is over"));
+    let (from, to) = (time("from", "set when it starts"), time("to", "set when it ends"));
     let factor = table.read("factor", faults, |node, faults| node.number(FACTORS.0, FACTORS.1, faults));
     let like = table.read("like", faults, |node, faults| match node.text(faults)?.parse::<Date>() {
         Ok(date) => Some(date),
-        Err(_) => node.refuse("is no date; dates look like 2026-11-22", faults),
+        Err(_) => node.refuse("is not a date; dates look like 2026-11-22", faults),
     });
     let shape = match (factor, like) {
-        (Given::Absent, Given::Absent) => {
-            node.refuse("says neither a factor nor which day it is like; write factor or like", faults)
-        }
+        (Given::Absent, Given::Absent) => node.refuse("needs `factor` or `like`", faults),
         (factor, Given::Absent) => factor.optional().map(Shape::Factor),
         (Given::Absent, like) => like.optional().map(Shape::Like),
-        _ => node.refuse("has both factor and like; one of them says how it differs", faults),
+        _ => node.refuse("set only one of `factor` and `like`", faults),
     };
     let services = table.read("services", faults, |node, faults| {
         node.items(faults)?.iter().map(|node| service_id(node, faults)).collect::<Option<Vec<_>>>()
     });
     let (from, to, services) = (from?, to?, services.or_default(Vec::new())?);
     if from >= to {
-        return node.refuse("is over before it begins; to must lie behind from", faults);
+        return node.refuse("`to` must be after `from`", faults);
     }
     if let Some(Shape::Like(date)) = &shape
         && !is_past(*date, from, zone)
     {
-        faults.add(table.at("like"), format!("{date} is not before the event begins; name a day that it can be like"));
+        faults.add(table.at("like"), format!("{date} is not before the event; use an earlier day"));
         return None;
     }
     Some(Event { name: name?, from, to, shape: shape?, services })

@@ -54,7 +54,7 @@ pub fn lease(node: &Node<'_>, faults: &mut Faults) -> Option<LeaseSettings> {
     {
         let [retry, deadline] = [retry, deadline].map(durations::show);
         let message = format!(
-            "{retry} is above a third of renew_deadline {deadline}: one request that failed would end the leadership"
+            "{retry} is above a third of renew_deadline {deadline}: a single failed request would end the leadership"
         );
         faults.add(table.at("retry"), message);
         return None;
@@ -89,21 +89,21 @@ impl Settings {
     /// the process, if it does not.
     pub fn unfit_for_auto(&self, volatile: Option<&str>) -> Option<String> {
         const REMEDY: &str =
-            "write `intents: loopactions` to keep them in the Kubernetes API (deploy/overlays/replicas)";
+            "write `intents: loopactions` to store them in the Kubernetes API (deploy/overlays/replicas)";
         if self.intents_in_cluster || !self.may_be_auto() {
             return None;
         }
         if self.leadership.is_some() {
             return Some(format!(
-                "with `leadership` another replica takes over, and what this one has written and still has under way \
-                 would be in its own journal only; {REMEDY}, or run one replica without `leadership`"
+                "with `leadership` another replica can take over, but the writes of this one, including those in \
+                 flight, would be in its own journal only; {REMEDY}, or run one replica without `leadership`"
             ));
         }
         let state = self.state.display();
         volatile.map(|why| {
             format!(
-                "`state` ({state}) does not outlive the pod: {why}; cooldowns, budgets and writes under way would be \
-                 forgotten; {REMEDY}, or mount a durable volume there"
+                "`state` ({state}) does not outlive the pod: {why}; cooldowns, budgets and writes in flight would be \
+                 lost; {REMEDY}, or mount a durable volume there"
             )
         })
     }

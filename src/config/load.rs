@@ -61,9 +61,9 @@ pub enum Switch {
 /// Returns what to do about a file that cannot be read, where that is plain.
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::NotFound => " (name another with --config FILE; `flyball init` writes one to start from)",
+        io::ErrorKind::NotFound => " (name another with --config FILE; `flyball init` creates one to start from)",
         io::ErrorKind::IsADirectory => " (name the file in it, such as flyball.yaml)",
-        io::ErrorKind::PermissionDenied => " (this user may not; run as the one that flyball runs as)",
+        io::ErrorKind::PermissionDenied => " (permission denied; run as the user that flyball runs as)",
         io::ErrorKind::InvalidData => " (settings are YAML in UTF-8)",
         _ => "",
     }
@@ -129,7 +129,7 @@ fn faults_of_switch(settings: &Settings, file: &Path) -> Faults {
         settings.kill_switch.is_dir().then_some("a directory")
     };
     if let Some(taken) = taken {
-        let message = format!("{} is {taken}; name a file of its own, such as {KILL_SWITCH}", switch.display());
+        let message = format!("{} is {taken}; use a separate file, such as {KILL_SWITCH}", switch.display());
         faults.add("kill_switch", message);
     }
     faults
@@ -169,18 +169,18 @@ fn read_file(path: &Path) -> io::Result<String> {
     let file = fs::File::options().read(true).custom_flags(flags).open(path)?;
     let found = file.metadata()?;
     if !found.is_file() && !found.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST {
-        let why = format!("it is longer than {} MiB", LONGEST >> 20);
+        let why = format!("it is larger than {} MiB", LONGEST >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = valid.split(|byte| *byte == b'\n').count();
-        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} holds a byte that is not UTF-8"))
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} has a byte that is not UTF-8"))
     })
 }
 
@@ -208,7 +208,7 @@ pub fn kill_switch_of(path: &Path) -> Result<Switch, ConfigError> {
     let state = || Some(PathBuf::from(env::var("FLYBALL_STATE").ok().or_else(|| text("state"))?).join(KILL_SWITCH));
     let switch = text("kill_switch").map(PathBuf::from).or_else(state).ok_or_else(|| {
         let mut faults = Faults::default();
-        faults.add("kill_switch", "is missing, and so is `state`; name the file with --file");
+        faults.add("kill_switch", "is not set, and neither is `state`; name the file with --file");
         ConfigError::Invalid { path: path.to_owned(), faults }
     })?;
     let whole =
@@ -360,7 +360,7 @@ mod tests {
         fs::create_dir_all(directory.path().join("policies/own")).unwrap();
         let example = EXAMPLE.replace("/var/lib/flyball", "run");
         for (switch, expected) in [
-            ("flyball.yaml", "flyball.yaml is the settings file; name a file of its own"),
+            ("flyball.yaml", "flyball.yaml is the settings file; use a separate file"),
             ("policies/../flyball.yaml", "is the settings file"),
             ("run/journal.redb", "journal.redb is the journal"),
             ("policies/capacity.rhai", "capacity.rhai is in the directory of the policies"),

@@ -190,8 +190,10 @@ const KEYS: &[&str] = &[
 ];
 
 /// What is said of a file without content, and of one that holds something else than settings.
-const NOTHING: &str = "the file is empty, expected keys such as state, policies, sources, signals, services; docs/flyball.example.yaml shows all";
-const NO_KEYS: &str = "is not a mapping of keys, expected state, policies, sources, signals, services; docs/flyball.example.yaml shows all";
+const NOTHING: &str = "the file is empty, expected keys such as state, policies, sources, signals, services; \
+ docs/flyball.example.yaml shows all keys";
+const NO_KEYS: &str = "is not a mapping of keys, expected state, policies, sources, signals, services; \
+ docs/flyball.example.yaml shows all keys";
 
 impl Settings {
     /// Returns the settings that `text` (YAML) describes. Paths stay as written.
@@ -225,11 +227,11 @@ impl Settings {
 
     fn read(top: &Table<'_>, faults: &mut Faults) -> Option<Self> {
         let state = path_of(top, "state", faults);
-        let state = state.required("state", "name the directory of the journal", faults);
+        let state = state.required("state", "set the directory of the journal", faults);
         let journal = top.read("journal", faults, journal_settings).or_default(StoreSettings::default());
         let listen = top.read("listen", faults, listen_address).or_default(LISTEN);
         let policies = path_of(top, "policies", faults);
-        let policies = policies.required("policies", "name the directory of the policies", faults);
+        let policies = policies.required("policies", "set the directory of the policies", faults);
         let shadow = |node: &Node<'_>, faults: &mut Faults| node.span(Duration::ZERO, LONGEST_SHADOW, faults);
         let policy_shadow = top.read("policy_shadow", faults, shadow).or_default(Duration::ZERO);
         let policies_in_cluster = policies.as_deref() == Some(Path::new(CONFIG_MAPS));
@@ -252,7 +254,7 @@ impl Settings {
                 services::services(node, &defaults, &signals, faults).map(Some)
             }
         });
-        let remedy = "list the services, or write `serviceloops` to watch these objects";
+        let remedy = "list the services, or write `serviceloops` to watch ServiceLoop objects";
         let services = services.required("services", remedy, faults).unwrap_or_default();
         validate::services(services.as_deref().unwrap_or_default(), &signals, faults);
         // A faulty service is left out of the list, and nobody has mistyped its name.
@@ -304,7 +306,7 @@ fn parse_yaml(text: &str) -> Result<Value, Faults> {
         let what = what.split_once(", set ").map_or(what, |(what, _)| what);
         let what = match what.replace(" rejected by the configured policy", "") {
             // The parser tells its callers which of its functions to use.
-            what if what.contains("from_str_multiple") => "it holds several documents, keep one".to_owned(),
+            what if what.contains("from_str_multiple") => "it has several documents, keep one".to_owned(),
             what => what,
         };
         faults.add(place, format!("is not valid YAML: {what}"));
@@ -348,6 +350,6 @@ fn object_name(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
 fn cluster_settings(node: &Node<'_>, faults: &mut Faults) -> Option<ClusterSettings> {
     let table = node.table(&["url"], faults)?;
     let url = table.read("url", faults, sources::base_url);
-    let url = url.required(&table.at("url"), "name it, or leave `cluster` out to use the kubeconfig", faults)?;
+    let url = url.required(&table.at("url"), "set it, or omit `cluster` to use the kubeconfig", faults)?;
     Some(ClusterSettings { url })
 }

@@ -18,7 +18,7 @@ pub fn faults_of_query(query: &str, labels: &[&str]) -> Vec<String> {
     if !matches && !labels.is_empty() {
         let list = labels.join(", ");
         let found = groups.first().map_or("no group".to_owned(), |group| format!("`by ({})`", group.join(", ")));
-        faults.push(format!("has {found}, expected `by ({list})` as in labels"));
+        faults.push(format!("has {found}, expected `by ({list})` as in `labels`"));
     }
     faults
 }
@@ -29,7 +29,7 @@ pub fn faults_of_samples(samples: &str) -> Vec<String> {
     let braces = samples.find('{').zip(samples.rfind('}'));
     let one_selector = samples.matches('{').count() == 1 && braces.is_some_and(|(open, close)| open < close);
     if samples.contains(['(', ')', '[', ']']) || !one_selector {
-        faults.push("is not one plain selector, such as http_requests_total{$selector}".to_owned());
+        faults.push("is not a single plain selector, such as http_requests_total{$selector}".to_owned());
     }
     faults
 }
@@ -41,7 +41,7 @@ fn placeholder_faults(text: &str) -> Vec<String> {
         .skip(1)
         .map(identifier)
         .filter(|name| !name.is_empty() && *name != "selector")
-        .map(|name| format!("has the placeholder `${name}`, only `$selector` is filled in"))
+        .map(|name| format!("has the placeholder `${name}`, only `$selector` is replaced"))
         .collect();
     if !text
         .split('{')
@@ -49,7 +49,7 @@ fn placeholder_faults(text: &str) -> Vec<String> {
         .any(|inside| inside.split('}').next().is_some_and(|inside| inside.contains("$selector")))
     {
         faults.push(
-            "has no `$selector` inside its braces, so it cannot be narrowed to services; write {$selector}".to_owned(),
+            "has no `$selector` inside its braces, so it cannot be limited to services; write {$selector}".to_owned(),
         );
     }
     faults
@@ -137,7 +137,7 @@ mod tests {
         let bad = [
             (
                 "sum by (namespace) (x{$selector})",
-                "has `by (namespace)`, expected `by (namespace, service)` as in labels",
+                "has `by (namespace)`, expected `by (namespace, service)` as in `labels`",
             ),
             ("sum by (namespace, service, le) (x{$selector})", "has `by (namespace, service, le)`"),
             ("rate(x{$selector}[1m])", "has no group"),

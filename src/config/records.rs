@@ -27,7 +27,7 @@ fn fields(node: &Node<'_>, declared: &Declared<SignalTemplate>, faults: &mut Fau
     let signals = table.read("signals", faults, |node, faults| names(node, faults, known));
     let parameter = |name: &str| match SignalName::new(name) {
         Some(_) => Ok(Arc::from(name)),
-        None => Err(format!("`{name}` is not a name that policies can write (a-z, 0-9 and _, a letter first)")),
+        None => Err(format!("`{name}` is not a valid name for policies (a-z, 0-9 and _, a letter first)")),
     };
     let parameters = table.read("parameters", faults, |node, faults| names(node, faults, parameter));
     let notes = table.read("notes", faults, Node::flag);

@@ -93,8 +93,10 @@ pub fn spec_of_object(
     let paused = table.read("paused", faults, Node::flag).or_default(false);
     let spec = service(&table, Some(id.clone()), target, defaults, signals, faults)?;
     if let Some(elsewhere) = spec.labels.get(NAMESPACE).filter(|namespace| ***namespace != *id.namespace()) {
-        let message =
-            format!("`{elsewhere}` is another namespace, an object reads series of its own: {}", id.namespace());
+        let message = format!(
+            "`{elsewhere}` is another namespace; a ServiceLoop can only read series of its own: {}",
+            id.namespace()
+        );
         faults.add(format!("{}.{NAMESPACE}", table.at("labels")), message);
         return None;
     }
@@ -305,7 +307,10 @@ fn signals(node: &Node<'_>, declared: &Declared<SignalTemplate>, faults: &mut Fa
     for (index, signal) in found.iter().enumerate() {
         let same_role = |other: &&SignalSpec| signal.role.is_some() && other.role == signal.role;
         if let Some(other) = found.iter().take(index).find(same_role).filter(|other| other.name != signal.name) {
-            node.refuse::<()>(&format!("`{}` and `{}` have the same role; keep one", other.name, signal.name), faults);
+            node.refuse::<()>(
+                &format!("`{}` and `{}` have the same role; keep only one", other.name, signal.name),
+                faults,
+            );
         }
     }
     Some(found)
@@ -315,7 +320,7 @@ fn parameters(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<Arc<str>,
     let mut found = BTreeMap::new();
     for (name, value) in node.named(faults)? {
         if SignalName::new(name).is_none() {
-            faults.add(&*value.path, "is not a name that policies can write (a-z, 0-9 and _, a letter first)");
+            faults.add(&*value.path, "is not a valid name for policies (a-z, 0-9 and _, a letter first)");
         }
         if let Some(quantity) = value.quantity(faults) {
             found.insert(name.into(), quantity);

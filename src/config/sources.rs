@@ -109,7 +109,7 @@ fn access(table: &Table<'_>, url: Option<&str>, faults: &mut Faults) -> Option<A
     let (token, ca_file) = (file("bearer_token_file", faults), file("ca_file", faults));
     let headers = table.read("headers", faults, headers).or_default(BTreeMap::new());
     if token != Given::Absent && url.is_some_and(leaves_in_the_clear) {
-        faults.add(table.at("bearer_token_file"), "the token would be sent in the clear; use a url with https://");
+        faults.add(table.at("bearer_token_file"), "the token would be sent unencrypted; use a url with https://");
     }
     Some(Access { bearer_token_file: token.optional(), ca_file: ca_file.optional(), headers: headers? })
 }
@@ -119,7 +119,7 @@ fn headers(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<String, Stri
     let before = faults.0.len();
     for (name, value) in node.named(faults)? {
         if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
-            faults.add(value.path, "would keep a secret in the settings; put a token in a file: bearer_token_file");
+            faults.add(value.path, "would put a secret in the settings; put the token in a file: bearer_token_file");
             continue;
         }
         let Some(text) = value.text(faults) else { continue };
@@ -127,7 +127,7 @@ fn headers(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<String, Stri
             faults.add(value.path, "cannot be sent: names are letters, digits and -, values one line of ASCII");
         } else if headers.insert(name.to_ascii_lowercase(), text.to_owned()).is_some() {
             // Headers know no upper case.
-            faults.add(value.path, "is there twice");
+            faults.add(value.path, "is set twice");
         }
     }
     (faults.0.len() == before).then_some(headers)
@@ -145,7 +145,7 @@ fn leaves_in_the_clear(url: &str) -> bool {
 pub fn base_url(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
     let text = node.text(faults)?;
     if text.contains('@') {
-        return node.refuse("holds credentials, which would end up in logs; write the URL without them", faults);
+        return node.refuse("contains credentials, which would end up in logs; write the URL without them", faults);
     }
     let uri: Option<Uri> = text.parse().ok();
     let well_formed = uri.is_some_and(|uri| {
@@ -165,7 +165,7 @@ fn signal(name: &str, node: &Node<'_>, sources: &[&str], faults: &mut Faults) ->
         &["source", "query", "samples", "labels", "unit", "role", "forecast", "range", "scrape_interval", "window"];
     let parsed_name = SignalName::new(name);
     if parsed_name.is_none() {
-        faults.add(&*node.path, "is not a name that policies can write (a-z, 0-9 and _, a letter first, at most 63)");
+        faults.add(&*node.path, "is not a valid name for policies (a-z, 0-9 and _, a letter first, at most 63)");
     }
     let table = node.table(KEYS, faults)?;
     let text = |key: &str, remedy: &str, faults: &mut Faults| {
@@ -184,7 +184,7 @@ fn signal(name: &str, node: &Node<'_>, sources: &[&str], faults: &mut Faults) ->
     let range = table.read("range", faults, plausible_range);
     let range = range.required(
         &table.at("range"),
-        "give the lowest and the highest plausible value in base units, such as [0, 10000]",
+        "set the lowest and highest plausible value in base units, such as [0, 10000]",
         faults,
     );
     let scrape = table.read("scrape_interval", faults, |node, faults| node.span(SECOND, HOUR, faults));
@@ -298,22 +298,22 @@ mod tests {
         for (more, expected) in [
             (
                 token("http://mimir:9009"),
-                "sources.main.bearer_token_file: the token would be sent in the clear; use a url with https://",
+                "sources.main.bearer_token_file: the token would be sent unencrypted; use a url with https://",
             ),
             (
                 token("http://127.attacker.example"),
-                "sources.main.bearer_token_file: the token would be sent in the clear; use a url with https://",
+                "sources.main.bearer_token_file: the token would be sent unencrypted; use a url with https://",
             ),
             (
                 headers("Authorization: Basic x"),
-                "sources.main.headers.Authorization: would keep a secret in the settings; put a token in a file: \
+                "sources.main.headers.Authorization: would put a secret in the settings; put the token in a file: \
                  bearer_token_file",
             ),
             (
                 headers("'a b': x"),
                 "sources.main.headers.a b: cannot be sent: names are letters, digits and -, values one line of ASCII",
             ),
-            (headers("tenant: a, Tenant: b"), "sources.main.headers.tenant: is there twice"),
+            (headers("tenant: a, Tenant: b"), "sources.main.headers.tenant: is set twice"),
         ] {
             let faults = Settings::parse(&source(&more)).unwrap_err().0;
             assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);

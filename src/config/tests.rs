@@ -74,33 +74,29 @@ fn the_example_shows_every_key() {
 fn a_known_event_says_when_and_how_the_load_differs() {
     for (from, to, expected) in [
         ("factor: 2.5 ", "factor: 250 ", "forecast.events[0].factor: 250 is not between 0.01 and 100"),
-        (
-            "factor: 2.5 ",
-            "",
-            "forecast.events[0]: says neither a factor nor which day it is like; write factor or like",
-        ),
+        ("factor: 2.5 ", "", "forecast.events[0]: needs `factor` or `like`"),
         (
             "factor: 2.5 ",
             "factor: 2.5\n      like: 2026-11-20 ",
-            "forecast.events[0]: has both factor and like; one of them says how it differs",
+            "forecast.events[0]: set only one of `factor` and `like`",
         ),
-        ("to: 2026-11-28", "to: 2026-11-20", "forecast.events[0]: is over before it begins; to must lie behind from"),
+        ("to: 2026-11-28", "to: 2026-11-20", "forecast.events[0]: `to` must be after `from`"),
         (
             "from: 2026-10-03",
             "from: soon",
-            "forecast.events[1].from: soon is no time; times look like 2026-11-27, 2026-11-27T09:00 or 2026-11-27T09:00:00Z",
+            "forecast.events[1].from: soon is not a time; times look like 2026-11-27, 2026-11-27T09:00 or 2026-11-27T09:00:00Z",
         ),
         (
             "like: 2026-09-27",
             "like: 2026-10-03",
-            "forecast.events[1].like: 2026-10-03 is not before the event begins; name a day that it can be like",
+            "forecast.events[1].like: 2026-10-03 is not before the event; use an earlier day",
         ),
         (
             "services: [shop/checkout]   #",
             "services: [shop/search, shop/checkot]   #",
             "forecast.events[0].services[1]: unknown service `shop/checkot`; did you mean `shop/checkout`?",
         ),
-        ("like: 2026-09-27", "like: sunday", "forecast.events[1].like: is no date; dates look like 2026-11-22"),
+        ("like: 2026-09-27", "like: sunday", "forecast.events[1].like: is not a date; dates look like 2026-11-22"),
     ] {
         check(from, to, &[expected]);
     }
@@ -149,11 +145,7 @@ fn each_fault_has_the_path_of_its_key() {
     check("unit: per_second", "unit: ratio", &["signals.rps.unit: does not fit the role; expected per_second"]);
     check("[0, 1e9]", "[9, 1]", &["signals.rps.range: the lowest value 9 is not below the highest 1"]);
     check("[0, 1e9]", "[1]", &["signals.rps.range: has 1 values, expected two: [lowest, highest]"]);
-    check(
-        "p99: 200ms",
-        "p99: 0.2",
-        &["defaults.slo.p99: `0.2` is not a span of time with its unit, such as 15s or 1h30m"],
-    );
+    check("p99: 200ms", "p99: 0.2", &["defaults.slo.p99: `0.2` is not a duration with a unit, such as 15s or 1h30m"]);
     check("error_ratio: 0.01", "error_ratio: 5", &["defaults.slo.error_ratio: 5 is not between 0 and 1"]);
     check("[rps, p99, errors]", "[rps, p9]", &["defaults.signals[1]: unknown signal `p9`; did you mean `p99`?"]);
     check("[rps, p99, errors]", "[rps, rps]", &["defaults.signals[1]: `rps` is listed twice"]);
@@ -168,7 +160,7 @@ fn each_fault_has_the_path_of_its_key() {
         "lower_cooldown: 20, stabilisation: 10s, raise_at_least: 5, lower_shar: 0.1 }",
         &[
             "services[0].guards.lower_shar: unknown key `lower_shar`; did you mean `lower_share`?",
-            "services[0].guards.lower_cooldown: `20` is not a span of time with its unit, such as 15s or 1h30m",
+            "services[0].guards.lower_cooldown: `20` is not a duration with a unit, such as 15s or 1h30m",
             "services[0].guards.raise_at_least: 5 is not between 1 and 4",
             "services[0].guards.stabilisation: 10 s is not between 60 s and 86400 s",
         ],
@@ -193,7 +185,7 @@ fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
     check(
         "timezone: UTC",
         "timezone: Berlin",
-        &["forecast.timezone: no time zone is called Berlin; names look like Europe/Berlin"],
+        &["forecast.timezone: unknown time zone Berlin; names look like Europe/Berlin"],
     );
     check(
         "skill_to_add: 0.02",
@@ -232,7 +224,7 @@ fn a_mask_names_what_there_is() {
     check(
         "parameters: []",
         "parameters: [P]",
-        &["records.mask.parameters[0]: `P` is not a name that policies can write (a-z, 0-9 and _, a letter first)"],
+        &["records.mask.parameters[0]: `P` is not a valid name for policies (a-z, 0-9 and _, a letter first)"],
     );
     check("notes: false", "notes: no", &["records.mask.notes: `no` is not true or false"]);
     check("    notes: false", "    note: false", &["records.mask.note: unknown key `note`; did you mean `notes`?"]);
@@ -290,13 +282,13 @@ fn sections_are_checked_against_each_other() {
         "service: search }",
         "service: checkout }\n    signals: [rps]",
         &[
-            "services[1].labels: signal `rps` has the same label values (shop, checkout) for services[0]; its series are one",
+            "services[1].labels: signal `rps` has the same label values (shop, checkout) for services[0]; both would read the same series",
         ],
     );
     check(
         "unit: seconds\n    role: latency",
         "unit: per_second\n    role: arrival_rate",
-        &["defaults.signals: `rps` and `p99` have the same role; keep one"],
+        &["defaults.signals: `rps` and `p99` have the same role; keep only one"],
     );
 }
 
@@ -406,9 +398,8 @@ fn leadership_is_a_name_or_a_name_with_times() {
     check(
         "retry: 2s",
         "retry: 4s",
-        &[
-            "leadership.retry: 4s is above a third of renew_deadline 10s: one request that failed would end the leadership",
-        ],
+        &["leadership.retry: 4s is above a third of renew_deadline 10s: a single failed request would end the \
+             leadership"],
     );
     check("  lease: flyball\n", "", &["leadership.lease: is missing; name the Lease, such as flyball"]);
     check("duration: 15s ", "duration: 5s ", &["leadership.duration: 5s is not between 12s and 2m"]);

@@ -12,7 +12,7 @@ use super::faults::Faults;
 use crate::model::explain::did_you_mean;
 
 /// What a parameter may be.
-const QUANTITY: &str = "a number, or a span of time with its unit";
+const QUANTITY: &str = "a number, or a duration with a unit";
 
 /// What became of a key.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -159,9 +159,9 @@ impl<'a> Node<'a> {
     /// Returns a text that is not empty.
     pub fn text(&self, faults: &mut Faults) -> Option<&'a str> {
         match self.value {
-            Value::String(text) if text.trim().is_empty() => self.refuse("is empty; write a text", faults),
+            Value::String(text) if text.trim().is_empty() => self.refuse("is empty; set a value", faults),
             Value::String(text) => Some(text),
-            other => self.wrong(other, "a text; put it in quotes if it is meant as one", faults),
+            other => self.wrong(other, "a string; quote it if it is meant as one", faults),
         }
     }
 
@@ -270,7 +270,7 @@ impl<'a> Node<'a> {
         match value.as_str().and_then(plain) {
             Some(plain) => {
                 let text = shown(value);
-                self.refuse(&format!("the text {text} is not {expected}; write {plain}, without quotes"), faults)
+                self.refuse(&format!("the string {text} is not {expected}; write {plain}, without quotes"), faults)
             }
             None => self.wrong(value, expected, faults),
         }
@@ -359,20 +359,20 @@ mod tests {
         };
         assert_eq!(["4e1", "40.0", "040"].map(counted), ["40", "40", "40"]);
         let expected = "is not a whole number of at least 1";
-        assert_eq!(counted("'2'"), format!("the text `2` {expected}; write 2, without quotes"));
-        assert_eq!(counted("'040'"), format!("the text `040` {expected}; write 40, without quotes"));
+        assert_eq!(counted("'2'"), format!("the string `2` {expected}; write 2, without quotes"));
+        assert_eq!(counted("'040'"), format!("the string `040` {expected}; write 40, without quotes"));
         assert_eq!(counted("many"), format!("`many` {expected}"));
         let (tree, mut faults) = (Value::from("true"), Faults::default());
         assert_eq!(Node::at("allow", &tree).flag(&mut faults), None);
-        assert_eq!(faults.0[0].message, "the text `true` is not true or false; write true, without quotes");
+        assert_eq!(faults.0[0].message, "the string `true` is not true or false; write true, without quotes");
         let (tree, mut faults) = (Value::from("0.5"), Faults::default());
         assert_eq!(Node::at("share", &tree).number(0.0, 1.0, &mut faults), None);
-        assert_eq!(faults.0[0].message, "the text `0.5` is not a number; write 0.5, without quotes");
+        assert_eq!(faults.0[0].message, "the string `0.5` is not a number; write 0.5, without quotes");
     }
 
     #[test]
     fn the_parser_of_yaml_speaks_to_who_wrote_the_file() {
         let said = parse_yaml("a: 1\n---\nb: 2\n").unwrap_err().to_string();
-        assert!(said.contains("is not valid YAML: it holds several documents, keep one"), "{said}");
+        assert!(said.contains("is not valid YAML: it has several documents, keep one"), "{said}");
     }
 }

@@ -69,7 +69,8 @@ fn series<'a>(
     }
     let shown = values.join(", ");
     if let Some(first) = earlier(members, (name, values), path) {
-        let message = format!("signal `{name}` has the same label values ({shown}) for {first}; its series are one");
+        let message =
+            format!("signal `{name}` has the same label values ({shown}) for {first}; both would read the same series");
         faults.add(format!("{path}.labels"), message);
     }
 }

@@ -16,7 +16,7 @@ impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
         match serde_json::to_value(&self.0) {
             Ok(answer) => Json(seconds::in_seconds(answer)).into_response(),
-            Err(error) => ApiError::internal(format!("the answer could not be made: {error}")).into_response(),
+            Err(error) => ApiError::internal(format!("cannot build the answer: {error}")).into_response(),
         }
     }
 }

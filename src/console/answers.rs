@@ -12,16 +12,16 @@ use crate::model::{
 };
 use crate::ports::ServiceSnapshot;
 
-/// One service in a few words.
+/// Summary of one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSummary {
     /// Which service.
     pub service: ServiceId,
     /// Its mode.
     pub mode: Mode,
-    /// Replicas asked for, as last seen.
+    /// Requested replicas, as last seen.
     pub replicas: Option<u32>,
-    /// Replicas that serve, as last seen.
+    /// Ready replicas, as last seen.
     pub ready: Option<u32>,
     /// Signals that can be acted on now, of all that are declared.
     pub fresh_signals: (usize, usize),
@@ -36,22 +36,22 @@ pub struct ServiceSummary {
     pub restarts: u64,
     /// Why it is quarantined, if it is.
     pub quarantined: Option<String>,
-    /// What the API server last said to its writes, where they came to nothing.
+    /// The API server's last error for its writes, if they failed.
     #[serde(default)]
     pub denied: Option<String>,
-    /// What of its policies needs a person: a rule that fails, or one that acts by what nothing can carry out.
+    /// Problem of its policies: a rule that fails, or one whose action no adapter supports.
     #[serde(default)]
     pub policy_trouble: Option<String>,
-    /// What it needs now beyond the most replicas that it may have.
+    /// Replicas needed now beyond its maximum.
     #[serde(default)]
     pub beyond_max: Option<String>,
-    /// Why its target is not known as it is now, if it is not.
+    /// Why the current state of its target is unknown, if it is.
     #[serde(default)]
     pub target_unknown: Option<String>,
     /// Its arrival rate, if it can be acted on.
     #[serde(default)]
     pub load: Option<Finite>,
-    /// The highest arrival rate to come; `None` without a forecast.
+    /// The forecast maximum of the arrival rate; `None` without a forecast.
     #[serde(default)]
     pub peak: Option<Peak>,
     /// What the forecast of its arrival rate may be used for; `None` without one.
@@ -140,7 +140,7 @@ impl From<ServiceSnapshot> for ServiceSummary {
             quarantined: snapshot.quarantined,
             denied: snapshot.denied,
             policy_trouble,
-            beyond_max: beyond.map(|needed| format!("needs {needed} replicas, its max is {max}")),
+            beyond_max: beyond.map(|needed| format!("needs {needed} replicas, but its max is {max}")),
             target_unknown: features.and_then(|features| features.target.unknown()),
             load,
             peak,
@@ -169,7 +169,7 @@ pub struct Decisions<T> {
     pub next: Option<DecisionId>,
 }
 
-/// One decision in a few words.
+/// Summary of one decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionSummary {
     /// Which decision.
@@ -180,7 +180,7 @@ pub struct DecisionSummary {
     pub mode: Mode,
     /// Trace from sample to effect.
     pub trace: TraceId,
-    /// What was done and why, or why nothing was.
+    /// What was done and why, or why nothing was done.
     pub sentence: String,
     /// The same at a glance: what was done, or not.
     #[serde(default)]

@@ -38,9 +38,9 @@ pub(super) async fn policy(State(console): State<Console>) -> Answer<PolicyStatu
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
-    /// Only services after this one (namespace/name) in name order: `next` of the page before.
+    /// Only services after this one (namespace/name) in name order: `next` of the previous page.
     after: Option<String>,
-    /// Services on the page, 1 to 500; 500 unless told.
+    /// Services on the page, 1 to 500; default 500.
     limit: Option<usize>,
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn declaration(
 }
 
 fn service_id(text: &str) -> Result<ServiceId, ApiError> {
-    text.parse().map_err(|error| ApiError::bad_request(format!("{error}"), "give it as /api/v1/services lists it"))
+    text.parse().map_err(|error| ApiError::bad_request(format!("{error}"), "use the form listed by /api/v1/services"))
 }
 
 fn known(console: &Console, id: &ServiceId) -> Result<ServiceSnapshot, ApiError> {
@@ -90,7 +90,7 @@ fn known(console: &Console, id: &ServiceId) -> Result<ServiceSnapshot, ApiError>
 }
 
 fn unknown(id: &ServiceId) -> ApiError {
-    ApiError::not_found(&format!("service as {id}"), "see /api/v1/services for those that are")
+    ApiError::not_found(&format!("service as {id}"), "/api/v1/services lists the known services")
 }
 
 fn parameters<T>(parameters: Parameters<T>, expected: &str) -> Result<T, ApiError> {
@@ -106,9 +106,10 @@ fn parameters<T>(parameters: Parameters<T>, expected: &str) -> Result<T, ApiErro
 pub(super) struct Which {
     /// Only decisions about this service (namespace/name).
     service: Option<String>,
-    /// Only decisions from before this one: `next` of the page before. Where a service is named, its cycle is enough.
+    /// Only decisions from before this one: `next` of the previous page. If a service is given, the cycle alone is
+    /// enough.
     before: Option<String>,
-    /// Decisions on the page: 1 to 500, whole records 1 to 100; 50 unless told.
+    /// Decisions on the page: 1 to 500, whole records 1 to 100; default 50.
     limit: Option<usize>,
 }
 
@@ -147,26 +148,26 @@ async fn page(
 fn decision_id(text: &str, service: Option<&ServiceId>) -> Result<DecisionId, ApiError> {
     let id = match (text.contains('@'), service) {
         (false, Some(service)) => DecisionId { service: service.clone(), cycle: cycle_id(text)? },
-        _ => text.parse().map_err(|error| {
-            ApiError::bad_request(format!("{error}"), "give it as /api/v1/decisions lists it in `next`")
-        })?,
+        _ => text
+            .parse()
+            .map_err(|error| ApiError::bad_request(format!("{error}"), "use `next` from /api/v1/decisions"))?,
     };
     if service.is_some_and(|service| *service != id.service) {
-        let error = format!("decision {id} is about another service than the one named");
-        return Err(ApiError::bad_request(error, "give `next` of the page before, with the same service"));
+        let error = format!("decision {id} is about a different service");
+        return Err(ApiError::bad_request(error, "use `next` of the previous page, with the same service"));
     }
     Ok(id)
 }
 
 fn cycle_id(text: &str) -> Result<CycleId, ApiError> {
-    text.parse().map_err(|error| ApiError::bad_request(format!("{error}"), "give it as /api/v1/decisions lists it"))
+    text.parse().map_err(|error| ApiError::bad_request(format!("{error}"), "use the form listed by /api/v1/decisions"))
 }
 
 /// Parameters of one decision.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Form {
-    /// `text` explains the record to people; `json` unless told.
+    /// `text` explains the record in prose; default `json`.
     #[serde(default)]
     format: Format,
 }
@@ -189,7 +190,8 @@ pub(super) async fn decision(
     let id = DecisionId { service, cycle: cycle_id(&cycle)? };
     let asked = id.clone();
     let Some(record) = read(&console, move |control| control.decision(&asked)).await? else {
-        let remedy = "see /api/v1/decisions; records are made on change, at each write and hourly, and the oldest go";
+        let remedy = "see /api/v1/decisions; decisions are recorded on change, at each write and hourly, and the \
+         oldest are deleted";
         return Err(ApiError::not_found(&format!("decision as {id}"), remedy));
     };
     Ok(match form.format {
@@ -215,7 +217,7 @@ pub(super) async fn forecast(
     let snapshot = known(&console, &id)?;
     Forecast::of(&snapshot).map(Answer).ok_or_else(|| {
         let error = format!("{id} has no forecast before its first cycle");
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask again after the next tick; see /readyz")
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "retry after the next tick; see /readyz")
     })
 }
 

@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use crate::ports::JournalError;
 
-/// A refusal.
+/// An error.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ApiError {
     #[serde(skip)]
     status: StatusCode,
     /// What is wrong.
     error: String,
-    /// What to do.
+    /// The remedy.
     remedy: String,
 }
 
@@ -34,18 +34,18 @@ impl ApiError {
 
     pub(super) fn read_only() -> Self {
         let remedy = "use GET; to stop or resume writes, `flyball kill` and `flyball resume`";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this interface only reads", remedy)
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this API is read-only", remedy)
     }
 
     /// A failure of this process and not of the request.
     pub(super) fn internal(error: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error, "ask again; if it stays, see the log of this process")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error, "retry; if it persists, see the log of this process")
     }
 }
 
 impl From<JournalError> for ApiError {
     fn from(error: JournalError) -> Self {
-        let remedy = "see /api/v1/status and the log; the loop writes nothing while the journal fails";
+        let remedy = "see /api/v1/status and the log; the loop writes nothing while the journal is failing";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), remedy)
     }
 }

@@ -71,7 +71,7 @@ impl Console {
     ) -> Result<T, ApiError> {
         let control = self.control.clone();
         let asking = tokio::task::spawn_blocking(move || ask(control.as_ref()));
-        asking.await.map_err(|_| ApiError::internal("the loop could not be asked"))
+        asking.await.map_err(|_| ApiError::internal("the loop could not be queried"))
     }
 }
 
@@ -85,7 +85,7 @@ pub fn router(control: Arc<dyn Control>, metrics: Arc<Metrics>) -> Router {
     api.route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
         .route("/metrics", get(probes::metrics))
-        .fallback(|| async { ApiError::not_found("path", "see /api/v1/openapi.json for those that are") })
+        .fallback(|| async { ApiError::not_found("path", "/api/v1/openapi.json lists the known paths") })
         .method_not_allowed_fallback(|| async { ApiError::read_only() })
         .layer(middleware::from_fn(bounded))
         .with_state(console)

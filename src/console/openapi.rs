@@ -43,7 +43,7 @@ fn describe(operations: &[Operation]) -> Value {
         "openapi": VERSION,
         "info": {
             "title": "flyball",
-            "description": "A running flyball, to look at and not to touch. Nothing here changes anything.",
+            "description": "Read-only API of a running flyball.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
@@ -69,7 +69,7 @@ fn path(operation: &Operation, refusal: &Value, generator: &mut SchemaGenerator)
 fn refusal(generator: &mut SchemaGenerator) -> Value {
     let schema = generator.subschema_for::<ApiError>();
     let content = json!({ "application/json": { "schema": schema } });
-    json!({ "description": "What is wrong, and what to do", "content": content })
+    json!({ "description": "The error and its remedy", "content": content })
 }
 
 /// Returns the parameter for a free part of `path`, if it has it.

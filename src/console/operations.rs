@@ -46,10 +46,10 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::new::<Status>("/api/v1/status", "Readiness, policy set, kill switch", get(api::status)),
         Operation::new::<PolicyStatus>(
             "/api/v1/policy",
-            "The policies in force, for whom, and what stands beside them",
+            "The active policy sets, the services they bind, and any candidates",
             get(api::policy),
         ),
-        Operation::new::<Services>("/api/v1/services", "Every service in a few words", get(api::services))
+        Operation::new::<Services>("/api/v1/services", "All services, in summary", get(api::services))
             .asks::<api::Page>(),
         Operation::new::<ServiceSnapshot>(
             "/api/v1/services/{namespace}/{name}",
@@ -58,18 +58,18 @@ pub(super) fn operations() -> Vec<Operation> {
         ),
         Operation::new::<Declaration>(
             "/api/v1/services/{namespace}/{name}/declaration",
-            "One service as it is declared, by the settings or by its ServiceLoop",
+            "The declaration of one service, from the settings or its ServiceLoop",
             get(api::declaration),
         ),
         Operation::new::<Decisions<DecisionSummary>>(
             "/api/v1/decisions",
-            "The newest decisions, one sentence each",
+            "The newest decisions, in summary",
             get(api::decisions),
         )
         .asks::<api::Which>(),
         Operation::new::<Decisions<DecisionRecord>>(
             "/api/v1/records",
-            "The newest decisions, as whole records",
+            "The newest decisions, as full records",
             get(api::records),
         )
         .asks::<api::Which>(),
@@ -84,7 +84,7 @@ pub(super) fn operations() -> Vec<Operation> {
         },
         Operation::new::<Forecast>(
             "/api/v1/forecast",
-            "The forecasts of one service and what they mean in replicas",
+            "The forecasts of one service and the replicas they require",
             get(api::forecast),
         )
         .asks::<api::Whose>(),

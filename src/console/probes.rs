@@ -47,6 +47,6 @@ pub(super) async fn metrics(State(console): State<Console>) -> Result<Response, 
     });
     match page.await? {
         Ok(page) => Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()),
-        Err(_) => Err(ApiError::internal("the metrics page could not be made")),
+        Err(_) => Err(ApiError::internal("the metrics page could not be built")),
     }
 }

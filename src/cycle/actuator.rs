@@ -145,7 +145,7 @@ impl ActuatorCore {
                 impact: Impact::Inconclusive,
                 expected_latency: None,
                 measured_latency: None,
-                why: format!("overtaken by the next write, to {}", change.to),
+                why: format!("superseded by the next write, to {}", change.to),
             },
         });
         measured.into_iter().collect()

@@ -227,7 +227,7 @@ impl DeciderCore {
 
     fn propose(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Proposal {
         if self.spec.mode == Mode::Observe {
-            return Proposal::nothing("mode is observe: policies are not asked");
+            return Proposal::nothing("mode is observe: policies are not evaluated");
         }
         if let Some(reason) = inputs.hold {
             return Proposal::nothing(reason);
@@ -236,7 +236,7 @@ impl DeciderCore {
         let asked = match inputs.policy {
             Some(policy) => decide(&mut self.policies, policy, &self.spec, features, &assessed.outlook, now),
             // What it would forbid is not known: nothing is returned either.
-            None => return Proposal::nothing("no policy set is in force"),
+            None => return Proposal::nothing("no policy set is active"),
         };
         let asked = if inputs.withdrawn { withdrawal::instead_of(asked, &features.target) } else { asked };
         self.undo = self.undo.take().filter(|undo| undo.stands(&features.target, now));

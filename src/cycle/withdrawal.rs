@@ -23,7 +23,7 @@ pub(super) fn instead_of(asked: Proposal, target: &TargetReading) -> Proposal {
             action: Action::SetAutoscalerFloor { replicas: lowest(one) },
             backed_by_arrivals: false,
         },
-        None => Choice::Nothing("the declaration was taken back; nothing of it is left to return".into()),
+        None => Choice::Nothing("the declaration was removed; nothing is left to restore".into()),
     };
     Proposal { choice, ..asked }
 }

@@ -64,17 +64,16 @@ fn check_kind(declared: &Declared, body: &Body) -> Vec<PolicyFault> {
     let mut faults = Vec::new();
     if body.action.strictest().is_some() != (declared.kind == RuleKind::Limit) {
         let message = if declared.kind == RuleKind::Limit {
-            "a limit only forbids: its last clause is veto(\"lower\", \"why\") or cap(20); what acts is a rule(..)"
+            "a limit only forbids: end it with veto(\"lower\", \"why\") or cap(20); use rule(..) to act"
         } else {
-            "veto(..) and cap(..) hold against every rule: they belong into limit(\"name\", |s, p| [..])"
+            "veto(..) and cap(..) apply to every rule: they belong in limit(\"name\", |s, p| [..])"
         };
         faults.push(fault(declared, body.position, &Failure::Script(message.to_owned())));
     }
     // Until it is known to have held, after every start, it would let everything through. An `unless` forbids by then.
     let held = body.conditions.iter().filter(|(condition, negated)| condition.held.is_some() && !negated);
     faults.extend(held.filter(|_| declared.kind == RuleKind::Limit).map(|(condition, _)| {
-        let message =
-            format!("a limit holds from the first moment: take held_for(..) off when({})", condition.phrase());
+        let message = format!("a limit applies immediately: remove held_for(..) from when({})", condition.phrase());
         fault(declared, body.position, &Failure::Script(message))
     }));
     faults

@@ -110,7 +110,7 @@ impl PolicySet {
             let names: Vec<_> = self.parameters.iter().map(|parameter| &*parameter.name).collect();
             let meant = did_you_mean(name, &names);
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            format!("parameter `{name}` of {}: the set has none of that name, there is {names}{meant}", service.id)
+            format!("parameter `{name}` of {}: the set has no such parameter; known: {names}{meant}", service.id)
         });
         let wrong = self.parameters.iter().filter_map(|parameter| parameter.value_for(service).err());
         strange.chain(wrong.map(|fault| fault.to_string())).map(|message| PolicyFault::of("", message)).collect()
@@ -234,7 +234,7 @@ pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<
     let ends_in_comment = text.contains("/*") && engine.compile(format!("{}\n*/", unmarked(text))).is_ok();
     if ends_in_comment {
         let (line, column) = names::unclosed(text).unzip();
-        let message = "this comment is not closed, and nothing after it is read: end it with `*/`";
+        let message = "this comment is not closed, so everything after it is ignored: end it with `*/`";
         return Err(vec![PolicyFault { line, column, ..PolicyFault::of(path, message) }]);
     }
     ast.set_source(path);
@@ -249,31 +249,31 @@ pub(super) fn is_source(path: &str) -> bool {
 /// Says that a set is empty, where that is not because its rules did not load.
 fn check_set(rules: &[Rule], complete: bool) -> Option<PolicyFault> {
     let empty = complete && rules.is_empty();
-    empty.then(|| PolicyFault::of("", "it has no rules; a set that never acts is refused, stop flyball instead"))
+    empty.then(|| PolicyFault::of("", "it has no rules; a policy set that never acts is refused, stop flyball instead"))
 }
 
 fn check_sizes(sources: &[(&str, &str)]) -> Vec<PolicyFault> {
     let mut faults = Vec::new();
     if sources.len() > MAX_FILES {
-        faults.push(PolicyFault::of("", format!("it has {} files, at most {MAX_FILES} are loaded", sources.len())));
+        faults.push(PolicyFault::of("", format!("it has {} files, the limit is {MAX_FILES}", sources.len())));
     }
     // In the order of their paths, so that two of one name are neighbours.
     for pair in sources.windows(2) {
         if let [(path, _), (next, _)] = pair
             && path == next
         {
-            let message = "the set has two files of this name: rename one, and what imports it";
+            let message = "the set has two files with this name: rename one, and update its imports";
             faults.push(PolicyFault::of(path, message));
         }
     }
     for (path, text) in sources {
         if text.len() > MAX_FILE {
-            faults.push(PolicyFault::of(path, format!("it has {} bytes, at most {MAX_FILE} are read", text.len())));
+            faults.push(PolicyFault::of(path, format!("it has {} bytes, the limit is {MAX_FILE}", text.len())));
         }
     }
     let total: usize = sources.iter().map(|(_, text)| text.len()).sum();
     if total > MAX_SET {
-        faults.push(PolicyFault::of("", format!("it has {total} bytes, at most {MAX_SET} are read")));
+        faults.push(PolicyFault::of("", format!("it has {total} bytes, the limit is {MAX_SET}")));
     }
     faults
 }

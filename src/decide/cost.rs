@@ -30,8 +30,8 @@ pub(super) fn too_dear(rules: &[Rule]) -> Vec<PolicyFault> {
     let mut costs: Vec<_> = rules.iter().map(|rule| (of_rule(rule), rule)).collect();
     let fault = |(cost, rule): &(usize, &Rule)| {
         let message = format!(
-            "cost: it takes {cost} operations in every decision, at most {RULE_CEILING}: leave out conditions, or parts of them \
-             that say the same"
+            "cost: it takes {cost} operations per decision, the limit is {RULE_CEILING}: remove conditions or \
+             redundant parts"
         );
         rule.fault(rule.position, message)
     };
@@ -43,8 +43,8 @@ pub(super) fn too_dear(rules: &[Rule]) -> Vec<PolicyFault> {
         let dearest: Vec<_> =
             costs.iter().take(NAMED).map(|(cost, rule)| format!("{} takes {cost}", rule.name)).collect();
         let message = format!(
-            "cost: its {} rules take {total} operations in every decision, at most {DECISION_CEILING} ({}): leave out rules, or \
-             make them shorter",
+            "cost: its {} rules take {total} operations per decision, the limit is {DECISION_CEILING} ({}): remove or \
+             shorten rules",
             rules.len(),
             dearest.join(", ")
         );

@@ -86,7 +86,7 @@ impl Declarations {
                 true
             }
             Entry::Occupied(entry) => {
-                let message = format!("`{name}` is declared in {} already: one name, one {what}", entry.get());
+                let message = format!("`{name}` is already declared in {}: {what} names must be unique", entry.get());
                 self.fault(position, message);
                 false
             }
@@ -172,16 +172,16 @@ fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarati
 fn declare_rule(declarations: &mut Declarations, name: &str, options: Option<Map>, body: FnPtr, position: Position) {
     let kind = if options.is_none() { RuleKind::Limit } else { RuleKind::Rule };
     if SignalName::new(name).is_none() {
-        declarations.fault(position, format!("the name `{name}` is not one (a-z, 0-9, _, a letter first)"));
+        declarations.fault(position, format!("`{name}` is not a valid name (a-z, 0-9, _, a letter first)"));
         return;
     }
     let fault = |path: &str, message: String| PolicyFault::at(path, position, message).within(kind, name);
     if [UNDO, RETURN_FLOOR].contains(&name) {
-        let message = "records name by it what no rule asked for; choose another name";
+        let message = "the name is reserved for decisions without a rule; choose another name";
         return declarations.note(fault(&declarations.path, message.to_owned()));
     }
     if declarations.rules.len() >= MAX_RULES {
-        let message = format!("a set has at most {MAX_RULES} rules and limits");
+        let message = format!("a set can have at most {MAX_RULES} rules and limits");
         return declarations.note(fault(&declarations.path, message));
     }
     let (priority, goal) = match options.map_or(Ok((0, Goal::Protect)), rule_options) {
@@ -203,7 +203,7 @@ fn rule_options(options: Map) -> Result<(i64, Goal), String> {
     match goal.as_str() {
         "protect" => Ok((priority, Goal::Protect)),
         "cost" => Ok((priority, Goal::Cost)),
-        other => Err(format!("rule: goal `{other}` is not known, there is protect and cost")),
+        other => Err(format!("rule: unknown goal `{other}`, expected protect or cost")),
     }
 }
 
@@ -219,16 +219,16 @@ fn declare_conflicts(declarations: &mut Declarations, word: &str, position: Posi
     if word == "error" {
         declarations.conflicts = true;
     } else {
-        let message = format!("conflicts(\"{word}\"): there is \"error\"; without it the higher priority wins");
+        let message = format!("conflicts(\"{word}\"): expected \"error\"; without it the higher priority wins");
         declarations.fault(position, message);
     }
 }
 
 fn declare_otherwise(declarations: &mut Declarations, text: &str, position: Position) {
     if text.is_empty() || text.len() > MAX_OTHERWISE || text.contains(is_unprintable) {
-        declarations.fault(position, format!("otherwise: the text is a line of 1 to {MAX_OTHERWISE} bytes"));
+        declarations.fault(position, format!("otherwise: the text must be one line of 1 to {MAX_OTHERWISE} bytes"));
     } else if let Some((_, first)) = &declarations.otherwise {
-        let message = format!("otherwise(..) stands in {first} already: a set has one");
+        let message = format!("otherwise(..) is already declared in {first}: a set has only one");
         declarations.fault(position, message);
     } else {
         declarations.otherwise = Some((text.into(), place(&declarations.path, position)));

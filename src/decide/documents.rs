@@ -47,7 +47,7 @@ impl Documents {
             match read {
                 Ok(value) => {
                     if documents.insert(name.to_owned(), value).is_some() {
-                        let message = format!("there are two documents `{name}`: rename one");
+                        let message = format!("two documents are named `{name}`: rename one");
                         faults.push(PolicyFault::of(path, message));
                     }
                 }
@@ -68,8 +68,8 @@ impl Documents {
             siblings(self.0.get(document)?, path, name)
         });
         let told = match &beside {
-            Some(names) if names.is_empty() => ", nothing is".to_owned(),
-            Some(names) => format!(": there is {}", listed(names)),
+            Some(names) if names.is_empty() => "; it is empty".to_owned(),
+            Some(names) => format!("; known: {}", listed(names)),
             None => UNNAMED.to_owned(),
         };
         let all = beside.unwrap_or_else(|| self.0.values().flat_map(members).collect());
@@ -86,8 +86,8 @@ impl Documents {
             move |name: &str| -> ScriptResult<Dynamic> {
                 documents.0.get(name).cloned().ok_or_else(|| {
                     let known: Vec<_> = documents.0.keys().map(String::as_str).collect();
-                    let known = if known.is_empty() { "no document".to_owned() } else { known.join(", ") };
-                    let message = format!("data(\"{name}\"): the set has no {name}{DATA_SUFFIX}, there is {known}");
+                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                    let message = format!("data(\"{name}\"): the set has no {name}{DATA_SUFFIX}; known: {known}");
                     Told { kind: FaultKind::AbsentDocument(name.to_owned()), message }.into()
                 })
             },
@@ -177,7 +177,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut values = serde_json::Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if values.contains_key(&key) {
-                return Err(A::Error::custom(format!("the key `{key}` stands here twice")));
+                return Err(A::Error::custom(format!("duplicate key `{key}`")));
             }
             let Strict(value) = entries.next_value()?;
             values.insert(key, value);
@@ -196,7 +196,7 @@ fn too_large(value: &Value) -> Option<String> {
         (size.bytes, MAX_STRING, "bytes of text"),
     ];
     let (count, most, what) = limits.into_iter().find(|(count, most, _)| count > most)?;
-    Some(format!("it has {count} {what} in all, at most {most} are read: split it into several documents"))
+    Some(format!("it has {count} {what} in total, the limit is {most}: split it into several documents"))
 }
 
 /// What the engine counts of a value: the members of objects, those of lists, and the length of texts.
@@ -226,17 +226,17 @@ impl Size {
 
 fn value_of(value: &Value, depth: usize) -> Result<Dynamic, String> {
     if depth > MAX_DEPTH {
-        return Err(format!("it is nested more than {MAX_DEPTH} deep"));
+        return Err(format!("it is nested more than {MAX_DEPTH} levels deep"));
     }
     let deeper = |value| value_of(value, depth.saturating_add(1));
     Ok(match value {
-        Value::Null => return Err("null says nothing: leave the key out".to_owned()),
+        Value::Null => return Err("null is not allowed: remove the key".to_owned()),
         Value::Bool(on) => Dynamic::from(*on),
         Value::String(text) => text.as_str().into(),
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => Dynamic::from(whole as INT),
             (None, Some(real)) if real.is_finite() => Dynamic::from(real as FLOAT),
-            _ => return Err(format!("{number} is no number that can be compared")),
+            _ => return Err(format!("{number} is not a finite number")),
         },
         Value::Array(list) => list.iter().map(deeper).collect::<Result<Array, _>>()?.into(),
         Value::Object(entries) => {

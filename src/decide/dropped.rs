@@ -45,7 +45,8 @@ pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
     let mut places: Vec<_> = found.into_iter().map(|dropped| dropped.place).collect();
     places.sort_unstable();
     places.dedup();
-    let message = "what is stated here is dropped, so it says nothing: list it in when(..) or unless(..), or delete it";
+    let message =
+        "the value of this expression is discarded and has no effect: put it in when(..) or unless(..), or delete it";
     places.into_iter().map(|position| PolicyFault::at(path, position, message)).collect()
 }
 

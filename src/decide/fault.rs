@@ -105,22 +105,22 @@ impl fmt::Display for PolicyFault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
     /// The operation limit.
-    #[error("operations: more than {limit} in one evaluation; take out the loop")]
+    #[error("operations: more than {limit} in one evaluation; remove the loop")]
     Operations {
         /// The limit.
         limit: u64,
     },
     /// The deadline of the load.
-    #[error("deadline: the time for loading the set is over")]
+    #[error("deadline: loading the set took too long")]
     Deadline,
     /// The memory that the load may hold.
-    #[error("limit: what it keeps takes too much memory")]
+    #[error("limit: it uses too much memory")]
     Memory,
     /// A string, array or map grew too large.
     #[error("limit: {0}")]
     TooLarge(String),
     /// Calls nested too deeply.
-    #[error("depth: calls are nested too deeply; take out the recursion")]
+    #[error("depth: calls are nested too deeply; remove the recursion")]
     TooDeep,
     /// An action outside its range.
     #[error("invalid action: {0}")]
@@ -231,7 +231,7 @@ pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Fail
 /// Returns what grew too large, by what the engine calls it.
 fn too_large(what: &str) -> &'static str {
     match what.to_lowercase() {
-        what if what.contains("string") => "a text grew too long",
+        what if what.contains("string") => "a string grew too long",
         what if what.contains("map") => "a map grew too large",
         _ => "an array grew too large",
     }
@@ -243,12 +243,12 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
         let is_whole = |rest: &str| !rest.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
         let declared = |keyword: &str| text.split(&format!("{keyword} {name}")).skip(1).any(is_whole);
         if declared("let") || declared("const") {
-            return format!("`{name}` stands outside of the function: {CAPTURED}");
+            return format!("`{name}` is declared outside the function: {CAPTURED}");
         }
         return unknown_name(name);
     }
     if let ParseErrorType::ModuleUndefined(name) = error {
-        return format!("nothing is imported as `{name}`: import \"lib/..\" as {name}");
+        return format!("no import named `{name}`: import \"lib/..\" as {name}");
     }
     if matches!(error, ParseErrorType::TooManyFunctions) {
         return format!("limit: more than {MAX_FUNCTIONS} functions in one file");
@@ -276,17 +276,17 @@ pub(super) fn no_member(name: &str) -> String {
 }
 
 /// How the message about a member that is not there ends, where it is not known what there is.
-pub(super) const UNNAMED: &str = ": see what the document or the map holds";
+pub(super) const UNNAMED: &str = ": check the content of the document or map";
 /// Why a function, with a name or without, sees no variables but its own.
 const CAPTURED: &str =
-    "it would be shared between services; hand it over as an argument, or use param(..) or a function of the file";
+    "it would be shared between services; pass it as an argument, or use param(..) or a function of the file";
 
 /// Keywords that policies do without, and what to use instead.
 pub(super) const DISABLED: [(&str, &str); 8] = [
     ("eval", "write the code itself"),
-    ("export", "every function of a file below lib/ can be used where it is imported"),
+    ("export", "every function of a file below lib/ is public"),
     ("switch", "list conditions in when(..), any([..]) or all([..])"),
-    ("curry", "no limit would hold for what a function carries; hand it over where the function is called"),
+    ("curry", "limits would not apply to captured values; pass it where the function is called"),
     ("Fn", "name the function itself, or write |x| .."),
     ("try", "an error ends the rule and is shown"),
     ("print", "use note(\"..\")"),
@@ -298,9 +298,7 @@ fn script_message(error: &EvalAltResult) -> String {
         EvalAltResult::ErrorRuntime(value, _) if value.is_string() => value.to_string(),
         EvalAltResult::ErrorVariableNotFound(name, _) => unknown_name(name),
         EvalAltResult::ErrorModuleNotFound(name, _) => {
-            format!(
-                "no library `{name}`: what is imported is a file of the set below lib/, as in import \"lib/slo\" as slo"
-            )
+            format!("no library `{name}`: import a file of the set below lib/, as in import \"lib/slo\" as slo")
         }
         EvalAltResult::ErrorFunctionNotFound(signature, _) => unknown_function(signature),
         EvalAltResult::ErrorMismatchDataType(wanted, found, _) => match plain_type(found).as_str() {
@@ -358,7 +356,7 @@ fn unknown_function(signature: &str) -> String {
     // The engine's name for a function without one says nothing to its author.
     if let Some((_, arguments)) = signature.split_once(' ').filter(|_| signature.starts_with("anon$")) {
         let arguments = plain_signature(arguments);
-        return format!("no function that takes {arguments}: that of a rule is |s, p| [..], that of a test || ..");
+        return format!("no function with parameters {arguments}: a rule takes |s, p| [..], a test || ..");
     }
     let signature = plain_signature(signature);
     let name = signature.split([' ', '(']).next().unwrap_or(&signature);

@@ -82,9 +82,10 @@ impl Libraries {
     fn hindrance(&self, name: &str) -> Option<String> {
         let state = self.0.lock();
         if state.loading.iter().any(|loading| loading == name) {
-            return Some(format!("`{name}` imports itself, by way of {}", state.loading.join(", ")));
+            return Some(format!("`{name}` imports itself, via {}", state.loading.join(", ")));
         }
-        (state.loading.len() >= MAX_DEPTH).then(|| format!("libraries import each other more than {MAX_DEPTH} deep"))
+        (state.loading.len() >= MAX_DEPTH)
+            .then(|| format!("imports of libraries are nested more than {MAX_DEPTH} levels deep"))
     }
 }
 
@@ -115,8 +116,7 @@ impl ModuleResolver for Libraries {
 fn refuse_declarations(engine: &mut Engine) {
     for name in ["rule", "param", "limit", "otherwise", "conflicts"] {
         let refuse = move || -> ScriptResult<()> {
-            Err(format!("{name}(..) belongs into a file that is not below {LIBRARY}: a library has functions alone")
-                .into())
+            Err(format!("{name}(..) belongs in a file outside {LIBRARY}: a library contains only functions").into())
         };
         engine.register_fn(name, move |_: rhai::Dynamic| refuse());
         engine.register_fn(name, move |_: rhai::Dynamic, _: rhai::Dynamic| refuse());

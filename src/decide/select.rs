@@ -25,8 +25,7 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
     let differ = || matched().zip(matched().skip(1)).any(|(one, next)| one.action != next.action);
     if set.conflict_is_error && differ() {
         let names: Vec<_> = matched().map(|rule| &*rule.rule).collect();
-        let reason =
-            format!("conflict: {} match at once and want different things, and the set allows one", names.join(", "));
+        let reason = format!("conflict: {} match at the same time and want different actions", names.join(", "));
         return Choice::Nothing(reason.into());
     }
     let able = |rule: &RuleTrace| rule.action.as_ref().is_some_and(|action| action.has_lever(target));
@@ -69,7 +68,7 @@ fn veto<'a>(rule: &RuleTrace, rules: &'a [RuleTrace], target: Option<&TargetStat
 fn conflict(first: &RuleTrace, second: &RuleTrace) -> Choice {
     let (left, right) = (&first.rule, &second.rule);
     let reason =
-        format!("conflict: {left} and {right} want opposite things with equal priority; give one of them more");
+        format!("conflict: {left} and {right} want opposite actions at equal priority; raise the priority of one");
     Choice::Nothing(reason.into())
 }
 
@@ -141,11 +140,9 @@ fn obstacle(rules: &[RuleTrace]) -> Option<Obstacle> {
         return Some(stopped(rule, note));
     };
     let state = match (condition.holds, condition.negated) {
-        (Truth::Unknown, _) if condition.note.as_deref() == Some(UNSEEN_PAST) => {
-            "is not known to have held long enough"
-        }
+        (Truth::Unknown, _) if condition.note.as_deref() == Some(UNSEEN_PAST) => "may not have held long enough",
         (Truth::Unknown, _) => "is unknown",
-        (_, true) => "stands against it",
+        (_, true) => "prevents it",
         (_, false) if condition.held_for.is_some_and(|held| !held.so_far.is_zero()) => "has not held long enough",
         (_, false) => "does not hold",
     };

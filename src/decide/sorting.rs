@@ -76,9 +76,7 @@ fn asked(context: &NativeCallContext<'_>, compare: &FnPtr, left: &Dynamic, right
         (_, Ok(false)) => Ok(Ordering::Greater),
         _ => {
             let answer = type_word(&answer);
-            let message = format!(
-                "what compares two elements of a list returned {answer}, expected a whole number, true or false"
-            );
+            let message = format!("the comparison function returned {answer}, expected a whole number, true or false");
             Err(message.into())
         }
     }
@@ -100,7 +98,7 @@ fn by_value(list: &mut [Dynamic], descending: bool) -> ScriptResult<()> {
     };
     if pairs(first, first).is_none() {
         let kind = first.type_name();
-        return Err(format!("elements of {kind} cannot be sorted: give a function that compares two").into());
+        return Err(format!("elements of {kind} cannot be sorted: pass a comparison function").into());
     }
     sort(list, |left, right| {
         let ordering = pairs(left, right).unwrap_or(Ordering::Equal);

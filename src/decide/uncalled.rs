@@ -45,8 +45,8 @@ pub(super) fn find(scripts: &[(&str, &str)], engine: &Engine, vocabulary: &Vocab
         for (name, position) in function.reads.iter().filter(|(name, _)| !known.contains(name.as_str())) {
             let meant = did_you_mean(name, &there);
             let message = format!(
-                "unknown signal `{name}`, in function `{}`, which no rule calls: there is {}, others are declared under \
-                 `signals` of the settings{meant}; what is no service has another name than `s`",
+                "unknown signal `{name}` in function `{}`, which no rule calls; known: {}, others are declared under \
+                 `signals` in the settings{meant}; use `s` only for the service",
                 function.name,
                 there.join(", ")
             );

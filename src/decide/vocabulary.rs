@@ -29,17 +29,17 @@ const fn standard(name: &'static str, unit: Unit, highest: f64, meaning: &'stati
 /// shipped one among them. Where the settings say nothing of one it is declared and has no data: a rule that needs it
 /// is unknown. Every other name has to be declared by the settings.
 pub const STANDARD: [Standard; 11] = [
-    standard("rps", Unit::PerSecond, f64::INFINITY, "requests that arrive"),
+    standard("rps", Unit::PerSecond, f64::INFINITY, "arriving requests"),
     standard("p99", Unit::Seconds, f64::INFINITY, "latency, 99th percentile"),
-    standard("cpu", Unit::Ratio, f64::INFINITY, "CPU in use, of what the pods ask for"),
-    standard("errors", Unit::Ratio, 1.0, "share of requests that fail"),
-    standard("maintenance", Unit::Flag, 1.0, "somebody is at work on the service"),
-    standard("cost_optimization", Unit::Flag, 1.0, "saving money is wanted now"),
+    standard("cpu", Unit::Ratio, f64::INFINITY, "CPU usage relative to the pods' request"),
+    standard("errors", Unit::Ratio, 1.0, "share of failed requests"),
+    standard("maintenance", Unit::Flag, 1.0, "the service is in maintenance"),
+    standard("cost_optimization", Unit::Flag, 1.0, "saving cost is wanted now"),
     standard("emergency", Unit::Flag, 1.0, "an incident is being handled"),
     standard("throttle_available", Unit::Flag, 1.0, "load can be shed in front of the service"),
     standard("p99_region_a", Unit::Seconds, f64::INFINITY, "latency of region A"),
-    standard("capacity_available_region_b", Unit::Flag, 1.0, "region B can take more"),
-    standard("maintenance_region_a", Unit::Flag, 1.0, "somebody is at work on region A"),
+    standard("capacity_available_region_b", Unit::Flag, 1.0, "region B has capacity available"),
+    standard("maintenance_region_a", Unit::Flag, 1.0, "region A is in maintenance"),
 ];
 
 /// How far ahead anything is forecast.
@@ -56,7 +56,7 @@ pub(super) const RESERVED: [&str; 6] =
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VocabularyError {
     /// The name means something else in policies.
-    #[error("signal `{name}` of {service}: the name is taken by flyball itself, choose another")]
+    #[error("signal `{name}` of {service}: the name is reserved by flyball, choose another")]
     Reserved {
         /// The signal.
         name: SignalName,
@@ -64,7 +64,9 @@ pub enum VocabularyError {
         service: String,
     },
     /// Two services give one name different units.
-    #[error("signal `{name}` of {service} is {found}, elsewhere {expected}: one name has one unit, rename one of them")]
+    #[error(
+        "signal `{name}` of {service} is {found}, elsewhere {expected}: a name must have one unit, rename one of them"
+    )]
     UnitConflict {
         /// The signal.
         name: SignalName,

@@ -90,7 +90,8 @@ fn like(date: Date, clock: Minute, week: &Week) -> Option<f64> {
 /// # Errors
 /// What is wrong with the text.
 pub fn moment(text: &str, zone: &Zone) -> Result<Timestamp, String> {
-    let wrong = || format!("{text} is no time; times look like 2026-11-27, 2026-11-27T09:00 or 2026-11-27T09:00:00Z");
+    let wrong =
+        || format!("{text} is not a time; times look like 2026-11-27, 2026-11-27T09:00 or 2026-11-27T09:00:00Z");
     text.parse::<Timestamp>().or_else(|_| zone.when(text).ok_or_else(wrong))
 }
 
@@ -165,6 +166,6 @@ mod tests {
         ] {
             assert_eq!(moment(text, &berlin).unwrap().to_string(), expected);
         }
-        assert!(moment("friday", &berlin).unwrap_err().starts_with("friday is no time"));
+        assert!(moment("friday", &berlin).unwrap_err().starts_with("friday is not a time"));
     }
 }

@@ -19,7 +19,7 @@ pub struct Clock {
 
 /// A name that is not in the database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no time zone is called {0}; names look like Europe/Berlin")]
+#[error("unknown time zone {0}; names look like Europe/Berlin")]
 pub struct UnknownZone(String);
 
 impl Zone {
@@ -110,6 +110,6 @@ mod tests {
         assert_ne!(zone, Zone::UTC);
         assert_eq!(Zone::named("UTC").unwrap(), Zone::UTC);
         let fault = Zone::named("Berlin").unwrap_err().to_string();
-        assert_eq!(fault, "no time zone is called Berlin; names look like Europe/Berlin");
+        assert_eq!(fault, "unknown time zone Berlin; names look like Europe/Berlin");
     }
 }

@@ -20,7 +20,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let refused = case.memory.refused(now).filter(|_| matches!(case.motion, Motion::Lower { .. }));
     if let Some((age, why)) = refused.filter(|(age, _)| *age < REFUSED) {
         return Answer::Hold(format!(
-            "refused {} s ago, asked for again after {} s: {why}",
+            "refused {} s ago; next attempt {} s after the refusal: {why}",
             age.as_secs(),
             REFUSED.as_secs()
         ));
@@ -33,7 +33,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
     if recent >= budgets.per_10_min as usize {
         let denied = denials.map_or_else(String::new, |denials| format!("; {}", denials.said()));
         return Answer::Hold(format!(
-            "{recent} writes in the last 10 minutes of {} allowed{denied}",
+            "{recent} of {} allowed writes in the last 10 minutes{denied}",
             budgets.per_10_min
         ));
     }
@@ -41,7 +41,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let raised = raised.filter(|age| *age < LAST && matches!(case.motion, Motion::Raise { .. }));
     if let Some(age) = raised.filter(|_| recent + 1 == budgets.per_10_min as usize) {
         return Answer::Hold(format!(
-            "the last of {} writes in 10 minutes waits for {} s after a raise, {} s so far",
+            "the last of {} allowed writes in 10 minutes must wait {} s after a raise, {} s so far",
             budgets.per_10_min,
             LAST.as_secs(),
             age.as_secs()
@@ -50,11 +50,13 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let hour = case.memory.writes_within(HOUR, now);
     let spent = hour >= budgets.per_hour as usize;
     match (spent, case.needed_now) {
-        (true, None) if case.is_undo() => Answer::Pass(format!("{hour} writes in the last hour, but one of them hurt")),
-        (true, None) => Answer::Hold(format!("{hour} writes in the last hour of {} allowed", budgets.per_hour)),
+        (true, None) if case.is_undo() => {
+            Answer::Pass(format!("{hour} writes in the last hour, but this one reverts a harmful change"))
+        }
+        (true, None) => Answer::Hold(format!("{hour} of {} allowed writes in the last hour", budgets.per_hour)),
         (true, Some(needed)) => {
             Answer::Pass(format!("{hour} writes in the last hour, but arrivals need {needed} replicas now"))
         }
-        (false, _) => Answer::Pass(format!("{recent} writes in 10 minutes, {hour} in the hour")),
+        (false, _) => Answer::Pass(format!("{recent} writes in the last 10 minutes, {hour} in the last hour")),
     }
 }

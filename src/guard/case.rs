@@ -118,7 +118,7 @@ impl<'a> Case<'a> {
     /// Returns the answer of a guard that watches lowerings to an action that is none; `None` for one that is.
     pub fn unless_lowered(&self) -> Option<Answer> {
         let raises = matches!(self.motion, Motion::Raise { .. });
-        raises.then(|| Answer::Pass("concerns lowering only".to_owned())).or_else(|| self.unless_moved())
+        raises.then(|| Answer::Pass("applies to lowering only".to_owned())).or_else(|| self.unless_moved())
     }
 
     /// Lets the answer of a guard take effect and returns what is recorded of it.
@@ -134,7 +134,7 @@ impl<'a> Case<'a> {
     fn narrow(&mut self, low: u32, high: u32, why: String) -> (Finding, String) {
         let (low, high) = (self.low.max(low), self.high.min(high));
         if low > high {
-            return (Finding::Hold, format!("{why}; no permitted count is left"));
+            return (Finding::Hold, format!("{why}; no permitted replica count remains"));
         }
         (self.low, self.high) = (low, high);
         let Some(from) = self.wanted else { return (Finding::Pass, why) };
@@ -157,11 +157,11 @@ impl Answer {
 
     /// Returns the answer to an action that asks for what there is.
     pub fn still() -> Self {
-        Self::Pass("nothing moves".to_owned())
+        Self::Pass("no change".to_owned())
     }
 
     /// Returns the answer when the present count is not known.
     pub fn unknown() -> Self {
-        Self::Hold("the present replica count is not known".to_owned())
+        Self::Hold("the current replica count is unknown".to_owned())
     }
 }

@@ -50,7 +50,7 @@ fn after_any(case: &Case<'_>, cooldown: Duration) -> Answer {
 
 fn waited(what: &str, age: Option<Duration>, cooldown: Duration) -> Answer {
     match age {
-        None => Answer::Pass(format!("no {what} before")),
+        None => Answer::Pass(format!("no previous {what}")),
         Some(age) if age < cooldown => {
             Answer::Hold(format!("last {what} {} s ago, cooldown {} s", age.as_secs(), cooldown.as_secs()))
         }

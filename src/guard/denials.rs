@@ -66,15 +66,21 @@ impl Denials {
     /// Returns why nothing is sent yet; `None` once the pause is over.
     pub(super) fn holds(&self, now: Now) -> Option<String> {
         let age = self.at.age(now);
-        (age < self.pause)
-            .then(|| format!("{}, {} s ago; asked again after {} s", self.said(), age.as_secs(), self.pause.as_secs()))
+        (age < self.pause).then(|| {
+            let failed = self.failed(&format!(" {} s ago", age.as_secs()));
+            format!("{failed}; retry {} s after it", self.pause.as_secs())
+        })
     }
 
     /// Returns what the API server said.
     pub(super) fn said(&self) -> String {
+        self.failed("")
+    }
+
+    fn failed(&self, ago: &str) -> String {
         match self.in_a_row {
-            1 => format!("the last write came to nothing: {}", self.why),
-            more => format!("the last {} came to nothing: {}", counted(more as usize, "write"), self.why),
+            1 => format!("the last write failed{ago}: {}", self.why),
+            more => format!("the last {} failed{ago}: {}", counted(more as usize, "write"), self.why),
         }
     }
 

@@ -105,7 +105,8 @@ impl FleetBudget {
         if removed > 0 && before > 0 && f64::from(before.saturating_add(removed)) > allowed {
             let percent = self.limits.removal_share * 100.0;
             return Err(format!(
-                "{before} of {total} replicas were removed in the last 10 minutes, {removed} more would pass {percent:.0} %"
+                "{before} of {total} replicas were removed in the last 10 minutes, {removed} more would exceed \
+                 {percent:.0} %"
             ));
         }
         Ok(())
@@ -121,11 +122,11 @@ fn within<'a>(
 ) -> Result<(), String> {
     let had = spent.clone().count();
     if had >= allowed {
-        return Err(format!("{whom} had {had} writes in the last minute of {allowed} allowed"));
+        return Err(format!("{whom} used {had} of {allowed} allowed writes in the last minute"));
     }
     let (lowered, half) = (spent.filter(|other| other.removed > 0).count(), (allowed / 2).max(1));
     if cost.removed > 0 && lowered >= half {
-        return Err(format!("{whom} had {lowered} lowerings in the last minute of {half} allowed"));
+        return Err(format!("{whom} used {lowered} of {half} allowed lowerings in the last minute"));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
             Answer::Within { low: floor, high: u32::MAX, why: format!("the forecast needs at least {floor}") }
         }
         None if case.ctx.spec.capacity.is_some() => {
-            Answer::Hold("the floor is not known: without it nothing is lowered".to_owned())
+            Answer::Hold("the forecast floor is unknown: nothing is lowered without it".to_owned())
         }
         None => Answer::Pass("the service declares no capacity".to_owned()),
     }

@@ -15,12 +15,12 @@ pub fn guard(case: &Case<'_>) -> Answer {
         TargetReading::Outdated { silence, .. } => {
             return Answer::Hold(format!("the view of the target has been silent for {} s", silence.as_secs()));
         }
-        TargetReading::Unknown { reason } => return Answer::Hold(format!("the target is not known: {reason}")),
+        TargetReading::Unknown { reason } => return Answer::Hold(format!("the target is unknown: {reason}")),
     }
     let present = ctx.features.target.last().map(TargetState::asked);
     let needs = Evidence::of(case.action, present, case.backed_by_arrivals);
     match needs.fresh_for(ctx.spec, ctx.features) {
-        Ok(left) => Answer::Pass(format!("target and signals are fresh, for {} s more", left.as_secs())),
+        Ok(left) => Answer::Pass(format!("target and signals are fresh, for another {} s", left.as_secs())),
         Err(why) => Answer::Hold(why),
     }
 }

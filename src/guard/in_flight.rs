@@ -8,11 +8,11 @@ use super::case::{Answer, Case, Motion};
 /// and go say little about what can be spared.
 pub fn guard(case: &Case<'_>) -> Answer {
     if let Some(write) = case.memory.in_flight() {
-        return Answer::Hold(format!("change {} ({} to {}) is under way", write.id, write.knob.as_str(), write.to));
+        return Answer::Hold(format!("change {} ({} to {}) is in flight", write.id, write.knob.as_str(), write.to));
     }
     let rollout = case.ctx.features.target.last().is_some_and(|target| target.rollout);
     match case.motion {
-        Motion::Lower { .. } if rollout => Answer::Hold("a rollout is under way: nothing is lowered".to_owned()),
-        _ => Answer::Pass("nothing is under way".to_owned()),
+        Motion::Lower { .. } if rollout => Answer::Hold("a rollout is in progress: nothing is lowered".to_owned()),
+        _ => Answer::Pass("nothing is in flight".to_owned()),
     }
 }

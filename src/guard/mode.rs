@@ -11,20 +11,21 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let troubled = autoscaler.is_some_and(|one| one.trouble.is_some());
     let forbidden = lowers && (troubled || (!case.ctx.spec.allow_lowering && autoscaler.is_none()));
     match case.ctx.spec.mode {
-        Mode::Observe => Answer::Reject("observe: forecasts only, nothing is decided".to_owned()),
+        Mode::Observe => Answer::Reject("observe: forecasts only, no decisions".to_owned()),
         Mode::Shadow if forbidden && !troubled => {
-            Answer::Hold("shadow: writes nothing; auto would not lower either, allow_lowering is off".to_owned())
+            Answer::Hold("shadow: writes nothing; auto would not lower either, since allow_lowering is off".to_owned())
         }
         Mode::Shadow => Answer::Hold("shadow: shows what it would do and writes nothing".to_owned()),
-        Mode::Approve => Answer::Hold("approve: nothing can be approved yet, so nothing is written".to_owned()),
+        Mode::Approve => Answer::Hold("approve: approval is not implemented yet, so nothing is written".to_owned()),
         Mode::Auto if forbidden => {
             Answer::Reject(match autoscaler.and_then(|one| Some((one, one.trouble.as_ref()?))) {
                 Some((one, why)) => {
                     format!("auto: the floor of HPA {} is not lowered while it does not scale: {why}", one.name)
                 }
                 None => {
-                    "auto: replicas are not lowered without an autoscaler behind them; set allow_lowering to permit it"
-                        .to_owned()
+                    "auto: without an autoscaler on the target, replicas are not lowered; set allow_lowering to permit \
+                     it"
+                    .to_owned()
                 }
             })
         }

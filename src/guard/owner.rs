@@ -24,7 +24,7 @@ pub struct ForeignEdit {
 
 impl fmt::Display for ForeignEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = self.by.as_deref().unwrap_or("somebody whom its managedFields do not name");
+        let by = self.by.as_deref().unwrap_or("an unknown field manager");
         write!(f, "{} to {} by {by}", self.from, self.to)
     }
 }

@@ -13,25 +13,27 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let owner = case.memory.owner();
     let target = &case.ctx.spec.target;
     if case.ctx.features.target.last().is_some_and(|state| state.replicas == 0) {
-        return Answer::Hold(format!("{target} has 0 replicas: switched off by someone"));
+        return Answer::Hold(format!("{target} has 0 replicas: switched off outside flyball"));
     }
     if let Some(TargetState { autoscaling: Autoscaling::Closed { why }, .. }) = case.ctx.features.target.last() {
-        return Answer::Hold(format!("{target} is scaled by others: {why}"));
+        return Answer::Hold(format!("{target} is scaled by another controller: {why}"));
     }
     if let Some((since, edit)) = owner.stood_down() {
         let hold = case.params.human_hold;
         let left = hold.saturating_sub(since.age(case.ctx.now));
         return Answer::Hold(format!(
             "two writes were reverted within an hour, last {edit}: {}{target} has another owner; standing down for \
-             another {} s of {} s",
+             another {} of {} s",
             floor_of(case),
             left.as_secs(),
             hold.as_secs()
         ));
     }
     match owner.foreign() {
-        Some(edit) => Answer::Hold(format!("{}{target} was set from {edit}: decided anew next", floor_of(case))),
-        None => Answer::Pass("no foreign edit".to_owned()),
+        Some(edit) => {
+            Answer::Hold(format!("{}{target} was changed from {edit}; deciding again next cycle", floor_of(case)))
+        }
+        None => Answer::Pass("no change by others".to_owned()),
     }
 }
 

@@ -16,13 +16,13 @@ pub fn guard(case: &Case<'_>) -> Answer {
         Limit::Veto { .. } => None,
     });
     match (caps.min_by_key(|(replicas, ..)| *replicas), case.motion) {
-        (None, _) => Answer::Pass("no limit of the policies stands".to_owned()),
+        (None, _) => Answer::Pass("no policy limit applies".to_owned()),
         (Some((high, name, limit)), Motion::Raise { .. }) => {
             Answer::Within { low: 0, high, why: format!("{name}: {limit}") }
         }
         (Some(_), Motion::Unknown) => Answer::unknown(),
         (Some(_), Motion::Lower { .. } | Motion::Still | Motion::Other) => {
-            Answer::Pass("a cap concerns raises only".to_owned())
+            Answer::Pass("a cap applies to raises only".to_owned())
         }
     }
 }

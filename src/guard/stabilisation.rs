@@ -17,8 +17,8 @@ pub fn guard(case: &Case<'_>) -> Answer {
         Some(peak) if seen >= span => Answer::Within {
             low: peak,
             high: u32::MAX,
-            why: format!("largest need of the last {} s is {peak}", span.as_secs()),
+            why: format!("the largest need in the last {} s is {peak}", span.as_secs()),
         },
-        _ => Answer::Hold(format!("seen without a gap for {} s of {} s", seen.as_secs(), span.as_secs())),
+        _ => Answer::Hold(format!("observed without a gap for {} of {} s", seen.as_secs(), span.as_secs())),
     }
 }

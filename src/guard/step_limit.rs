@@ -42,6 +42,6 @@ fn down(case: &Case<'_>, from: u32) -> Answer {
     let share = case.params.lower_share;
     let step = saturating_replicas(f64::from(from) * share).max(1);
     let low = from.saturating_sub(step);
-    let why = format!("at least {low}: {:.0} % of {from}, at least one, may go", share * 100.0);
+    let why = format!("at least {low}: at most {:.0} % of {from}, but at least one, may be removed", share * 100.0);
     Answer::Within { low, high: u32::MAX, why }
 }

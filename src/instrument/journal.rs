@@ -39,12 +39,12 @@ impl Default for JournalMetrics {
 impl JournalMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let new = Self::default();
-        registry.register("journal_commits", "Durable commits of the journal", new.commits.clone());
+        registry.register("journal_commits", "Durable journal commits", new.commits.clone());
         registry.register("journal_entries", "Entries committed to the journal", new.entries.clone());
-        registry.register("journal_lost", "Entries refused or without room in the queue", new.lost.clone());
-        let help = "Time of a commit of the journal";
+        registry.register("journal_lost", "Entries lost: refused, or dropped from a full queue", new.lost.clone());
+        let help = "Duration of a journal commit";
         registry.register_with_unit("journal_commit_duration", help, Unit::Seconds, new.duration.clone());
-        registry.register("journal_healthy", "Whether the journal can be written", new.healthy.clone());
+        registry.register("journal_healthy", "Whether the journal is writable", new.healthy.clone());
         new
     }
 

@@ -32,13 +32,13 @@ pub enum LogError {
         reason: String,
     },
     /// No thread could be started for them.
-    #[error("no thread for the logs: {reason}")]
+    #[error("cannot start the logging thread: {reason}")]
     Thread {
         /// What the system said.
         reason: String,
     },
     /// The process logs already.
-    #[error("logs were started already")]
+    #[error("logging is already initialised")]
     Started,
 }
 

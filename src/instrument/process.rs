@@ -32,15 +32,15 @@ const STAGES: [&str; 4] = ["observe", "forecast", "decide", "act"];
 pub struct ProcessMetrics {
     /// Seconds between the moment a tick was due and the moment it began.
     pub tick_lateness: Histogram,
-    /// Ticks left out because the one before was still under way.
+    /// Ticks skipped because the previous one was still running.
     pub skipped_ticks: Counter,
     /// Inputs of a stage left out: replaced by a newer one before they were taken, or the cause of a failure.
     pub skipped_inputs: Counter,
     /// Seconds from the arrival of the sample to its write on the wire.
     pub sample_to_write: Histogram,
-    /// Cycles completed, of all services.
+    /// Completed cycles, all services.
     pub cycles: Counter,
-    /// Lines of the log that could not be written.
+    /// Log lines that could not be written.
     pub lost_log_lines: Counter,
     stages: [Histogram; STAGES.len()],
     ready: Gauge,
@@ -74,37 +74,37 @@ impl ProcessMetrics {
             reloads_refused: reloads.get_or_create_owned(&[("result", "refused".into())]),
             policy: Family::default(),
         };
-        let help = "How much later than due a tick began";
+        let help = "Delay between the scheduled and actual start of a tick";
         registry.register_with_unit("tick_lateness", help, Unit::Seconds, new.tick_lateness.clone());
-        let help = "Ticks left out because the one before was still under way";
+        let help = "Ticks skipped because the previous one was still running";
         registry.register("skipped_ticks", help, new.skipped_ticks.clone());
-        let help = "Inputs of a stage left out: replaced by a newer one, or the cause of a failure";
+        let help = "Stage inputs skipped: replaced by a newer input, or cause of a failure";
         registry.register("skipped_inputs", help, new.skipped_inputs.clone());
-        let help = "Time from the arrival of a sample to its write on the wire";
+        let help = "Time from the arrival of a sample to the write sent for it";
         registry.register_with_unit("sample_to_write", help, Unit::Seconds, new.sample_to_write.clone());
-        registry.register("cycles", "Cycles completed, of all services", new.cycles.clone());
-        let help = "Lines of the log that could not be written";
+        registry.register("cycles", "Completed cycles, all services", new.cycles.clone());
+        let help = "Log lines that could not be written";
         registry.register("lost_log_lines", help, new.lost_log_lines.clone());
         registry.register_with_unit(
             "stage_duration",
-            "Time spent in a stage of one cycle, without waiting",
+            "Time spent in a stage per cycle, excluding waiting",
             Unit::Seconds,
             durations,
         );
         registry.register("ready", "Whether the loop can decide", new.ready.clone());
-        let help = "Whether this process is the one that writes";
+        let help = "Whether this process is the leader (the one that writes)";
         registry.register("leader", help, new.leader.clone());
-        let help = "Whether the platform's bound on services is missing or not known, so that nothing is written";
+        let help = "Whether the PlatformBound is missing or unreadable, so nothing is written";
         registry.register("unbounded", help, new.unbounded.clone());
         let help = "Whether the kill switch stops anything; an unreadable one stops everything";
         registry.register("kill_switch_engaged", help, new.kill_engaged.clone());
         let help = "Whether the kill switch cannot be read";
         registry.register("kill_switch_unreadable", help, new.kill_unreadable.clone());
-        registry.register("policy_reloads", "Policy sets offered, by what became of them", reloads);
-        registry.register("policy_info", "The policy set in force", new.policy.clone());
+        registry.register("policy_reloads", "Policy sets loaded, by result", reloads);
+        registry.register("policy_info", "The active policy set", new.policy.clone());
         let built = Family::<Labels<2>, Gauge>::default();
         built.get_or_create_owned(&[("version", build::VERSION.into()), ("commit", build::COMMIT.into())]).set(1);
-        registry.register("build_info", "Which flyball this is", built);
+        registry.register("build_info", "Build information of this flyball", built);
         new
     }
 

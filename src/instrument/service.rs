@@ -67,27 +67,26 @@ pub(super) struct ServiceFamilies {
 impl ServiceFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let new = Self::default();
-        registry.register("decisions", "Decisions by the rule that won and the verdict", new.decisions.clone());
+        registry.register("decisions", "Decisions by winning rule and verdict", new.decisions.clone());
         registry.register("guard_holds", "Proposals held or rejected, by guard", new.holds.clone());
-        registry.register("writes", "Ends of writes, by outcome", new.writes.clone());
-        registry.register("effects", "Writes measured, by impact", new.effects.clone());
-        registry.register("restarts", "Restarts of actors", new.restarts.clone());
+        registry.register("writes", "Finished writes, by outcome", new.writes.clone());
+        registry.register("effects", "Measured writes, by impact", new.effects.clone());
+        registry.register("restarts", "Actor restarts", new.restarts.clone());
         registry.register("mode", "Mode of a service", new.mode.clone());
         registry.register("quarantined", "Whether a service is quarantined", new.quarantined.clone());
-        let help = "Whether writes of a service come to nothing at the API server, and a person has to know of it";
+        let help = "Whether writes for a service fail at the API server and need attention";
         registry.register("denied", help, new.denied.clone());
-        let help = "Replicas that the load of now needs, whatever the service may have; NaN while that is not known";
+        let help = "Replicas that the current load needs, beyond any maximum too; NaN while unknown";
         registry.register("replicas_needed", help, new.replicas_needed.clone());
-        let help =
-            "The most replicas a service may have: the least of its own bound, the platform's and its autoscaler's";
+        let help = "Maximum replicas of a service: the lowest of its own bound, the PlatformBound and its autoscaler's";
         registry.register("replicas_max", help, new.replicas_max.clone());
-        let help = "What a forecast may do: 0 nothing, 1 add capacity, 2 also remove it";
+        let help = "Authority of a forecast: 0 none, 1 may add capacity, 2 may also remove it";
         registry.register("forecast_authority", help, new.authority.clone());
-        let help = "Skill of a forecast against persistence; above 0 is better";
+        let help = "Forecast skill relative to persistence; above 0 is better";
         registry.register("forecast_skill", help, new.skill.clone());
         let help = "Share of outcomes inside the 95 % interval";
         registry.register("forecast_coverage_ratio", help, new.coverage.clone());
-        let help = "How unusual the newest value is, 0 to 1; an alarm from 0.5 on";
+        let help = "Anomaly score of the newest value, 0 to 1; an alarm from 0.5 up";
         registry.register("anomaly_score", help, new.anomaly.clone());
         new
     }

@@ -69,18 +69,18 @@ impl SourceFamilies {
             annotations: Family::default(),
         };
         registry.register("source_queries", "Queries sent to a telemetry source", new.queries.clone());
-        let help = "Time of a round of queries";
+        let help = "Duration of a round of queries";
         registry.register_with_unit("source_round_duration", help, Unit::Seconds, new.duration.clone());
-        let help = "When a source last answered a whole round, Unix time";
+        let help = "Unix time of the last fully answered round of a source";
         registry.register_with_unit("source_last_success_timestamp", help, Unit::Seconds, new.last_success.clone());
-        let help = "Staleness of the newest sample of a source";
+        let help = "Age of the newest sample of a source";
         registry.register_with_unit("source_staleness", help, Unit::Seconds, new.staleness.clone());
-        registry.register("source_errors", "Rounds broken off, by why", new.errors.clone());
-        let help = "Services that fell silent together, which is the trouble of their source";
+        registry.register("source_errors", "Failed query rounds, by reason", new.errors.clone());
+        let help = "Services that lost telemetry at once, blamed on their source";
         registry.register("source_lost_services", help, new.lost.clone());
-        let help = "Series of the last round whose labels name no service";
+        let help = "Series in the last round whose labels match no service";
         registry.register("source_unmatched_series", help, new.unmatched.clone());
-        let help = "Remarks of a source on queries whose answers are whole: PromQL info and warnings";
+        let help = "Annotations of a source on complete answers: PromQL info and warnings";
         registry.register("source_annotations", help, new.annotations.clone());
         new
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What an action turns. At most one action on a knob is under way at a time.
+/// What an action changes. At most one action per knob is in flight at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Knob {
@@ -78,13 +78,13 @@ impl ActionClass {
     }
 }
 
-/// Whether an action adds to what a service can serve, takes from it, or neither.
+/// Whether an action adds capacity to a service, removes capacity, or neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Adds capacity.
     Raise,
-    /// Takes capacity or admits less.
+    /// Removes capacity or admits less load.
     Lower,
     /// Neither.
     Lateral,
@@ -122,26 +122,26 @@ pub enum Action {
     },
     /// Move a share of the traffic.
     ShiftTraffic {
-        /// Backend or region that gives.
+        /// Source backend or region.
         from: String,
-        /// Backend or region that takes.
+        /// Destination backend or region.
         to: String,
         /// Share moved in one step, 0 to 1.
         step: f64,
-        /// Largest share that may be moved in all, 0 to 1.
+        /// Largest share that may be moved in total, 0 to 1.
         limit: f64,
     },
-    /// Admit only a share of the present load for a while.
+    /// Admit only a share of the current load for a limited time.
     Throttle {
         /// Share admitted, 0 to 1.
         to: f64,
-        /// When the throttle ends by itself.
+        /// When the throttle expires.
         #[serde(alias = "ttl_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         ttl: Duration,
     },
-    /// Return to the version before the running one.
+    /// Roll back to the previous version.
     Rollback,
-    /// Let a rollout go on.
+    /// Resume a rollout.
     PromoteRollout,
     /// Stop a rollout and return to the stable version.
     AbortRollout,

@@ -16,10 +16,10 @@ pub enum Autoscaling {
     /// Nothing: the replicas are set directly.
     #[default]
     Nobody,
-    /// One autoscaler. Its floor is moved and it stays in charge above: what is set on the target itself it takes
-    /// back at its next look.
+    /// One autoscaler. Its floor is changed and it remains in charge above the floor: a value set on the target itself
+    /// would be reverted at its next sync.
     Autoscaler(Autoscaler),
-    /// Something that leaves no lever: nothing is written.
+    /// Something that flyball cannot scale alongside: nothing is written.
     Closed {
         /// What, by name.
         why: String,
@@ -35,7 +35,7 @@ pub struct Autoscaler {
     pub uid: String,
     /// Replicas below which it never goes (`spec.minReplicas`).
     pub floor: u32,
-    /// The floor before flyball first raised it; the present one where it did not. flyball never goes below.
+    /// The floor before flyball first raised it, else the current one. flyball never goes below it.
     pub baseline: u32,
     /// Replicas above which it never goes (`spec.maxReplicas`).
     pub ceiling: u32,
@@ -45,11 +45,11 @@ pub struct Autoscaler {
     pub desired: u32,
     /// The field manager that last set the floor, where the object names one.
     pub owner: Option<Arc<str>>,
-    /// Why it does not scale, in its own words; `None` if it does.
+    /// Why it does not scale, as it reports; `None` if it does.
     pub trouble: Option<String>,
 }
 
-/// What a change of the floor says beside its values.
+/// What a change of the floor records besides its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FloorOf {
     /// Name of the autoscaler.

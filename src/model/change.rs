@@ -19,7 +19,7 @@ use super::target::TargetRef;
 use super::time::{Now, Timestamp, elapsed};
 use super::write_outcome::WriteOutcome;
 
-/// Idempotency id of a change: the same decision gives the same id, whoever computes it, however often.
+/// Idempotency id of a change: the same decision always gives the same id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ChangeId(String);
@@ -108,15 +108,15 @@ pub struct ChangeSet {
     /// What asked for it.
     #[serde(rename = "rule")]
     pub cause: Cause,
-    /// The policy set in force.
+    /// The active policy set.
     pub revision: Option<PolicyRevision>,
     /// The target whose replicas it is about.
     pub target: TargetRef,
     /// Identity that the object written to must still have: the target, or its autoscaler.
     pub uid: String,
-    /// What is turned.
+    /// What is changed.
     pub knob: Knob,
-    /// Whose floor is turned, where that is the knob; then `uid` is that autoscaler's.
+    /// The autoscaler whose floor is changed, if the knob is a floor; then `uid` is the autoscaler's.
     #[serde(default)]
     pub floor: Option<FloorOf>,
     /// Class, for the kill switch.
@@ -132,11 +132,11 @@ pub struct ChangeSet {
     /// How long after that it may still be sent.
     #[serde(alias = "valid_for_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub valid_for: Duration,
-    /// How long after that the data it was decided on counts as fresh. One that does not say is not sent.
+    /// How long after that the data it was decided on counts as fresh. A write without it is not sent.
     #[serde(default)]
     #[serde(alias = "fresh_for_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub fresh_for: Duration,
-    /// The term of leadership it was decided in; it is not sent in another one.
+    /// The leadership term in which it was decided; it is not sent in any other term.
     #[serde(default)]
     pub epoch: Epoch,
 }
@@ -257,7 +257,7 @@ impl Intent {
     }
 }
 
-/// Somebody else went back on a write that had been applied.
+/// Another client reverted an applied write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revert {
     /// When it was noticed.

@@ -12,7 +12,7 @@ use super::proposal::Choice;
 /// Kinds of difference that are kept apart; further ones are only counted.
 const KINDS: usize = 20;
 
-/// What a candidate would have done in place of the set in force.
+/// What the candidate would have done instead of the active policy set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateDecision {
     /// The candidate.
@@ -26,7 +26,7 @@ pub struct CandidateDecision {
 pub struct Comparison {
     /// Decisions compared.
     pub decisions: u64,
-    /// Those in which both wanted the same.
+    /// Those in which both made the same choice.
     pub same: u64,
     /// The others, one entry for each pair of rules, in the order in which they first came.
     pub differences: Vec<Difference>,
@@ -35,7 +35,7 @@ pub struct Comparison {
 /// One way in which two sets differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
-    /// The rule of the set in force that acts; `None` for nothing.
+    /// The rule of the active policy set that acts; `None` for nothing.
     pub rule: Option<Arc<str>>,
     /// That of the candidate.
     pub candidate_rule: Option<Arc<str>>,
@@ -43,7 +43,7 @@ pub struct Difference {
     pub times: u64,
     /// The last decision in which it was so.
     pub decision: DecisionId,
-    /// What the set in force wanted there, in words.
+    /// What the active policy set wanted there, as text.
     pub wanted: String,
     /// What the candidate wanted there.
     pub candidate_wanted: String,

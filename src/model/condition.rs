@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::hash;
 use super::signal::Unit;
 
-/// Three-valued logic (Kleene): what is not known is neither true nor false, and never acts.
+/// Three-valued logic (Kleene): unknown is neither true nor false, and never acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Truth {
@@ -17,7 +17,7 @@ pub enum Truth {
     True,
     /// Does not hold.
     False,
-    /// Cannot be told.
+    /// Unknown.
     Unknown,
 }
 
@@ -83,8 +83,8 @@ impl Comparison {
     }
 }
 
-/// Which condition is held, in a record: as it is written and with the values of its parameters. Another one in its
-/// place has another id.
+/// Which condition is held, in a record: as it is written and with the values of its parameters. A different condition
+/// has a different id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
 pub struct ConditionId(u64);
@@ -116,7 +116,7 @@ impl TryFrom<String> for ConditionId {
 
     fn try_from(text: String) -> Result<Self, String> {
         let id = u64::from_str_radix(&text, 16);
-        id.map(Self).map_err(|_| format!("`{text}` is no id of a condition, expected 16 hexadecimal digits"))
+        id.map(Self).map_err(|_| format!("`{text}` is not a condition id, expected 16 hexadecimal digits"))
     }
 }
 
@@ -129,7 +129,7 @@ pub struct HeldFor {
     /// Has held for this long, by sample time.
     #[serde(alias = "so_far_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub so_far: Duration,
-    /// Which condition: where another set has the same one in a rule of this name, it has held for as long there.
+    /// Which condition: the same condition in a rule of the same name in another set has held equally long.
     /// `None` in records of earlier versions and where a mask hides what the condition reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<ConditionId>,
@@ -140,7 +140,7 @@ pub const UNDECLARED: &str = "not declared by this service";
 
 /// The note of a condition that holds, and nobody saw since when: whether for as long as its `held_for` asks cannot be
 /// told.
-pub const UNSEEN_PAST: &str = "since when it holds was not seen";
+pub const UNSEEN_PAST: &str = "not observed when it started to hold";
 
 /// One condition as it was evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -165,7 +165,7 @@ pub struct ConditionTrace {
     pub held_for: Option<HeldFor>,
     /// Whether the clause holds (after negation and `held_for`).
     pub holds: Truth,
-    /// What a combination is made of; absent for a comparison or a flag.
+    /// The parts of a combination; absent for a comparison or a flag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
 }
@@ -174,9 +174,9 @@ pub struct ConditionTrace {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Parts {
-    /// It holds where every one does.
+    /// It holds if every part does.
     All(Vec<ConditionTrace>),
-    /// It holds where at least one does.
+    /// It holds if at least one part does.
     Any(Vec<ConditionTrace>),
 }
 

@@ -25,11 +25,11 @@ pub enum Convergence {
         /// Replicas ready at the deadline.
         ready: u32,
     },
-    /// Changed by somebody else, or no longer visible, before it converged.
+    /// Changed by another client, or no longer visible, before it converged.
     Overtaken,
 }
 
-/// Whether the service is better off.
+/// The effect on the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Impact {
@@ -39,7 +39,7 @@ pub enum Impact {
     Neutral,
     /// Worse.
     Hurt,
-    /// Cannot be told.
+    /// Unknown.
     Inconclusive,
 }
 
@@ -58,7 +58,7 @@ impl Impact {
 /// The measured effect of one write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Effect {
-    /// Whether the target got there.
+    /// Whether the target converged.
     pub convergence: Convergence,
     /// Whether it helped.
     pub impact: Impact,
@@ -66,7 +66,7 @@ pub struct Effect {
     pub expected_latency: Option<f64>,
     /// The latency measured, seconds.
     pub measured_latency: Option<f64>,
-    /// Why, in words.
+    /// Why, as text.
     pub why: String,
 }
 

@@ -25,7 +25,7 @@ pub struct SignalFeatures {
     pub mean_1m: Option<Finite>,
     /// 99th percentile over the last 5 minutes.
     pub p99_5m: Option<Finite>,
-    /// Relative change of the last minute's mean against the one five minutes before (0.2 = 20 % more).
+    /// Relative change of the last minute's mean from the mean five minutes earlier (0.2 = 20 % more).
     pub change_5m: Option<Finite>,
     /// Maximum over the last 5 minutes.
     pub max_5m: Option<Finite>,

@@ -22,7 +22,7 @@ pub struct GuardParams {
     /// Least time between two raises.
     #[serde(alias = "raise_cooldown_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub raise_cooldown: Duration,
-    /// Least time between two raises where the confirmed arrival rate needs the second.
+    /// Least time between two raises if the confirmed arrival rate needs the second.
     #[serde(alias = "backed_raise_cooldown_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub backed_raise_cooldown: Duration,
     /// Least time between two lowerings; doubled by each one that was undone in the last four hours, to two hours at
@@ -43,10 +43,10 @@ pub struct GuardParams {
     pub backed_raise_factor: f64,
     /// Share of the replicas that a lowering may take, 0 to 1; one replica may always go.
     pub lower_share: f64,
-    /// A lowering goes no further than the largest need of this time.
+    /// A lowering goes no further than the largest need within this time.
     #[serde(alias = "stabilisation_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub stabilisation: Duration,
-    /// Longest silence between two cycles inside that time; a longer one starts it anew.
+    /// Longest gap between two cycles within that time; a longer one restarts it.
     #[serde(alias = "window_gap_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub window_gap: Duration,
     /// How long the loop stands down after two of its writes were reverted within an hour.

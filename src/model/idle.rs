@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 /// Why nothing is done. Without numbers, so that it changes only when the situation does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Idle {
-    /// In words: those of the policy set (its `otherwise`), or of whoever did not ask one.
+    /// As text: the `otherwise` of the policy set, or why no set was evaluated.
     pub reason: Arc<str>,
-    /// The rule that came nearest, and what stopped it; `None` where no rule is behind it. Earlier versions told it at
-    /// the end of `reason`.
+    /// The rule that came nearest, and what stopped it; `None` if no rule caused it. Earlier versions appended it to
+    /// `reason`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<Obstacle>,
 }

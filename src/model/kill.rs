@@ -64,11 +64,11 @@ pub enum KillState {
     Readable {
         /// The order.
         order: KillOrder,
-        /// When it was last turned, as far as its place tells: no part of the order, and of no weight.
+        /// When it was last changed, if its storage records it: informational, not part of the order.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         turned: Option<Timestamp>,
     },
-    /// There is none: stops everything.
+    /// The switch is missing: stops everything.
     Missing {
         /// Where it should be, and what to do.
         error: String,
@@ -95,7 +95,7 @@ impl KillState {
     pub fn stops(&self, service: &ServiceId, class: ActionClass) -> Option<String> {
         match self {
             Self::Missing { error } | Self::Unreadable { error } => {
-                Some(format!("state unknown, counts as engaged: {error}"))
+                Some(format!("state unknown, treated as engaged: {error}"))
             }
             Self::Readable { order, .. } => {
                 let scope = if order.all {

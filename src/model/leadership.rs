@@ -47,7 +47,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// How this process stands to the lease at one moment.
+/// The lease state of this process at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "lead", rename_all = "snake_case")]
 pub enum Lead {
@@ -61,14 +61,14 @@ pub enum Lead {
         #[serde(alias = "left_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         left: Duration,
     },
-    /// It holds the lease, and does not know yet what its predecessor left.
+    /// It holds the lease, but has not read the state of its predecessor yet.
     TakesOver {
         /// Its term.
         epoch: Epoch,
     },
     /// It holds no lease.
     Follows {
-        /// Who does, as far as is known.
+        /// The holder, if known.
         holder: Option<String>,
     },
 }
@@ -96,24 +96,26 @@ impl Lead {
         match self {
             Self::Alone => Ok("no other process writes".to_owned()),
             Self::Holds { epoch, left } if *left >= WRITE_MARGIN => {
-                Ok(format!("holds the lease (epoch {epoch}) for {} s more", left.as_secs()))
+                Ok(format!("holds the lease (epoch {epoch}) for another {} s", left.as_secs()))
             }
             Self::Holds { epoch, left } => Err(format!(
-                "{:.1} s of the lease of epoch {epoch} are left, a write needs {} s",
+                "{:.1} s remain of the lease of epoch {epoch}, a write needs {} s",
                 left.as_secs_f64(),
                 WRITE_MARGIN.as_secs()
             )),
             Self::TakesOver { epoch } => {
-                Err(format!("takes over (epoch {epoch}): what the former leader left is being read"))
+                Err(format!("taking over (epoch {epoch}): reading the state of the previous leader"))
             }
-            Self::Follows { holder: Some(holder) } => Err(format!("follows: {holder} holds the lease")),
-            Self::Follows { holder: None } => Err("follows: the lease is not held by this process".to_owned()),
+            Self::Follows { holder: Some(holder) } => Err(format!("follower: {holder} holds the lease")),
+            Self::Follows { holder: None } => Err("follower: this process does not hold the lease".to_owned()),
         }
     }
 
     /// Returns why a write that was decided in the term `decided` may not start now, if so.
     pub fn forbids(&self, decided: Epoch) -> Option<String> {
-        let other = |epoch: Epoch| (epoch != decided).then(|| format!("decided in epoch {decided}, this is {epoch}"));
+        let other = |epoch: Epoch| {
+            (epoch != decided).then(|| format!("decided in epoch {decided}, the current one is {epoch}"))
+        };
         self.may_write().err().or_else(|| self.epoch().and_then(other))
     }
 }
@@ -134,10 +136,10 @@ mod tests {
         check(holds(6_000), 3, None);
         check(holds(5_999), 3, Some("a write needs 6 s"));
         check(holds(0), 3, Some("a write needs 6 s"));
-        check(holds(15_000), 2, Some("decided in epoch 2, this is 3"));
-        check(holds(15_000), 4, Some("decided in epoch 4, this is 3"));
-        check(Lead::TakesOver { epoch: Epoch::new(3) }, 3, Some("takes over"));
+        check(holds(15_000), 2, Some("decided in epoch 2, the current one is 3"));
+        check(holds(15_000), 4, Some("decided in epoch 4, the current one is 3"));
+        check(Lead::TakesOver { epoch: Epoch::new(3) }, 3, Some("taking over"));
         check(Lead::Follows { holder: Some("flyball-1".to_owned()) }, 3, Some("flyball-1 holds the lease"));
-        check(Lead::Follows { holder: None }, 0, Some("not held"));
+        check(Lead::Follows { holder: None }, 0, Some("does not hold the lease"));
     }
 }

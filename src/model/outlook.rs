@@ -37,12 +37,12 @@ pub enum Readiness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Authority {
-    /// Nothing: the loop reacts to measured load alone.
+    /// Nothing: the loop reacts to measured load only.
     #[default]
     ReactiveOnly,
     /// It may add capacity.
     MayAdd,
-    /// It may also let capacity go.
+    /// It may also remove capacity.
     MayRemove,
 }
 
@@ -68,7 +68,7 @@ pub struct HorizonPoint {
     pub quantiles: QuantileRow,
 }
 
-/// A model of the catalogue and how it has done so far.
+/// A model of the catalogue and its performance so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelScore {
     /// Name in the catalogue.
@@ -78,12 +78,12 @@ pub struct ModelScore {
     /// Its share of the forecast, mean over the horizons; those of all models add up to one.
     #[serde(default)]
     pub share: f64,
-    /// In which form of the signal it foresees.
+    /// The form of the signal that it forecasts.
     #[serde(default)]
     pub transform: Transform,
 }
 
-/// Measured worth of the forecast.
+/// Measured skill of the forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Skill {
     /// One minus the ratio of its loss to that of persistence; above zero is better.
@@ -113,17 +113,17 @@ pub enum ForecastFlag {
     LevelShift,
     /// The newest value was clipped as an outlier before learning.
     Clipped,
-    /// A known event changes what is foreseen of an ordinary day.
+    /// A known event modifies the forecast of an ordinary day.
     Event,
 }
 
-/// In which way a value is unusual.
+/// The kind of anomaly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AnomalyKind {
-    /// One value lies far from its forecast.
+    /// One value is far from its forecast.
     Point,
-    /// Values stay on one side of where they were foreseen.
+    /// Values stay on one side of their forecasts.
     LevelShift,
     /// The value has not changed for much longer than it ever does.
     Frozen,
@@ -159,20 +159,20 @@ pub struct SignalOutlook {
     pub scores: Vec<ModelScore>,
     /// Parts of the first point.
     pub parts: Option<Parts>,
-    /// Parts of the point ten minutes ahead: what is bought in time is bought by that.
+    /// Parts of the point ten minutes ahead, which early raises are sized by.
     #[serde(default)]
     pub parts_10: Option<Parts>,
-    /// Worth so far.
+    /// Skill so far.
     pub skill: Option<Skill>,
     /// Interval coverage so far.
     pub coverage: Option<Coverage>,
-    /// How unusual the newest value is, 0 to 1. What goes on, or is less than what was told a short while ago, is not
-    /// told again.
+    /// Anomaly score of the newest value, 0 to 1. An anomaly that continues, or is smaller than one reported recently,
+    /// is not reported again.
     pub anomaly: Option<f64>,
-    /// In which way.
+    /// Its kind.
     #[serde(default)]
     pub anomaly_kind: Option<AnomalyKind>,
-    /// Whether somebody should look: the score passes the threshold of alarms.
+    /// Whether it raises an alarm: the score exceeds the alarm threshold.
     #[serde(default)]
     pub alarm: bool,
     /// What the forecast may be used for.
@@ -300,7 +300,7 @@ pub fn quantile_index(level: f64) -> usize {
     best
 }
 
-/// What the arrival rate means in replicas.
+/// Replicas that the arrival rate requires.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Capacity {
     /// Requests a second that one pod carries inside the objective (per-pod rate times utilisation).
@@ -308,7 +308,7 @@ pub struct Capacity {
     /// From a raise to the new pod being ready, as used.
     #[serde(alias = "lead_time_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub lead_time: Duration,
-    /// How long what is bought now has to last: the lead time, and the cooldown before the next raise.
+    /// How long a raise made now has to suffice: the lead time plus the cooldown before the next raise.
     #[serde(default)]
     #[serde(alias = "lasts_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub lasts: Duration,

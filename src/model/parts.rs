@@ -10,7 +10,7 @@ const ROUNDING: f64 = 1e-6;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Parts {
-    /// Where the signal stands without its season: the smoothed level, or the newest value.
+    /// The signal without its season: the smoothed level, or the newest value.
     pub level: f64,
     /// Damped trend up to the point.
     pub trend: f64,
@@ -19,9 +19,9 @@ pub struct Parts {
     pub day: f64,
     /// By how much this day of the week differs from the mean day at this time.
     pub week: f64,
-    /// Autoregressive part: what of the last surprises is still to fade.
+    /// Autoregressive part: the remainder of recent errors that is still decaying.
     pub ar: f64,
-    /// What limits took away or added.
+    /// What limits removed or added.
     pub rest: f64,
 }
 
@@ -64,16 +64,16 @@ impl Parts {
     }
 }
 
-/// In which form of the signal a model foresees.
+/// The form of the signal that a model forecasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Transform {
     /// The signal as it is: its parts are added.
     #[default]
     Plain,
-    /// What the signal is of its mean day: a level twice as high has a day twice as high.
+    /// The ratio of the signal to its mean day: a level twice as high has a day twice as high.
     RatioToDays,
-    /// What the signal is of the weeks before.
+    /// The ratio of the signal to the weeks before.
     RatioToWeeks,
 }
 

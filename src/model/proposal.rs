@@ -13,7 +13,7 @@ use super::idle::Idle;
 use super::ids::{DecisionId, PolicyRevision, TraceId};
 use super::target::TargetState;
 
-/// How one rule came out.
+/// The outcome of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum RuleOutcome {
@@ -21,14 +21,14 @@ pub enum RuleOutcome {
     Matched,
     /// At least one condition does not hold.
     NotMatched,
-    /// No condition fails, at least one cannot be told.
+    /// No condition is false, at least one is unknown.
     Unknown,
     /// The rule failed while it ran.
     Error {
         /// What and where.
         message: String,
     },
-    /// It failed repeatedly and is left out for a while.
+    /// It failed repeatedly and is muted for a while.
     Muted {
         /// What and where; `None` in records of earlier versions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,18 +76,18 @@ pub struct RuleTrace {
     pub priority: i64,
     /// What it is for.
     pub goal: Goal,
-    /// How it came out.
+    /// Its outcome.
     #[serde(flatten)]
     pub outcome: RuleOutcome,
     /// Every condition, in the order of the clauses.
     pub conditions: Vec<ConditionTrace>,
-    /// What it would do; `None` where that could not be told.
+    /// What it would do; `None` if that is unknown.
     pub action: Option<Action>,
     /// Whether `action` was sized by the measured or forecast arrival rate.
     pub backed_by_arrivals: bool,
     /// Notes of the policy author.
     pub notes: Vec<Arc<str>>,
-    /// What it forbids while it stands; `None` for a rule, which asks for something.
+    /// What it forbids while it applies; `None` for a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
 }
@@ -107,7 +107,7 @@ impl RuleTrace {
     }
 }
 
-/// What the policies forbid, whatever a rule asks for.
+/// What the policies forbid, whatever a rule proposes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Limit {
@@ -115,10 +115,10 @@ pub enum Limit {
     Veto {
         /// Which.
         what: Vetoed,
-        /// Words of the author.
+        /// The author's reason.
         why: Arc<str>,
     },
-    /// A raise beyond so many replicas; where the number is not known, every raise.
+    /// A raise above this replica count; if the count is unknown, every raise.
     Cap {
         /// The most replicas.
         replicas: Option<u32>,
@@ -150,7 +150,7 @@ pub enum Vetoed {
     Class(ActionClass),
     /// Those that add replicas.
     Raise,
-    /// Those that take replicas, resources or traffic.
+    /// Those that remove replicas, resources or traffic.
     Lower,
 }
 
@@ -182,7 +182,7 @@ impl fmt::Display for Limit {
         match self {
             Self::Veto { what, why } => write!(f, "no action of `{}`: {why}", what.as_str()),
             Self::Cap { replicas: Some(replicas) } => write!(f, "no raise beyond {replicas} replicas"),
-            Self::Cap { replicas: None } => f.write_str("no raise, for the number of its cap is not known"),
+            Self::Cap { replicas: None } => f.write_str("no raise, because the value of its cap is unknown"),
         }
     }
 }
@@ -206,13 +206,13 @@ pub enum Choice {
         /// Whether it is sized by the measured or forecast arrival rate.
         backed_by_arrivals: bool,
     },
-    /// Take back what an earlier decision did, because it hurt.
+    /// Undo an earlier decision, because it made things worse.
     Undo {
         /// That decision.
         of: DecisionId,
         /// Its trace.
         trace: TraceId,
-        /// Back to what was there before.
+        /// Restores the previous value.
         action: Action,
         /// What it did.
         why: Arc<str>,
@@ -244,7 +244,7 @@ impl Choice {
 /// The result of one evaluation of a policy set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Proposal {
-    /// The set that was in force; `None` when there was none, or the mode asks for none.
+    /// The active policy set; `None` if there was none, or the mode needs none.
     pub revision: Option<PolicyRevision>,
     /// Every rule, in the order of the set.
     pub rules: Vec<RuleTrace>,

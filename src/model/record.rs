@@ -18,8 +18,8 @@ use super::time::Timestamp;
 use super::verdict::Verdict;
 use super::write_outcome::WriteOutcome;
 
-/// Everything that one cycle saw, wanted, was allowed, did and achieved. What was seen and expected is shared with the
-/// cycle that it is the record of.
+/// Everything that one cycle observed, proposed, was allowed, did and achieved. Observations and forecasts are shared
+/// with the recorded cycle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionRecord {
     /// Which decision.
@@ -38,17 +38,17 @@ pub struct DecisionRecord {
     pub outlook: Arc<Outlook>,
     /// What the policies wanted.
     pub proposal: Proposal,
-    /// Where the set in force came from, if it says so; `proposal` names its revision.
+    /// Origin of the active policy set, if known; `proposal` names its revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Arc<Provenance>>,
-    /// What a set beside the one in force wanted; `None` without one.
+    /// What the candidate policy set wanted; `None` without a candidate.
     #[serde(default, alias = "instead", skip_serializing_if = "Option::is_none")]
     pub candidate: Option<CandidateDecision>,
     /// What the guards allowed.
     pub verdict: Verdict,
     /// The write that followed.
     pub change: Option<ChangeSet>,
-    /// How the write ended; `None` without one or while it is under way.
+    /// How the write ended; `None` without one or while it is in flight.
     pub outcome: Option<WriteOutcome>,
     /// What the write did; `None` without one or while it is measured.
     pub effect: Option<Effect>,

@@ -10,7 +10,7 @@ use super::mask::MASKED;
 use super::signal::Unit;
 use super::time::{Timestamp, elapsed};
 
-/// A finite number. NaN and infinities cannot be put into it, so nothing behind the parsers can meet one.
+/// A finite number. It cannot be NaN or infinite, so nothing after the parsers has to handle those.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Finite(f64);
@@ -71,7 +71,7 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Missing {
-    /// The source could not be asked, did not answer in time, or answered with an error.
+    /// The source could not be queried, did not answer in time, or answered with an error.
     SourceDown {
         /// What failed, short and without secrets.
         error: String,
@@ -80,12 +80,12 @@ pub enum Missing {
     NoSeries,
     /// There is a value, but no time at which its samples were taken: its age is unknown.
     NoSampleTime,
-    /// The source answered with several series where one was expected.
+    /// The source answered with several series instead of one.
     Ambiguous {
         /// How many.
         series: usize,
     },
-    /// NaN, an infinity, or a text that is no number.
+    /// NaN, an infinity, or a text that is not a number.
     NotFinite,
     /// Outside the declared range of the signal.
     OutOfRange {
@@ -100,12 +100,12 @@ pub enum Missing {
     },
     /// More than ten times smaller than the last value, not yet confirmed by further samples.
     UnconfirmedDrop {
-        /// The value not yet believed.
+        /// The unconfirmed value.
         value: Finite,
         /// Samples that agreed so far.
         seen: u32,
     },
-    /// The source is back after an outage, and what its values look back on is not whole yet.
+    /// The source is back after an outage, and the window of its values is not complete yet.
     Refilling {
         /// Time between the first sample after the outage and the newest.
         #[serde(alias = "back_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
@@ -114,7 +114,7 @@ pub enum Missing {
         #[serde(alias = "left_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         left: Duration,
     },
-    /// Not asked for yet.
+    /// Not queried yet.
     NotAsked,
     /// The value is not shown here.
     Masked {
@@ -129,18 +129,18 @@ impl fmt::Display for Missing {
             Self::SourceDown { error } => write!(f, "source down: {error}"),
             Self::NoSeries => f.write_str("no such series"),
             Self::NoSampleTime => f.write_str("a value without a sample time: check the source's `samples` selector"),
-            Self::Ambiguous { series } => write!(f, "{series} series where one was expected"),
+            Self::Ambiguous { series } => write!(f, "{series} series, expected one"),
             Self::NotFinite => f.write_str("not a finite number"),
             Self::OutOfRange { value } => write!(f, "{} is outside the declared range", Unit::Count.show(value.get())),
-            Self::FromTheFuture { ahead } => write!(f, "stamped {} s in the future", ahead.as_secs()),
+            Self::FromTheFuture { ahead } => write!(f, "timestamp {} s in the future", ahead.as_secs()),
             Self::UnconfirmedDrop { value, seen } => {
-                write!(f, "dropped more than tenfold to {}, seen {seen} of 3 times", Unit::Count.show(value.get()))
+                write!(f, "dropped more than tenfold to {}, confirmed {seen} of 3 times", Unit::Count.show(value.get()))
             }
             Self::Refilling { back, left } => {
                 let (back, left) = (back.as_secs(), left.as_secs_f64().ceil());
                 write!(f, "telemetry came back {back} s ago; its windows refill in {left} s")
             }
-            Self::NotAsked => f.write_str("not asked for yet"),
+            Self::NotAsked => f.write_str("not queried yet"),
             Self::Masked { fresh: true } => f.write_str(MASKED),
             Self::Masked { fresh: false } => write!(f, "{MASKED}, and not fresh"),
         }

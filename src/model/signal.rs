@@ -51,7 +51,7 @@ pub enum Unit {
     PerSecond,
     /// A plain number (queue length, connections).
     Count,
-    /// What something costs, US dollars an hour.
+    /// Cost, US dollars per hour.
     UsdPerHour,
     /// 0 or 1; policies see a flag.
     Flag,
@@ -175,7 +175,7 @@ impl Scale {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Requests that arrive a second: what capacity is bought for.
+    /// Arriving requests per second: what capacity is sized by.
     ArrivalRate,
     /// The latency that the objective bounds (p99, seconds).
     Latency,
@@ -201,7 +201,8 @@ pub struct SignalSpec {
     /// How often its source takes a sample.
     #[serde(alias = "scrape_interval_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub scrape_interval: Duration,
-    /// How far a value looks back (the range of a rate): after an outage of its source it is whole only that much later.
+    /// How far a value looks back (the range of a rate): after an outage of its source the value is complete only that
+    /// much later.
     #[serde(default, alias = "window_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub window: Duration,
 }

@@ -16,14 +16,14 @@ use super::target::{TargetKind, TargetRef};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Forecasts only; policies are not asked.
+    /// Forecasts only; policies are not evaluated.
     Observe,
-    /// Decides and records, writes nothing: the dry run.
+    /// Decides and records, but does not write: a dry run.
     #[default]
     Shadow,
-    /// A person is to confirm each write. Nothing can be confirmed yet, so each is held.
+    /// Each write needs approval. Approval is not implemented yet, so every write is held.
     Approve,
-    /// Writes by itself.
+    /// Writes automatically.
     Auto,
 }
 
@@ -45,7 +45,7 @@ impl Mode {
 /// Replica counts between which flyball may choose, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bounds {
-    /// Never below; at least 1 (zero means that somebody switched the service off).
+    /// Never below; at least 1 (zero means that the service is switched off).
     pub min: u32,
     /// Never above.
     pub max: u32,
@@ -75,12 +75,12 @@ impl Default for Budgets {
     }
 }
 
-/// What one pod can carry and how long it takes to come.
+/// Load that one pod can serve and how long it takes to become ready.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacitySpec {
-    /// Requests a second that saturate one pod.
+    /// Requests per second that saturate one pod.
     pub per_pod_rate: f64,
-    /// Share of that rate at which the objective still holds (the knee), 0 to 1.
+    /// Share of that rate at which the objective is still met (the knee), 0 to 1.
     pub utilisation: f64,
     /// From a raise to the new pod being ready.
     #[serde(alias = "start_time_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
@@ -110,7 +110,7 @@ pub struct ServiceSpec {
     pub budgets: Budgets,
     /// Capacity of a pod; without it nothing is sized by arrival rate.
     pub capacity: Option<CapacitySpec>,
-    /// Whether `auto` may lower replicas itself, without an autoscaler behind it.
+    /// Whether `auto` may lower replicas of a target without an autoscaler.
     pub allow_lowering: bool,
     /// Times and limits of the guards.
     #[serde(default)]

@@ -36,7 +36,7 @@ pub struct TargetRef {
     pub kind: TargetKind,
     /// Where it is.
     pub namespace: String,
-    /// What it is called.
+    /// Its name.
     pub name: String,
 }
 
@@ -51,16 +51,16 @@ impl fmt::Display for TargetRef {
 pub struct TargetState {
     /// Identity across re-creation under the same name.
     pub uid: String,
-    /// Replicas asked for (`spec.replicas`).
+    /// Requested replicas (`spec.replicas`).
     pub replicas: u32,
-    /// Replicas that serve (`status.readyReplicas`).
+    /// Ready replicas (`status.readyReplicas`).
     pub ready: u32,
-    /// Whether a rollout of a new template is under way, or the controller has not seen the last change.
+    /// Whether a rollout of a new template is in progress, or the controller has not seen the last change.
     pub rollout: bool,
     /// The field manager that last set the replicas, where the object names one.
     #[serde(default)]
     pub owner: Option<Arc<str>>,
-    /// Pods that cannot start; `None` where none are known.
+    /// Pods that cannot start; `None` if none are known.
     #[serde(default)]
     pub stuck: Option<Stuck>,
     /// What else scales it.
@@ -88,12 +88,12 @@ impl TargetState {
     }
 }
 
-/// Pods that are asked for and cannot be created or placed: more of them would not start either.
+/// Requested pods that cannot be created or scheduled: more of them would not start either.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stuck {
     /// How many.
     pub pods: u32,
-    /// Why, in the cluster's words.
+    /// Why, as the cluster reports it.
     pub why: String,
 }
 
@@ -110,11 +110,11 @@ pub enum TargetReading {
     Outdated {
         /// The last state.
         target: TargetState,
-        /// How long the view has been silent.
+        /// Time since the last update of the view.
         #[serde(alias = "silence_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         silence: Duration,
     },
-    /// Not there, or never seen.
+    /// Missing, or never seen.
     Unknown {
         /// Why.
         reason: String,

@@ -15,9 +15,9 @@ pub enum GuardName {
     Freshness,
     /// One action on a knob at a time.
     InFlight,
-    /// The pods of the last raise have come.
+    /// The pods of the last raise are ready.
     Convergence,
-    /// Somebody else changed the target.
+    /// Another client changed the target.
     Ownership,
     /// A raise needs a confirming sample.
     Confirmation,
@@ -35,7 +35,7 @@ pub enum GuardName {
     ForecastFloor,
     /// Writes per time.
     Budget,
-    /// Of several processes one writes.
+    /// Only one of several processes writes.
     LeaderFence,
 }
 
@@ -70,7 +70,7 @@ pub enum Finding {
     Pass,
     /// Not so far.
     Clamp {
-        /// Wanted when the guard was asked.
+        /// Wanted before this guard.
         from: u32,
         /// Allowed.
         to: u32,
@@ -134,10 +134,10 @@ pub struct Verdict {
     pub kind: VerdictKind,
     /// The guard that stopped, or the last that clamped.
     pub decided_by: Option<GuardName>,
-    /// Replicas asked for by the proposal; `None` if the action sets none.
+    /// Replicas requested by the proposal; `None` if the action sets none.
     pub wanted: Option<u32>,
-    /// Replicas allowed; `None` if the action sets none or nothing is allowed. Where mode (`shadow`, `approve`) or
-    /// leadership alone stops the write, the replicas that would be allowed.
+    /// Replicas allowed; `None` if the action sets none or nothing is allowed. If only mode (`shadow`, `approve`) or
+    /// leadership stops the write, the replicas that would be allowed.
     pub permitted: Option<u32>,
     /// All guards, in order; empty when nothing was proposed.
     pub findings: Vec<GuardFinding>,

@@ -22,9 +22,9 @@ pub enum Refusal {
     },
     /// Another write to the same target is under way.
     Busy,
-    /// Another process may write, or may do so soon.
+    /// Another process may write now or soon.
     Leadership {
-        /// How this one stands to the lease.
+        /// The lease state of this process.
         reason: String,
     },
     /// The API server could not be read or reached, or said that it is too busy to act (429, 503).
@@ -90,7 +90,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::KillSwitch { reason } => write!(f, "kill switch: {reason}"),
             Self::Budget { reason } => write!(f, "budget: {reason}"),
-            Self::Busy => f.write_str("another write to the target is under way"),
+            Self::Busy => f.write_str("another write to the target is in flight"),
             Self::Leadership { reason } => write!(f, "leadership: {reason}"),
             Self::Unavailable { reason, .. } => write!(f, "API server: {reason}"),
             Self::Journal { error } => write!(f, "journal: {error}"),
@@ -102,11 +102,11 @@ impl fmt::Display for Refusal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum WriteOutcome {
-    /// The object was changed by us.
+    /// flyball changed the object.
     Applied,
     /// The object had the wanted value already.
     AlreadyThere,
-    /// The object was no longer as it was when decided on; decide anew.
+    /// The object changed after the decision; decide again.
     Superseded {
         /// What was found, by a read before the write or by its answer (404, 409).
         found: String,
@@ -115,7 +115,7 @@ pub enum WriteOutcome {
     Rejected {
         /// Its answer.
         reason: String,
-        /// Whether it is known to have done nothing, and not something else. Older versions do not say so.
+        /// Whether it is known to have had no effect. Absent in records of older versions.
         #[serde(default)]
         did_nothing: bool,
     },
@@ -132,7 +132,7 @@ pub enum WriteOutcome {
     },
     /// Not sent: the write gate refused.
     Refused(Refusal),
-    /// Given up before it was sent, or sent and not applied, as a later read showed.
+    /// Abandoned before it was sent, or sent but not applied, as a later read showed.
     Abandoned {
         /// What was known.
         reason: String,
@@ -140,7 +140,7 @@ pub enum WriteOutcome {
         #[serde(flatten)]
         trace: WriteTrace,
     },
-    /// No adapter can turn this knob yet.
+    /// No adapter can change this knob yet.
     NoLever,
 }
 
@@ -269,20 +269,20 @@ impl fmt::Display for WriteOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Applied => f.write_str("applied"),
-            Self::AlreadyThere => f.write_str("was already there"),
+            Self::AlreadyThere => f.write_str("already set"),
             Self::Superseded { found } => write!(f, "superseded: {found}"),
             Self::Rejected { reason, .. } => write!(f, "rejected by the API server: {reason}"),
             Self::Expired => f.write_str("expired before it could be sent"),
             Self::Stale { fresh_for, age } => write!(
                 f,
-                "not sent on stale data: it was fresh for {:.1} s after the decision, {:.1} s ago",
+                "not sent on stale data: it was fresh for {:.1} s after the decision, made {:.1} s ago",
                 fresh_for.as_secs_f64(),
                 age.as_secs_f64()
             ),
             Self::Refused(Refusal::Unavailable { reason, reach: Reach::Sent, .. }) => write!(f, "declined: {reason}"),
             Self::Refused(refusal) => write!(f, "refused at the write gate: {refusal}"),
             Self::Abandoned { reason, .. } => write!(f, "abandoned: {reason}"),
-            Self::NoLever => f.write_str("no lever: no adapter can read or turn this knob yet"),
+            Self::NoLever => f.write_str("no adapter can read or change this value yet"),
         }
     }
 }

@@ -95,7 +95,7 @@ fn never_seen_is_absent_and_seen_before_is_a_gap() {
     assert!(rig.step(at(15.0), value(14.0, 0.0)).reading.fresh() == finite(0.0));
     let gap = rig.step(at(30.0), nothing);
     assert!(matches!(&gap.reading, Reading::Gap { last, missing: Missing::NoSeries } if last.at == stamp(14.0)));
-    assert_eq!(rig.step(at(31.0), None).reading, gap.reading, "not asked: the gap stays");
+    assert_eq!(rig.step(at(31.0), None).reading, gap.reading, "not queried: the gap stays");
     assert!(rig.step(at(45.0), value(44.0, 1.0)).reading.fresh().is_some());
 }
 

@@ -18,15 +18,15 @@ const STANDSTILL: u64 = 300;
 pub enum Awaited {
     /// The declarations of services.
     Declarations,
-    /// Services that are declared, to be taken up.
+    /// Declared services that are not started yet.
     Services,
-    /// The past of services, which their sources are asked for at the start.
+    /// The history of services, queried from their sources at startup.
     History {
         /// Services without it.
         services: usize,
-        /// Services whose past was asked for.
+        /// Services whose history was queried.
         asked: usize,
-        /// Services whose past is to be asked for.
+        /// Services whose history is to be queried.
         of: usize,
     },
     /// A first round of telemetry.
@@ -36,12 +36,12 @@ pub enum Awaited {
     },
     /// Telemetry from a source that fails.
     Telemetry {
-        /// Services that it leaves without.
+        /// Services without telemetry because of it.
         services: usize,
         /// How it fails.
         error: String,
     },
-    /// The loop itself, which stands still: no round of a source has begun for long.
+    /// The loop itself, which is stalled: no round of a source has started for a long time.
     Rounds {
         /// The source.
         source: String,
@@ -52,23 +52,23 @@ pub enum Awaited {
     Watch {
         /// What is watched.
         of: String,
-        /// Why what it saw is not believed.
+        /// Why its view is not trusted.
         #[serde(flatten)]
         why: StaleWatch,
     },
-    /// Writes of an earlier process whose end is not known yet.
+    /// Writes of an earlier process whose outcome is not known yet.
     EarlierWrites {
         /// How many.
         writes: usize,
     },
-    /// An open intent that cannot be read: a person has to look.
+    /// An open intent that cannot be read: needs an operator.
     UnreadableIntent(Unreadable),
-    /// A declaration that nobody heeds: a person has to look.
+    /// An invalid declaration that is ignored: needs an operator.
     Unheeded {
         /// What it is, and why.
         declaration: String,
     },
-    /// The bound on how far services may go, which the owner of the platform has to set.
+    /// The `PlatformBound`, which the platform owner has to create.
     Bound {
         /// Why it is not known.
         why: String,
@@ -80,11 +80,11 @@ pub enum Awaited {
         /// What is wrong with it.
         why: String,
     },
-    /// What the former leader left is read.
+    /// Reading the state of the previous leader.
     FormerLeader,
     /// A first policy set.
     PolicySet,
-    /// A policy set in the place of one that was rolled back.
+    /// A policy set to replace one that was rolled back.
     PolicySetAfterRollback {
         /// The one that was.
         revision: PolicyRevision,
@@ -96,10 +96,10 @@ pub enum Awaited {
     },
 }
 
-/// Why what a watch saw is not believed.
+/// Why the view of a watch is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StaleWatch {
-    /// For how long nothing was heard; `None` where it has no whole picture, as before its first list.
+    /// Time since its last event; `None` if its view is incomplete, as before its first list.
     pub silent_seconds: Option<u64>,
     /// The last failure.
     pub trouble: Option<String>,
@@ -144,29 +144,29 @@ impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Declarations => f.write_str("the declarations of services"),
-            Self::Services => f.write_str("services to be taken up"),
+            Self::Services => f.write_str("declared services to be started"),
             Self::History { services, asked, of } => {
-                write!(f, "history of {} (asked for {asked} of {of})", counted(*services, "service"))
+                write!(f, "history of {} (queried {asked} of {of})", counted(*services, "service"))
             }
             Self::FirstRound { services } => write!(f, "a first round for {}", counted(*services, "service")),
             Self::Telemetry { services, error } => write!(f, "telemetry of {}: {error}", counted(*services, "service")),
             Self::Rounds { source, silent_seconds } => write!(
                 f,
-                "the loop stands still: source {source} was not asked for {silent_seconds} s; where that stays, restart \
-                 flyball"
+                "the loop is stalled: source {source} was not queried for {silent_seconds} s; if this persists, \
+                 restart flyball"
             ),
             Self::Watch { of, why } => write!(f, "watch of {of}: {why}"),
             Self::EarlierWrites { writes } => write!(f, "{} to be settled", counted(*writes, "earlier write")),
             Self::UnreadableIntent(intent) => intent.fmt(f),
             Self::Unheeded { declaration } => f.write_str(declaration),
-            Self::Bound { why } => write!(f, "{why}; until then nothing is written"),
+            Self::Bound { why } => write!(f, "{why}; nothing is written until this is fixed"),
             Self::Lease { name, why } => write!(f, "lease {name}: {why}"),
-            Self::FormerLeader => f.write_str("what the former leader left"),
+            Self::FormerLeader => f.write_str("the state of the previous leader"),
             Self::PolicySet => f.write_str("a policy set"),
             Self::PolicySetAfterRollback { revision } => write!(
                 f,
-                "a policy set: release {revision} was rolled back, and the one before it is not known here; nothing is \
-                 decided until the policies are mended, or that one is promoted"
+                "a policy set: release {revision} was rolled back, and the previous one is not known here; nothing is \
+                 decided until the policies are fixed or that release is promoted"
             ),
             Self::Journal { error } => f.write_str(error),
         }

@@ -57,9 +57,9 @@ pub enum ClusterError {
     /// The server answered that it did not act because it is too busy (429, 503).
     #[error("API server unavailable: {reason}")]
     Busy {
-        /// Its words.
+        /// Its message.
         reason: String,
-        /// How long it asks to be left alone; zero where it does not say.
+        /// The retry delay it requests; zero if none.
         retry_after: Duration,
     },
     /// The server could not be reached at all.
@@ -69,7 +69,7 @@ pub enum ClusterError {
         reason: String,
     },
     /// This adapter cannot turn this knob. No such change is planned; an intent that somebody else made may name one.
-    #[error("no lever for {knob:?}")]
+    #[error("no adapter can change {knob:?}")]
     NoLever {
         /// Which knob.
         knob: Knob,

@@ -17,14 +17,14 @@ use super::awaited::Awaited;
 use super::journal::JournalError;
 use super::policy_memory::PolicyStatus;
 
-/// How one service stands.
+/// The state of one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSnapshot {
     /// Which service.
     pub service: ServiceId,
     /// Its mode.
     pub mode: Mode,
-    /// The revision of the policies in force for it; `None` while there is none.
+    /// The policy revision active for it; `None` while there is none.
     pub revision: Option<PolicyRevision>,
     /// Its objective.
     pub slo: Slo,
@@ -42,14 +42,14 @@ pub struct ServiceSnapshot {
     pub restarts: u64,
     /// Why it is quarantined, if it is.
     pub quarantined: Option<String>,
-    /// What the API server last said to its writes, where they came to nothing.
+    /// The API server's last error for its writes, if they failed.
     pub denied: Option<String>,
 }
 
-/// One service as it is declared, but for what is masked.
+/// The declaration of one service, except masked values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Declaration {
-    /// The declaration in force.
+    /// The active declaration.
     pub spec: ServiceSpec,
     /// Parameters that it sets and whose values are not shown.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -73,25 +73,26 @@ impl Declaration {
     }
 }
 
-/// How the process stands.
+/// The state of the process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Whether the process is able to work: what is declared is known, watches are current, a policy is in force, the
     /// journal is writable, who leads is known; and at its start, each service was asked for once and its history read,
-    /// or two minutes have passed. What single services lack is no part of it.
+    /// or two minutes have passed. Problems of single services are not included.
     pub ready: bool,
-    /// What is still missing for that, or wrong.
+    /// What is still missing or wrong.
     pub waiting_for: Vec<Awaited>,
-    /// What some services wait for, while the others and the process go on: telemetry, history, a write to be settled.
+    /// What some services are waiting for, while the process and all others work: telemetry, history, a write to be
+    /// settled.
     #[serde(default)]
     pub services_wait_for: Vec<Awaited>,
-    /// The policy set in force.
+    /// The active policy set.
     pub revision: Option<PolicyRevision>,
     /// Faults of the newest set, if it was refused.
     pub policy_faults: Vec<String>,
     /// The kill switch.
     pub kill: KillState,
-    /// How the process stands to the lease.
+    /// The lease state of the process.
     pub lead: Lead,
     /// The clock of the loop.
     pub now: Timestamp,
@@ -102,32 +103,32 @@ pub struct Status {
     /// Its version and commit.
     #[serde(default)]
     pub version: String,
-    /// Its state directory: by this it is told from another flyball that answers at the address of one's own settings.
+    /// Its state directory: it distinguishes this flyball from another one answering at the same address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<PathBuf>,
-    /// Hash of the settings that it was started with: by this they are told from what the file holds since.
+    /// Hash of the settings it was started with, to detect later edits of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<String>,
-    /// Where the kill switch is that it reads.
+    /// Location of the kill switch that it reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kill_switch: Option<String>,
-    /// How the telemetry sources answer, by name.
+    /// State of the telemetry sources, by name.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,
 }
 
-/// How a telemetry source answers.
+/// The state of a telemetry source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceStatus {
     /// Its name in the settings.
     pub name: String,
-    /// Services that it tells of.
+    /// Services that it covers.
     pub services: usize,
-    /// Those of them of which it has fresh samples.
+    /// Services with fresh samples from it.
     pub fresh: usize,
     /// How old its newest sample is; `None` before the first.
     pub staleness_seconds: Option<f64>,
-    /// Why it did not answer the last round, if it did not.
+    /// Why the last round failed, if it did.
     pub error: Option<String>,
 }
 

@@ -15,7 +15,7 @@ use crate::model::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// Disk full, read-only, I/O error.
-    #[error("journal {path} cannot be written: {reason}; nothing is written to the world until this is mended")]
+    #[error("journal {path} cannot be written: {reason}; no target is changed until this is fixed")]
     Unwritable {
         /// The file.
         path: String,
@@ -24,8 +24,8 @@ pub enum JournalError {
     },
     /// Not to be read now: no permission, an error of the disk.
     #[error(
-        "journal {path} cannot be read: {reason}; run as the user that flyball runs as, or look at the disk; \
-         the journal itself may be well"
+        "journal {path} cannot be read: {reason}; run as the user that flyball runs as, or check the disk; the journal \
+         itself may be intact"
     )]
     Unreadable {
         /// The file.
@@ -34,7 +34,7 @@ pub enum JournalError {
         reason: String,
     },
     /// Damaged beyond its own repair.
-    #[error("journal {path} is damaged: {reason}; move it away to start anew, or restore a copy")]
+    #[error("journal {path} is damaged: {reason}; move it away to start from scratch, or restore a copy")]
     Damaged {
         /// The file.
         path: String,
@@ -52,13 +52,13 @@ pub enum JournalError {
         expected: u64,
     },
     /// Asked to read a journal that is not there.
-    #[error("journal {path} does not exist; it is made by the first `flyball run` with this path")]
+    #[error("journal {path} does not exist; the first `flyball run` with this path creates it")]
     Missing {
         /// The file.
         path: String,
     },
     /// Open in another process.
-    #[error("journal {path} is in use by {}; ask that flyball (`flyball status`), or stop it", holder_in_words(*holder))]
+    #[error("journal {path} is in use by {}; see `flyball status`, or stop it", holder_in_words(*holder))]
     InUse {
         /// The file.
         path: String,
@@ -66,7 +66,7 @@ pub enum JournalError {
         holder: Option<u32>,
     },
     /// Contradicts what is recorded (an intent prepared or ended twice).
-    #[error("journal refuses: {0}")]
+    #[error("journal refused an entry: {0}")]
     Contradiction(String),
     /// The writer is gone.
     #[error("journal is closed")]
@@ -78,14 +78,14 @@ pub fn holder_in_words(process: Option<u32>) -> String {
     process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
 }
 
-/// An open intent of which it cannot be told what it was about.
+/// An open intent that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unreadable {
     /// Namespace of its object.
     pub namespace: String,
     /// Name of its object.
     pub object: String,
-    /// Name of its service; `None` where not even that can be told: then it may be any of the namespace.
+    /// Name of its service; `None` if unknown: then it may be any service of the namespace.
     pub service: Option<String>,
     /// What is wrong with it.
     pub why: String,
@@ -121,7 +121,7 @@ pub enum Entry {
         /// How.
         outcome: WriteOutcome,
     },
-    /// Somebody else went back on a write that had been applied.
+    /// Another client reverted an applied write.
     Reverted {
         /// Which.
         change: ChangeId,

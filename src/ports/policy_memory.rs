@@ -84,13 +84,13 @@ pub struct KeptCandidate {
     pub replay: Comparison,
 }
 
-/// What is to be done with the policies.
+/// The operation on policy sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyOperation {
-    /// Put the candidate in force.
+    /// Activate the candidate.
     Promote,
-    /// Go back to what was in force before.
+    /// Roll back to the previously active policy set.
     Rollback,
 }
 
@@ -101,7 +101,7 @@ pub struct PolicyOrder {
     pub id: String,
     /// When it was given; an old one is not obeyed.
     pub at: Timestamp,
-    /// What to do.
+    /// The remedy.
     pub operation: PolicyOperation,
     /// For this service alone.
     pub service: Option<ServiceId>,
@@ -111,65 +111,65 @@ pub struct PolicyOrder {
     pub reason: String,
 }
 
-/// How an order ended.
+/// The result of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyOrderEnd {
     /// Which.
     pub id: String,
     /// Whether it was done.
     pub done: bool,
-    /// What is so now, or why it was not done.
+    /// The resulting state, or why it was not done.
     pub words: String,
 }
 
-/// Which revision is in force, and what stands beside it.
+/// The active revision, and the candidate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyStatus {
-    /// The hash of all sets in force together, where namespaces have sets of their own: so are named what was before,
-    /// what stands beside and what was rolled back.
+    /// The hash of all active policy sets, if namespaces have their own sets: it names the previous, the candidate and
+    /// the rolled back state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<PolicyRevision>,
-    /// The revision in force for all services without an entry below.
+    /// The active revision for all services without an entry below.
     pub in_force: Option<PolicyRevision>,
-    /// The revisions in force for the services of namespaces with policies of their own.
+    /// The active revisions for services in namespaces with their own policies.
     pub namespaces: BTreeMap<String, PolicyRevision>,
-    /// Services that go by another revision than their namespace, and that revision.
+    /// Services that use a different revision than their namespace, and that revision.
     pub apart: BTreeMap<ServiceId, PolicyRevision>,
-    /// What the process that leads has in force, where this one follows and has never read that.
+    /// The leader's active release, if this process is a follower and has not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<PolicyRevision>,
-    /// What was in force before: where a rollback goes.
+    /// The previously active one: the target of a rollback.
     pub previous: Option<PolicyRevision>,
-    /// Where the rollbacks after that go, newest first.
+    /// The targets of further rollbacks, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<PolicyRevision>,
-    /// What stands beside.
+    /// The candidate.
     pub candidate: Option<CandidateStatus>,
-    /// What people took back: kept out until it is promoted or edited.
+    /// The one rolled back by an operator: not activated again until it is promoted or edited.
     pub rolled_back: Option<PolicyRevision>,
-    /// Faults of what was announced last, if it was refused.
+    /// Faults of the last loaded set, if it was refused.
     pub faults: Vec<String>,
-    /// The last order of a person.
+    /// The last order of an operator.
     pub last_order: Option<PolicyOrderEnd>,
-    /// Where the revisions named here come from, as far as they say so.
+    /// Origins of the revisions named here, if known.
     #[serde(default)]
     pub provenance: BTreeMap<PolicyRevision, Provenance>,
-    /// How the set in force compared with the one before on recorded inputs, when it was loaded.
+    /// How the active policy set compared with its predecessor on recorded inputs, when it was loaded.
     pub replay: Option<Comparison>,
 }
 
-/// A set beside the one in force.
+/// A candidate policy set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateStatus {
     /// Which.
     pub revision: PolicyRevision,
-    /// Seconds until all of it is in force.
+    /// Seconds until all of it is active.
     #[serde(rename = "in_force_in_seconds", alias = "in_force_in")]
     pub in_force_in: u64,
-    /// The same of each of its sets that is not in force already, by namespace; all the others have no name.
+    /// The same for each of its sets that is not active yet, by namespace; the empty name stands for all others.
     #[serde(default)]
     pub sets_in_force_in_seconds: BTreeMap<String, u64>,
-    /// What loads and is likely a mistake.
+    /// Warnings: valid, but probably a mistake.
     pub warnings: Vec<String>,
     /// How it compares on the inputs recorded before it was loaded.
     pub replay: Comparison,

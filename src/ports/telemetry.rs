@@ -122,13 +122,13 @@ pub enum SourceError {
         reason: String,
     },
     /// Not asked: what says as whom cannot be used.
-    #[error("not asked: {0}")]
+    #[error("not queried: {0}")]
     Unauthorized(String),
     /// Not within the deadline.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// Not asked: queries before it took all the time of the round, which is this.
-    #[error("not asked: other queries took all of the {0:?} of the round")]
+    #[error("not queried: other queries used up the round's {0:?}")]
     NotReached(Duration),
     /// An HTTP status other than success.
     #[error("answered with status {status}: {message}")]

@@ -61,13 +61,13 @@ fn disturbed(pending: &Pending, spec: &ServiceSpec, features: &Features, after: 
     let kept = features.target.last().map(TargetState::asked).filter(|asked| *asked >= change.from);
     if let Some(kept) = kept.filter(|_| change.knob == Knob::AutoscalerFloor && change.direction() == Direction::Lower)
     {
-        return Some(format!("the autoscaler still runs {kept}: nothing was taken"));
+        return Some(format!("the autoscaler still runs {kept}: nothing was removed"));
     }
     let Band { low, high, .. } = Band::at(&pending.foreseen.arrivals, after.as_secs_f64() / 60.0)?;
     let load = measured(spec, features, Role::ArrivalRate)?;
     let show = |value| Unit::PerSecond.show(value);
     (load < low || load > high)
-        .then(|| format!("the load of {} left the interval {} to {} foreseen", show(load), show(low), show(high)))
+        .then(|| format!("the load of {} left the forecast interval {} to {}", show(load), show(low), show(high)))
 }
 
 fn against_forecast(measured: f64, expected: Band, objective: f64, lowered: bool) -> (Impact, String) {
@@ -84,8 +84,12 @@ fn against_forecast(measured: f64, expected: Band, objective: f64, lowered: bool
     };
     let show = |value| Unit::Seconds.show(value);
     let kept = if traded { format!(", within the objective of {}", show(objective)) } else { String::new() };
-    let why =
-        format!("latency {}, {} foreseen without it, noise {}{kept}", show(measured), show(expected), show(noise));
+    let why = format!(
+        "latency {}, {} forecast without the change, noise {}{kept}",
+        show(measured),
+        show(expected),
+        show(noise)
+    );
     (impact, why)
 }
 
@@ -96,7 +100,7 @@ fn against_objective(pending: &Pending, measured: f64, objective: f64) -> (Impac
     let show = |value| Unit::Seconds.show(value);
     let now = format!("latency {}, objective {}", show(measured), show(objective));
     let Some(before) = pending.foreseen.before else {
-        return (Impact::Inconclusive, format!("{now}, not known before"));
+        return (Impact::Inconclusive, format!("{now}, unknown before"));
     };
     let impact = match (before <= objective, measured <= objective, lowered) {
         (false, true, false) => Impact::Helped,

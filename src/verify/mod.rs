@@ -98,7 +98,12 @@ pub fn assess(pending: &mut Pending, spec: &ServiceSpec, features: &Features, no
     };
     let convergence = Convergence::Converged { after };
     if let Look::Elsewhere(found) = look {
-        return Some(unmeasured(pending, convergence, format!("converged, then {found} before it was measured"), now));
+        return Some(unmeasured(
+            pending,
+            convergence,
+            format!("converged, then {found} before its effect was measured"),
+            now,
+        ));
     }
     (now.since(converged) >= pending.window()).then(|| impact::measure(pending, convergence, spec, features, now))
 }
@@ -126,7 +131,7 @@ fn look(pending: &mut Pending, target: &TargetReading) -> Look {
     }
     let lever = state.lever();
     if lever.knob != change.knob {
-        return Look::Elsewhere("an autoscaler came or went".to_owned());
+        return Look::Elsewhere("an autoscaler was added or removed".to_owned());
     }
     if lever.uid != change.uid {
         return Look::Elsewhere(format!("recreated as {}", lever.uid));
@@ -138,7 +143,7 @@ fn look(pending: &mut Pending, target: &TargetReading) -> Look {
     if lever.value == change.from && !pending.shown {
         return Look::Waiting;
     }
-    Look::Elsewhere(format!("set to {} where {} was written", lever.value, change.to))
+    Look::Elsewhere(format!("set to {}, although {} was written", lever.value, change.to))
 }
 
 fn converge(pending: &mut Pending, look: Look, target: &TargetReading, now: Now) -> Option<Effect> {
@@ -159,7 +164,7 @@ fn converge(pending: &mut Pending, look: Look, target: &TargetReading, now: Now)
             Some(unmeasured(pending, Convergence::NotConverged { ready }, why, now))
         }
         Look::Waiting => {
-            let why = format!("{} was written and never seen", pending.change.to);
+            let why = format!("{} was written but never observed", pending.change.to);
             Some(unmeasured(pending, Convergence::Overtaken, why, now))
         }
     }

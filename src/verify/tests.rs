@@ -136,7 +136,7 @@ fn what_comes_next_ends_the_measurement() {
     let (_, effect) = watch(&mut pending(change(4, 6), None), &targets).unwrap();
     let converged = Convergence::Converged { after: Duration::from_secs(15) };
     assert_eq!((effect.convergence, effect.impact), (converged, Impact::Inconclusive));
-    assert_eq!(effect.why, "converged, then set to 8 where 6 was written before it was measured");
+    assert_eq!(effect.why, "converged, then set to 8, although 6 was written before its effect was measured");
 }
 
 /// Converges at once and measures at the end of the window.
@@ -165,7 +165,7 @@ fn against_the_forecast_made_at_decision_time() {
         assert_eq!((effect.expected_latency, effect.measured_latency), (Some(0.2), Some(measured)));
     }
     let effect = effect(4, 6, Some(flat(0.2, 0.08)), 0.2, (100.0, Some(0.1)));
-    assert_eq!(effect.why, "latency 100 ms, 200 ms foreseen without it, noise 20 ms");
+    assert_eq!(effect.why, "latency 100 ms, 200 ms forecast without the change, noise 20 ms");
 }
 
 #[test]
@@ -182,7 +182,10 @@ fn a_lowering_hurts_only_where_it_broke_the_objective() {
         assert_eq!(effect.impact, expected, "{measured}: {}", effect.why);
     }
     let effect = effect(6, 4, Some(flat(0.2, 0.01)), 0.2, (100.0, Some(0.29)));
-    assert_eq!(effect.why, "latency 290 ms, 200 ms foreseen without it, noise 3 ms, within the objective of 300 ms");
+    assert_eq!(
+        effect.why,
+        "latency 290 ms, 200 ms forecast without the change, noise 3 ms, within the objective of 300 ms"
+    );
     // A broken objective that was foreseen without the lowering is not its fault.
     let effect = self::effect(6, 4, Some(flat(0.4, 0.01)), 0.4, (100.0, Some(0.4)));
     assert_eq!(effect.impact, Impact::Neutral, "{}", effect.why);
@@ -209,7 +212,7 @@ fn what_cannot_be_compared_is_inconclusive() {
     let forecast = || Some(flat(0.2, 0.08));
     let surge = effect(6, 4, forecast(), 0.2, (130.0, Some(0.9)));
     assert_eq!(surge.impact, Impact::Inconclusive);
-    assert_eq!(surge.why, "the load of 130.0/s left the interval 90.5/s to 109.5/s foreseen");
+    assert_eq!(surge.why, "the load of 130.0/s left the forecast interval 90.5/s to 109.5/s");
     assert_eq!(effect(6, 4, forecast(), 0.2, (100.0, None)).impact, Impact::Inconclusive);
 }
 

@@ -172,7 +172,7 @@ fn steps() -> anyhow::Result<f64> {
 }
 
 fn found_after(series: &Series) -> anyhow::Result<Vec<f64>> {
-    let mut online = Online::new(series).context("the evaluation cannot be set up")?;
+    let mut online = Online::new(series).context("cannot set up the evaluation")?;
     let mut said = Vec::with_capacity(series.values.len());
     let (begin, end) = (series.warm_up(), series.values.len().saturating_sub(FOLLOWED));
     let spacing = (end.saturating_sub(begin) / TRIALS).max(1);

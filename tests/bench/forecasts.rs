@@ -174,7 +174,7 @@ fn unforeseeable() -> anyhow::Result<usize> {
         }
         let (first, range) = (Minute(START / 60), (0.0, 1e9));
         let series = Series { first, values, season: 1440, step_seconds: 60, zone: Zone::UTC, range };
-        let mut online = Online::new(&series).context("the evaluation cannot be set up")?;
+        let mut online = Online::new(&series).context("cannot set up the evaluation")?;
         let mut spoke = false;
         for (index, value) in series.values.iter().enumerate() {
             let outlook = online.step(series.step(index), *value);

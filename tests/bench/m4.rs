@@ -105,7 +105,7 @@ fn foresee(values: &[f64]) -> anyhow::Result<Vec<[f64; 3]>> {
         zone: Zone::UTC,
         range: (0.0, f64::MAX),
     };
-    let mut online = Online::new(&series).context("the evaluation cannot be set up")?;
+    let mut online = Online::new(&series).context("cannot set up the evaluation")?;
     let mut outlook = None;
     for (index, value) in series.values.iter().enumerate() {
         outlook = online.step(series.step(index), *value).cloned();

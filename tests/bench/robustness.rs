@@ -64,7 +64,7 @@ pub fn run() -> anyhow::Result<Figures> {
 
 /// Returns what is said from each step.
 fn said(series: &Series) -> anyhow::Result<Vec<Option<Forecast>>> {
-    let mut online = Online::new(series).context("the evaluation cannot be set up")?;
+    let mut online = Online::new(series).context("cannot set up the evaluation")?;
     Ok((0..series.values.len()).map(|index| step(&mut online, series, index, series.values[index])).collect())
 }
 
@@ -120,8 +120,8 @@ fn relevelled(series: &Series, factor: f64) -> anyhow::Result<Option<usize>> {
         (series.warm_up(), series.values.len().saturating_sub(FOLLOWED + usize::from(HORIZONS[HORIZONS.len() - 1])));
     let spacing = ((end.saturating_sub(begin)) / SHIFTS).max(1);
     let is_shift = |index: usize| index >= begin && index < end && (index - begin) % spacing == spacing / 2;
-    let mut before = Online::new(series).context("the evaluation cannot be set up")?;
-    let mut never = Online::new(&scaled).context("the evaluation cannot be set up")?;
+    let mut before = Online::new(series).context("cannot set up the evaluation")?;
+    let mut never = Online::new(&scaled).context("cannot set up the evaluation")?;
     let mut of_never = Vec::with_capacity(series.values.len());
     let mut of_shifted: Vec<(usize, Vec<Option<Forecast>>)> = Vec::new();
     for index in 0..series.values.len() {

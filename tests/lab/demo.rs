@@ -210,7 +210,7 @@ async fn two_demos_run_at_once_but_not_in_one_directory() {
     let again = flyball(&first.directory).args(["demo", "--for", "1", "--directory"]).arg(&directory).output().unwrap();
     let said = String::from_utf8(again.stderr).unwrap();
     assert!(!again.status.success() && again.stdout.is_empty());
-    assert!(said.contains("a demo runs in") && said.contains("--directory"), "{said}");
+    assert!(said.contains("a demo is already running in") && said.contains("--directory"), "{said}");
     assert!(first.status().await["waiting_for"].is_array(), "the first one goes on");
     let home = TempDir::new().unwrap();
     std::fs::write(home.path().join("letter"), "dear").unwrap();
@@ -286,9 +286,9 @@ async fn policies_are_tried_on_a_live_service() {
     let what_if = ask(&["policy", "whatif", "shop/checkout", "--rule", "scale_up"], 0);
     assert!(what_if.contains("\nscale_up does not match; it takes all of these:\n"), "{what_if}");
     assert!(what_if.contains("p99.predicted ") && what_if.contains(": above 200 ms, "), "{what_if}");
-    assert!(ask(&["policy", "whatif", "shop/checkout", "--rule", "no"], 2).contains("there is "));
+    assert!(ask(&["policy", "whatif", "shop/checkout", "--rule", "no"], 2).contains("known: "));
     let bench = ask(&["policy", "bench", "shop/checkout"], 0);
-    assert!(bench.contains(" us a decision (p99 ") && bench.contains(" us  scale_up ("), "{bench}");
+    assert!(bench.contains(" us per decision (p99 ") && bench.contains(" us  scale_up ("), "{bench}");
     ask(&["policy", "bench", "shop/checkout", "--most", "0.001"], 1);
     is_summed_up(&demo.end_by("TERM"));
 }
@@ -309,14 +309,14 @@ async fn a_policy_stands_beside_is_promoted_and_rolled_back_within_a_second() {
         Some(told).filter(|told| told.contains("candidate  scale to 20 (rule twenty)"))
     });
     let (told, _) = beside.await.expect("the edit stands beside and wants something else");
-    assert!(told.contains("\nbeside the set in force: "), "{told}");
+    assert!(told.contains("\nsince it became the candidate: "), "{told}");
     assert_eq!(demo.status().await["revision"], before);
     let status = said(demo.ask(&["policy", "status"]));
     assert!(
-        status.contains(&format!("in force    {}", before.as_str().unwrap())) && status.contains("beside "),
+        status.contains(&format!("active      {}", before.as_str().unwrap())) && status.contains("candidate "),
         "{status}"
     );
-    assert!(status.contains(" (commit 3f2a9c1 by Ann Lee): in force in "), "{status}");
+    assert!(status.contains(" (commit 3f2a9c1 by Ann Lee): active in "), "{status}");
 
     let promoted = demo.ask(&["policy", "promote", "--reason", "the drill"]);
     assert!(promoted.status.success(), "{}", String::from_utf8_lossy(&promoted.stderr));
@@ -332,7 +332,7 @@ async fn a_policy_stands_beside_is_promoted_and_rolled_back_within_a_second() {
     let none = demo.ask(&["policy", "rollback", "-o", "json"]);
     assert!(!none.status.success());
     let none: serde_json::Value = serde_json::from_str(&said(none)).unwrap();
-    assert!(none["done"] == false && none["words"].as_str().unwrap().contains("nothing to go back to"), "{none}");
+    assert!(none["done"] == false && none["words"].as_str().unwrap().contains("nothing to roll back to"), "{none}");
     is_summed_up(&demo.end_by("TERM"));
 }
 

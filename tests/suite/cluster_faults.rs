@@ -321,7 +321,7 @@ async fn k13_an_answer_that_holds_no_count_is_unknown_and_named() {
         (with(json!({"replicas": -3})), "spec.replicas is -3"),
         (with(json!({"replicas": 3_000_000_000_u64})), "spec.replicas is 3000000000"),
         (with(json!({"replicas": "three"})), "spec.replicas is \"three\""),
-        (with(Value::Null), "spec.replicas is absent"),
+        (with(Value::Null), "spec.replicas is missing"),
         (json!([]), "malformed answer"),
         (json!("<html>"), "malformed answer"),
     ] {
@@ -348,7 +348,8 @@ async fn x2_without_the_right_to_see_autoscalers_nothing_is_known_of_a_target_an
     let cluster = cluster(&double, TIMEOUTS).await;
     let told = |reading: &TargetReading| matches!(reading, TargetReading::Unknown { reason } if reason.contains("403"));
     let reading = until(&cluster, &target(), told).await;
-    let expected = "who else scales it is not known: autoscalers: not synced yet: status 403: ordered by a test";
+    let expected =
+        "unknown whether an autoscaler scales it: autoscalers: not synced yet: status 403: ordered by a test";
     assert_eq!(reading, TargetReading::Unknown { reason: expected.to_owned() });
     let refused = cluster.read(&change(&target(), 5)).await;
     assert!(matches!(refused, Err(ClusterError::Forbidden { .. })), "{refused:?}");

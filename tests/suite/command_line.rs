@@ -67,13 +67,13 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         (
             "check -c bytes.yaml",
             1,
-            &["settings file bytes.yaml (settings are YAML in UTF-8): line 1 holds a byte that is not UTF-8"],
+            &["settings file bytes.yaml (settings are YAML in UTF-8): line 1 has a byte that is not UTF-8"],
         ),
-        ("check -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
-        ("kill -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
-        ("kill -c bad.yaml", 1, &["NOTHING WAS STOPPED; name the switch itself with --file FILE", "line 1, column 8"]),
-        ("kill", 1, &["NOTHING WAS STOPPED; name the switch itself with --file FILE", "no settings file"]),
-        ("resume -r ok -c bad.yaml", 1, &["NOTHING WAS LET GO; name the switch itself with --file FILE"]),
+        ("check -c /dev/zero", 1, &["settings file /dev/zero", "it is not a regular file"]),
+        ("kill -c /dev/zero", 1, &["settings file /dev/zero", "it is not a regular file"]),
+        ("kill -c bad.yaml", 1, &["NOTHING WAS STOPPED; name the switch with --file FILE", "line 1, column 8"]),
+        ("kill", 1, &["NOTHING WAS STOPPED; name the switch with --file FILE", "no settings file"]),
+        ("resume -r ok -c bad.yaml", 1, &["NOTHING WAS RELEASED; name the switch with --file FILE"]),
         ("check -c empty.yaml", 1, &["empty.yaml has 1 fault", "the file is empty", "docs/flyball.example.yaml"]),
         ("check -c list.yaml", 1, &["list.yaml has 1 fault", "not a mapping of keys", "docs/flyball.example.yaml"]),
         (
@@ -81,18 +81,18 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
             1,
             &["bad.yaml has 1 fault", "line 1, column 8: is not valid YAML: unclosed bracket '['\n"],
         ),
-        ("check -c ex.yaml", 1, &["1 source\n", "policies does not exist; make it", "deploy/policies"]),
+        ("check -c ex.yaml", 1, &["1 source\n", "policies does not exist; create it", "deploy/policies"]),
         (
             "check -c approve.yaml",
             1,
-            &["1 source\nnote: nothing can be approved yet, so 1 service in `approve` will see"],
+            &["1 source\nnote: approval is not implemented yet, so 1 service in `approve` will see"],
         ),
         (
             "check -o json -c approve.yaml",
             1,
-            &["\"notes\":[\"nothing can be approved yet, so 1 service in `approve` will"],
+            &["\"notes\":[\"approval is not implemented yet, so 1 service in `approve` will"],
         ),
-        ("policy check none -c ex.yaml", 2, &["directory none does not exist; make it", "deploy/policies"]),
+        ("policy check none -c ex.yaml", 2, &["directory none does not exist; create it", "deploy/policies"]),
         ("policy check dir -c ex.yaml", 2, &["no *.rhai file in dir", "deploy/policies"]),
         ("policy check ex.yaml -c ex.yaml", 2, &["ex.yaml is a file, expected a directory"]),
         ("policy check broken -c ex.yaml", 1, &["broken/bad.rhai:1:", "a running flyball keeps its last good set"]),
@@ -103,15 +103,15 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("kill -c ex.yaml", 1, &["state/killswitch.yaml cannot be written", "its directory does not exist"]),
         ("kill shop/nobody -c ex.yaml", 1, &["nothing was changed", "no service `shop/nobody`"]),
         ("kill Shop/x", 2, &["`Shop/x` is not of the form namespace/name"]),
-        ("kill --class foo", 2, &["`foo` is no class, expected one of scale, traffic, rollout, external"]),
-        ("kill --file dir", 1, &["dir is no kill switch: it is a directory, expected a file"]),
+        ("kill --class foo", 2, &["`foo` is not a class, expected one of scale, traffic, rollout, external"]),
+        ("kill --file dir", 1, &["dir is not a kill switch: it is a directory, expected a file"]),
         ("resume --file k.yaml", 2, &["--reason <REASON>"]),
-        ("resume --file k.yaml --reason=", 1, &["a reason is needed", "as in --reason"]),
+        ("resume --file k.yaml --reason=", 1, &["changing the kill switch requires a reason", "as in --reason"]),
         ("demo --speed 0", 2, &["0 is out of range, expected 0.1 to 600"]),
         ("demo --speed fast", 2, &["`fast` is not a number, expected 0.1 to 600"]),
         ("demo --for 0", 2, &["'0' for '--for <TIME>': it is shorter than 1s"]),
         ("demo --for 200ms", 2, &["'200ms' for '--for <TIME>': it is shorter than 1s"]),
-        ("demo --for soon", 2, &["it is not a span of time with its unit, such as 15s or 1h30m"]),
+        ("demo --for soon", 2, &["it is not a duration with a unit, such as 15s or 1h30m"]),
         ("demo --for -1m", 2, &["'-1m' for '--for <TIME>': it is negative"]),
         (
             "policy status -c ex.yaml",
@@ -121,8 +121,8 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("policy status -c demo/flyball.yaml", 2, &["Connection refused (os error 111); start `flyball demo`"]),
         ("check -c file.yaml", 1, &["`state` is the file ", "ex.yaml, name a directory"]),
         ("run -c file.yaml", 1, &["`state` is the file ", "ex.yaml, name a directory"]),
-        ("run -c denied.yaml", 1, &["cannot make the state directory", "set `state` or FLYBALL_STATE", "(os error "]),
-        ("demo -d dir/../ex.yaml", 1, &["ex.yaml", "name another with --directory"]),
+        ("run -c denied.yaml", 1, &["cannot create the state directory", "set `state` or FLYBALL_STATE", "(os error "]),
+        ("demo -d dir/../ex.yaml", 1, &["ex.yaml", "name another directory with --directory"]),
         ("frobnicate", 2, &["unrecognized subcommand 'frobnicate'", "--help"]),
     ];
     for (line, code, parts) in cases {
@@ -172,7 +172,7 @@ fn settings_that_do_not_fit_the_policies_fail_the_check() {
         for command in ["check", "policy check policies"] {
             let (code, said) = run(&place, command);
             assert!(code == Some(1) && said.contains(expected), "{command}, {to}: {said}");
-            assert!(said.contains("1 fault in what the settings say of parameters"), "{said}");
+            assert!(said.contains("1 fault in the parameters in the settings"), "{said}");
         }
     }
 }
@@ -204,7 +204,7 @@ fn a_kill_switch_is_turned_and_released() {
     assert!(fs::read_to_string(place.path().join("k.yaml")).unwrap().contains("shop/checkout"));
     // One name and one reason stand for all that is stopped, and whose went is said.
     let second = said(&["kill", "--file", "k.yaml", "shop/search", "--by", "ops", "-r", "drill"]);
-    let replaced = "shop/checkout stays stopped, from now on under this reason, too (before: by ";
+    let replaced = "shop/checkout remains stopped; its reason is replaced by this one (was: by ";
     assert!(second.contains(replaced) && second.contains(": stopped from the command line)"), "{second}");
     let third = said(&["kill", "--file", "k.yaml", "--class", "scale", "--by", "ops", "-r", "drill"]);
     assert!(!third.contains("stays stopped"), "{third}");
@@ -336,7 +336,7 @@ fn a_switch_that_was_turned_is_a_success_also_where_that_cannot_be_said() {
         let output = command(place.path()).args(line.split(' ')).stdout(full).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{line}: {said}");
-        assert!(said.contains("kill switch ") && said.contains("the output is lost: No space left"), "{line}: {said}");
+        assert!(said.contains("kill switch ") && said.contains("output lost: No space left"), "{line}: {said}");
     }
 }
 
@@ -355,12 +355,14 @@ fn what_is_no_flyball_is_not_taken_for_one() {
     let example = EXAMPLE.replace("listen: 127.0.0.1:9464", &format!("listen: {address}"));
     let place = shipped(&example.replace("/var/lib/flyball", "state"));
     let (code, said) = run(&place, "status");
-    let expected = format!("what answers at {address} is no flyball: end it, or set `listen` or FLYBALL_LISTEN");
+    let expected =
+        format!("the process listening at {address} is not flyball: stop it, or set `listen` or FLYBALL_LISTEN");
     assert!(code == Some(2) && said.contains(&expected), "{said}");
     fs::create_dir(place.path().join("state")).unwrap();
     let (code, said) = run(&place, "kill -r drill");
     assert!(
-        code == Some(0) && said.contains("is no flyball; of one that reads this switch no such write starts"),
+        code == Some(0)
+            && said.contains("is not flyball; for any flyball that reads this switch, no such write will start"),
         "{said}"
     );
 }
@@ -449,7 +451,7 @@ fn a_forecast_is_drawn_and_told() {
     fs::write(place.path().join("several/below.csv"), "0,-1\n60,2\n120,x\n").unwrap();
     fs::copy(place.path().join("wave.csv"), place.path().join("several/wave.csv")).unwrap();
     let (code, said) = run(&place, "forecast evaluate --input several");
-    let left_out = "LEFT OUT, 1 of 2 files, which none of these figures tells of:\n  several/below.csv: line 3, column 2: `x` is not";
+    let left_out = "SKIPPED, 1 of 2 files, not included in any of these figures:\n  several/below.csv: line 3, column 2: `x` is not";
     assert!(code == Some(1) && said.contains(left_out) && said.contains("\nmase    mean absolute error"), "{said}");
     fs::remove_file(place.path().join("several/below.csv")).unwrap();
     assert_eq!(run(&place, "forecast evaluate --input several").0, Some(0));
@@ -462,8 +464,8 @@ fn a_forecast_is_drawn_and_told() {
         ("forecast --service shop/nobody -c ex.yaml", "no service `shop/nobody`"),
         ("forecast", "Usage"),
         ("anomalies evaluate --input none.csv", "cannot read none.csv"),
-        ("anomalies evaluate --input dir", "dir holds no .csv file"),
-        ("anomalies evaluate --input wave.csv --labels list.yaml", "list.yaml: is not of the form"),
+        ("anomalies evaluate --input dir", "dir contains no .csv file"),
+        ("anomalies evaluate --input wave.csv --labels list.yaml", "list.yaml: does not have the form"),
     ] {
         let output = flyball(place.path(), &line.split(' ').collect::<Vec<_>>());
         let said = String::from_utf8_lossy(&output.stderr);

@@ -360,8 +360,8 @@ async fn what_is_refused_says_why_and_what_to_do() {
     let long = format!("/api/v1/decisions?service={}", "x".repeat(3000));
     let cases = [
         ("GET", "/nothing", 404, "no such path", "/api/v1/openapi.json"),
-        ("POST", "/api/v1/services", 405, "only reads", "flyball kill"),
-        ("DELETE", "/api/v1/decisions/shop/checkout/1-1", 405, "only reads", "flyball kill"),
+        ("POST", "/api/v1/services", 405, "read-only", "flyball kill"),
+        ("DELETE", "/api/v1/decisions/shop/checkout/1-1", 405, "read-only", "flyball kill"),
         ("GET", "/api/v1/services/shop/nobody", 404, "no such service as shop/nobody", "/api/v1/services"),
         ("GET", "/api/v1/services/Shop/x", 400, "service `Shop/x` is not of the form", "/api/v1/services"),
         ("GET", "/api/v1/decisions?limit=0", 400, "limit 0 is out of range", "1 to 500"),
@@ -369,7 +369,13 @@ async fn what_is_refused_says_why_and_what_to_do() {
         ("GET", "/api/v1/services?after=nobody", 400, "service `nobody` is not of the form", "/api/v1/services"),
         ("GET", "/api/v1/services?page=2", 400, "unknown field `page`", "?after=namespace/name"),
         ("GET", "/api/v1/decisions?before=1-2", 400, "decision `1-2`", "`next`"),
-        ("GET", "/api/v1/decisions?service=a/b&before=a/c@1-2", 400, "about another service", "the same service"),
+        (
+            "GET",
+            "/api/v1/decisions?service=a/b&before=a/c@1-2",
+            400,
+            "is about a different service",
+            "the same service",
+        ),
         ("GET", "/api/v1/records?limit=101", 400, "limit 101 is out of range", "1 to 100"),
         ("GET", "/api/v1/decisions?limit=501", 400, "limit 501 is out of range", "1 to 500"),
         ("GET", "/api/v1/decisions?limit=all", 400, "limit", "limit=number"),
@@ -469,7 +475,7 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
             &["then (", ")   scale to 9 (rule many)", "its value is masked"][..],
         ),
         ("policy whatif shop/checkout -p set --rule many", 0, &["many matches; any of these would end that:"]),
-        ("policy bench shop/checkout -p set", 0, &["us a decision"]),
+        ("policy bench shop/checkout -p set", 0, &["us per decision"]),
         ("policy eval shop/checkout -p set -o json", 0, &["\"choice\":\"act\",\"rule\":\"many\""]),
         ("policy whatif shop/checkout -p set -o json", 0, &["\"flips\":[{\"change\":", "\"matches\":true"]),
         ("policy bench shop/checkout -p set -o json", 0, &["\"operations\":4", "\"p50_us\":"]),
@@ -492,12 +498,12 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
             0,
             &["\"state\":\"fresh\"", "{\"name\":\"replicas.current\",\"value\":4.0}\n"],
         ),
-        ("policy signals --service shop/nobody", 2, &["says: no such service as shop/nobody"]),
+        ("policy signals --service shop/nobody", 2, &["reports: no such service as shop/nobody"]),
         ("policy eval nonsense -p set", 2, &["no service `nonsense`", "kubectl get serviceloops -A"]),
         ("policy bench shop/checkout -p set --most 0.001", 1, &[" us is above --most 0.001 us"]),
-        ("policy bench shop/checkout -p set --most 0", 2, &["no decision takes 0 us; name more than 0"]),
+        ("policy bench shop/checkout -p set --most 0", 2, &["0 us is out of range, expected more than 0"]),
         ("policy bench shop/checkout -p broken -o json", 2, &["{\"faults\":[{\"column\":1,\"file\":\"t.rhai\""]),
-        ("policy bench nope/nope -p set", 2, &["no decision about nope/nope is recorded yet"]),
+        ("policy bench nope/nope -p set", 2, &["no decision for nope/nope is recorded yet"]),
     ] {
         let (found, said) = run(line).await.unwrap();
         assert_eq!(found, Some(code), "{line}: {said}");
@@ -545,10 +551,10 @@ async fn the_answer_of_another_flyball_is_not_taken_for_ones_own() {
             .await
             .unwrap();
             let words = match line.split(' ').next() {
-                Some("kill") => "GOES ON: it runs by other settings",
+                Some("kill") => "KEEPS WRITING: it runs with different settings",
                 // Who let go the writes of another flyball must not wait for them.
-                Some("resume") => "STAYS AS IT IS: it runs by other settings",
-                _ => " is another one: ",
+                Some("resume") => "IS UNAFFECTED: it runs with different settings",
+                _ => " is a different one: ",
             };
             assert_eq!(said.contains(words), !is_own, "{line}: {said}");
             if !is_own {
@@ -601,7 +607,7 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
     assert!(
         code == Some(0)
             && said.contains(&format!(
-                "\nno flyball answers at {free}; of one that reads this switch no such write starts"
+                "\nno flyball answers at {free}; for any flyball that reads this switch, no such write will start"
             )),
         "{said}"
     );
@@ -621,20 +627,19 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
     });
     let (code, said) = faulty.await.unwrap();
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains(" GOES ON: it does not read this switch (") && said.contains(&own_name), "{said}");
-    let goes_on = format!("THE FLYBALL AT {free} GOES ON: it does not read this switch (");
-    let stays = format!("THE FLYBALL AT {free} STAYS AS IT IS: it does not read this switch (");
-    let (its, restart) =
-        (format!("; its own is {own_name}; "), "settings have changed since it was started, restart it");
+    assert!(said.contains(" KEEPS WRITING: it does not read this switch (") && said.contains(&own_name), "{said}");
+    let goes_on = format!("THE FLYBALL AT {free} KEEPS WRITING: it does not read this switch (");
+    let stays = format!("THE FLYBALL AT {free} IS UNAFFECTED: it does not read this switch (");
+    let (its, restart) = (format!("; it reads {own_name}; "), "settings changed after it started; restart it");
     for (line, changed, expected, parts) in [
         ("resume -r over", false, 0, &["released for everything"][..]),
-        ("kill -r drill", false, 0, &["has seen it: no such write starts more than a second from now"]),
+        ("kill -r drill", false, 0, &["has seen it: no such write will start after one second"]),
         ("resume -r over", false, 0, &["nothing is stopped"]),
         (
             "kill -r incident",
             true,
             1,
-            &[&goes_on, "ks/new.yaml, of flyball.yaml)", &its, restart, "this file was not there"],
+            &[&goes_on, "ks/new.yaml, of flyball.yaml)", &its, restart, "the file did not exist"],
         ),
         ("resume -r later", true, 1, &[&stays, &its, restart]),
         ("kill -r drill --file state/killswitch.yaml", true, 0, &["has seen it: "]),
@@ -643,25 +648,20 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
             "kill -r drill --file ks/k1",
             false,
             1,
-            &["this file was not there", &goes_on, &its, "name its own with --file"],
+            &["the file did not exist", &goes_on, &its, "name its switch with --file"],
         ),
         (
             "kill -r drill --file nowhere/k1",
             false,
             1,
-            &["NOTHING WAS STOPPED; THE FLYBALL AT", "GOES ON", &its, "name its own with --file"],
+            &["NOTHING WAS STOPPED; THE FLYBALL AT", "KEEPS WRITING", &its, "name its switch with --file"],
         ),
-        ("resume -r drill --file nowhere/k1", false, 1, &["NOTHING WAS LET GO; THE FLYBALL AT", &its]),
+        ("resume -r drill --file nowhere/k1", false, 1, &["NOTHING WAS RELEASED; THE FLYBALL AT", &its]),
         ("status", false, 0, &["health       healthy"]),
-        ("status", true, 1, &["- flyball runs by older settings than the file holds now: restart it"]),
-        ("check", true, 0, &["note: flyball runs by older settings than the file holds now: restart it"]),
+        ("status", true, 1, &["- flyball is running with older settings; restart it"]),
+        ("check", true, 0, &["note: flyball is running with older settings; restart it"]),
         ("check", false, 0, &["flyball.yaml: valid"]),
-        (
-            "check -o json",
-            true,
-            0,
-            &["\"notes\":[\"flyball runs by older settings than the file holds now: restart it"],
-        ),
+        ("check -o json", true, 0, &["\"notes\":[\"flyball is running with older settings; restart it"]),
         ("check -o json", false, 0, &["\"notes\":[]"]),
     ] {
         let (code, said) = run(line, changed).await.unwrap();
@@ -679,5 +679,5 @@ fn a_service_that_needs_more_than_its_max_says_so() {
     assert_eq!(ServiceSummary::from(snapshot.clone()).beyond_max, None);
     snapshot.bounds.max = 4;
     let told = ServiceSummary::from(snapshot).beyond_max;
-    assert_eq!(told.as_deref(), Some("needs 5 replicas, its max is 4"));
+    assert_eq!(told.as_deref(), Some("needs 5 replicas, but its max is 4"));
 }

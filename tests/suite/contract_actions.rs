@@ -155,7 +155,7 @@ async fn inv_10_inv_12_what_a_process_left_open_the_next_one_finds_and_the_first
     end(
         &old,
         change.clone(),
-        WriteOutcome::Abandoned { reason: "found 4, not 7".to_owned(), trace: WriteTrace::MayHave },
+        WriteOutcome::Abandoned { reason: "found 4, expected 7".to_owned(), trace: WriteTrace::MayHave },
     )
     .await;
     assert_eq!(objects(&double)[0]["status"]["outcome"], "applied");
@@ -212,7 +212,7 @@ async fn inv_28_without_the_object_there_is_no_write_and_an_end_is_tried_until_i
         String::new()
     };
     let ((), told) = futures::join!(ending, watching);
-    assert!(told.contains("is not written"), "{told}");
+    assert!(told.contains("cannot be written"), "{told}");
     assert!(journal.health().is_ok(), "the second try wrote it");
 }
 
@@ -234,7 +234,7 @@ async fn inv_28_an_end_for_which_there_is_no_place_is_named_and_tried_again_afte
     let ((), (health, tries)) = futures::join!(ending, watching);
     assert_eq!(tries, 1, "it asks no more than every two seconds");
     let told = health.unwrap_err().to_string();
-    assert!(told.contains("is not written") && told.contains("404"), "{told}");
+    assert!(told.contains("cannot be written") && told.contains("404"), "{told}");
     assert!(journal.health().is_ok() && objects(&double)[0]["status"]["outcome"] == "applied");
 }
 

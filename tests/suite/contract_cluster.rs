@@ -287,7 +287,7 @@ async fn a_target_may_have_any_name_that_kubernetes_gives() {
     assert_eq!(cluster.read(&change(&target, 4)).await.unwrap().value, 3);
     for odd in ["", "a/b", "..", "a..b", "-a", "Shop", &"a".repeat(254)] {
         let refused = cluster.read(&change(&TargetRef { name: odd.into(), ..target.clone() }, 4)).await.unwrap_err();
-        assert!(refused.to_string().contains("is not a name of a Kubernetes object"), "{odd}: {refused}");
+        assert!(refused.to_string().contains("is not a Kubernetes object name"), "{odd}: {refused}");
     }
     site.delete(&target).await;
 }
@@ -355,7 +355,7 @@ async fn k12_a_target_deleted_and_made_anew_is_another_one() {
     let old = cluster.read(&change(&target, 0)).await.unwrap();
     site.delete(&target).await;
     let gone = until(&cluster, &target, |reading| reading.last().is_none()).await;
-    let reason = format!("{target} does not exist; make it, or name in `target` the one that runs");
+    let reason = format!("{target} does not exist; create it, or set `target` to an existing object");
     assert_eq!(gone, TargetReading::Unknown { reason });
     let not_found = Err(ClusterError::NotFound { target: target.clone() });
     assert_eq!(cluster.read(&change(&target, 0)).await, not_found);
@@ -481,7 +481,7 @@ async fn x2_an_autoscaler_that_comes_or_goes_displaces_the_lever() {
         _ => false,
     };
     until(&cluster, &target, closed).await;
-    assert!(cluster.read(&raise).await.unwrap().displaced.is_some_and(|why| why.contains("scale it at once")));
+    assert!(cluster.read(&raise).await.unwrap().displaced.is_some_and(|why| why.contains("scale it concurrently")));
     site.free("contract-comes-too").await;
 
     // One made anew is another one, and what is gone is not found.

@@ -118,12 +118,12 @@ fn the_end_and_the_effect_of_a_write_stand_in_its_decision_record() {
 #[test]
 fn contradictions_are_refused_one_by_one() {
     let refused: [(&str, Vec<Entry>); 13] = [
-        ("is recorded already", vec![decision(1), decision(1)]),
+        ("is already recorded", vec![decision(1), decision(1)]),
         ("which is not recorded", vec![Entry::Prepared(intent(1))]),
-        ("is prepared already", vec![decision(1), Entry::Prepared(intent(1)), Entry::Prepared(intent(1))]),
+        ("is already prepared", vec![decision(1), Entry::Prepared(intent(1)), Entry::Prepared(intent(1))]),
         ("was never prepared", vec![decision(1), ended(1, 5, WriteOutcome::Applied)]),
         (
-            "has ended already: applied",
+            "has already ended: applied",
             vec![
                 decision(1),
                 Entry::Prepared(intent(1)),
@@ -132,7 +132,7 @@ fn contradictions_are_refused_one_by_one() {
             ],
         ),
         (
-            "it ends when that does",
+            "ends together with it",
             vec![
                 decision(1),
                 Entry::Prepared(intent(1)),
@@ -140,7 +140,7 @@ fn contradictions_are_refused_one_by_one() {
             ],
         ),
         (
-            "has ended already: no lever",
+            "has already ended: no adapter",
             vec![
                 decision(1),
                 Entry::Outcome { decision: id(1), outcome: WriteOutcome::NoLever },
@@ -153,7 +153,7 @@ fn contradictions_are_refused_one_by_one() {
             vec![decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Expired), measured(1)],
         ),
         (
-            "was measured already",
+            "was already measured",
             vec![decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Applied), measured(1), measured(1)],
         ),
         ("was reverted but was never prepared", vec![decision(1), reverted(1)]),
@@ -162,7 +162,7 @@ fn contradictions_are_refused_one_by_one() {
             vec![decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Expired), reverted(1)],
         ),
         (
-            "was reverted already",
+            "was already reverted",
             vec![decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Applied), reverted(1), reverted(1)],
         ),
     ];

@@ -218,7 +218,7 @@ async fn k14_an_invalid_spec_lists_all_faults_and_the_last_good_one_stays() {
     let accepted = site.condition("checkout", "Accepted");
     let message = accepted["message"].as_str().unwrap();
     assert_eq!(accepted["reason"], "Invalid");
-    for part in ["spec.mode: unknown value `atuo`", "spec.bounds.min: 30 is above max 20", "last good spec stays"] {
+    for part in ["spec.mode: unknown value `atuo`", "spec.bounds.min: 30 is above max 20", "last good spec remains"] {
         assert!(message.contains(part), "{message}");
     }
     let status = site.status("checkout");
@@ -294,7 +294,7 @@ async fn the_platform_bound_caps_every_loop_and_without_it_none_writes() {
     let told = |site: &Site| site.condition("checkout", "Capped")["message"].to_string().contains("no PlatformBound");
     site.until("told", told).await;
     let why = site.services.unbounded().unwrap();
-    assert_eq!(why, "there is no PlatformBound named flyball; apply one, such as deploy/base/bound.yaml");
+    assert_eq!(why, "no PlatformBound named flyball exists; apply one, such as deploy/base/bound.yaml");
     site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "Unbounded").await;
     let ready = site.condition("checkout", "Ready");
     assert_eq!((&ready["status"], &ready["message"]), (&json!("False"), &json!(format!("nothing is written: {why}"))));

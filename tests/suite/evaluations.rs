@@ -37,10 +37,10 @@ fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
         (report, said, fs::read_to_string(path(dump)).unwrap())
     };
     let (report, said, whole) = evaluate("nab", "whole.csv", 1, &["--labels", "labels.json"]);
-    let left_out = [("notes.csv", "not in the labels"), ("absent.csv", "labelled, and not in nab")];
+    let left_out = [("notes.csv", "not in the labels"), ("absent.csv", "labelled, but not in nab")];
     for (told, (series, why)) in report["left_out"].as_array().unwrap().iter().zip(left_out) {
         assert_eq!((&told["series"], &told["why"]), (&series.into(), &why.into()));
-        assert!(said.contains(&format!("left out: {series}: {why}")), "{said}");
+        assert!(said.contains(&format!("skipped: {series}: {why}")), "{said}");
     }
     let (overall, [series]) = (&report["overall"], &report["series"].as_array().unwrap()[..]) else {
         panic!("{report}")
@@ -58,7 +58,7 @@ fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
         let output = flyball(place.path(), &["anomalies", "evaluate", "--input", "little.csv"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("little.csv: no row was judged: "), "{said}");
+        assert!(said.contains("little.csv: no row was scored: "), "{said}");
     }
     // Cut within the shift, and without labels: the rows up to there are the same but for their names and labels.
     fs::write(path("wave.csv"), wave(3010)).unwrap();
@@ -124,7 +124,10 @@ fn a_series_is_never_written_over() {
     ] {
         let output = flyball(place.path(), &line.split(' ').collect::<Vec<_>>());
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains("it would be written over"), "flyball {line}: {said}");
+        assert!(
+            !output.status.success() && said.contains("refusing to overwrite the input file"),
+            "flyball {line}: {said}"
+        );
     }
     assert!(["wave.csv", "all/wave.csv"].iter().all(|name| fs::read_to_string(path(name)).unwrap() == wave(200)));
 }

@@ -27,7 +27,7 @@ fn undone() -> DecisionRecord {
     let of = records::id("shop/checkout", 3);
     let trace = records::change(&of).trace;
     let (action, why) =
-        (Action::ScaleTo { replicas: 7 }, "latency 412 ms, 100 ms foreseen without it, noise 9 ms".into());
+        (Action::ScaleTo { replicas: 7 }, "latency 412 ms, 100 ms forecast without the change, noise 9 ms".into());
     with(applied(), |it| {
         it.proposal.choice = Choice::Undo { of, trace, action, why };
         it.change.as_mut().unwrap().cause = Cause::Undo;
@@ -123,7 +123,7 @@ fn what_is_lacking_where_nothing_is_done_is_told() {
         record.outlook = outlook.into();
     });
     let told = headline(&short).why;
-    assert!(told.starts_with("2667 needed") && told.contains(" there; "), "{told}");
+    assert!(told.starts_with("2667 needed") && told.contains(" running; "), "{told}");
 }
 
 /// Why a lowering ends where it does.
@@ -153,7 +153,7 @@ fn the_floor_that_a_lowering_stops_at_is_told() {
 fn what_of_the_policies_needs_a_person() {
     let lost = with(records::acted(id()), |it| (it.change, it.outcome) = (None, Some(WriteOutcome::NoLever)));
     let trouble = policy_trouble(&lost).unwrap();
-    assert!(trouble.ends_with(", which nothing can carry out") && trouble.starts_with("rule "), "{trouble}");
+    assert!(trouble.ends_with(", which no adapter supports") && trouble.starts_with("rule "), "{trouble}");
     let trouble = policy_trouble(&records::failed(id())).unwrap();
     assert!(trouble.contains(" failed: "), "{trouble}");
     for well in [applied(), records::held(id()), records::nothing(id()), records::unknown(id())] {

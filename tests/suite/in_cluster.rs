@@ -68,13 +68,15 @@ async fn doctor_looks_at_the_bound_the_loops_and_their_targets() {
     let (code, told) = said(place.path(), "doctor").await;
     assert_eq!(code, Some(1), "{told}");
     for line in [
-        "FAIL  there is no PlatformBound named flyball; apply one, such as deploy/base/bound.yaml; until then NOTHING IS WRITTEN",
-        "FAIL  ServiceLoop shop/web is not in force: Deployment shop/checkout is already the target of shop/checkout; two \
+        "FAIL  no PlatformBound named flyball exists; apply one, such as deploy/base/bound.yaml; until this is fixed, \
+         NOTHING IS WRITTEN",
+        "FAIL  ServiceLoop shop/web is not active: Deployment shop/checkout is already the target of shop/checkout; \
+         two \
          loops would fight over it; change or delete one of the two",
-        "FAIL  StatefulSet shop/search does not exist, so nothing is done for shop/search; make it, or name another `target`",
-        "FAIL  ConfigMap flyball-system/flyball-killswitch: does not exist; `kubectl create -f deploy/base/killswitch.yaml` \
-         lets writes go on; until then NOTHING IS WRITTEN",
-        "note  flyball.dev/v1alpha1 is served; the server does not show by which schemas",
+        "FAIL  StatefulSet shop/search does not exist, so flyball does nothing for shop/search; create it, or name another `target`",
+        "FAIL  ConfigMap flyball-system/flyball-killswitch: does not exist; run `kubectl create -f \
+         deploy/base/killswitch.yaml` to allow writes; until this is fixed, NOTHING IS WRITTEN",
+        "note  flyball.dev/v1alpha1 is served; the server does not show its schemas",
     ] {
         assert!(told.lines().any(|one| one == line), "`{line}` is not in\n{told}");
     }
@@ -86,7 +88,7 @@ async fn doctor_looks_at_the_bound_the_loops_and_their_targets() {
     double.objects().create(Resource::ConfigMaps, "flyball-system", switch, &person()).unwrap();
     let (_, told) = said(place.path(), "doctor").await;
     assert!(told.contains("ok    PlatformBound: at most 50 replicas, mode shadow\n"), "{told}");
-    assert!(told.contains("NOTHING IS WRITTEN; see that it can be read and that `global` is `engaged` or"), "{told}");
+    assert!(told.contains("NOTHING IS WRITTEN; make sure it is readable and `global` is `engaged` or"), "{told}");
     assert!(!told.contains("flyball resume"), "that writes no ConfigMap: {told}");
 }
 
@@ -101,8 +103,8 @@ async fn a_bound_that_is_missing_is_told_by_status_and_by_a_metric() {
     let mut child = command(place.path()).arg("run").stderr(Stdio::null()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(30);
     let until = async |gauge: &str, reason: bool| {
-        const TOLD: &str = "- services wait: there is no PlatformBound named flyball; apply one, such as \
-                            deploy/base/bound.yaml; until then nothing is written\n";
+        const TOLD: &str = "- services wait: no PlatformBound named flyball exists; apply one, such as \
+                            deploy/base/bound.yaml; nothing is written until this is fixed\n";
         loop {
             let page = page(&address).await.unwrap_or_default();
             let (code, told) = said(place.path(), "status").await;

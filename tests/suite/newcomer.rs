@@ -45,13 +45,13 @@ fn init_overwrites_nothing() {
     fs::write(mine.join("flyball.yaml"), "mine").unwrap();
     let (code, said) = run(&place, "init mine");
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("nothing was written: mine/flyball.yaml is there already; name another directory"), "{said}");
+    assert!(said.contains("nothing was written: mine/flyball.yaml is already there; name another directory"), "{said}");
     assert_eq!(fs::read_to_string(mine.join("flyball.yaml")).unwrap(), "mine");
     assert!(!mine.join("policies").exists());
     fs::create_dir_all(place.path().join("rules/policies")).unwrap();
     fs::write(place.path().join("rules/policies/own.rhai"), "// mine").unwrap();
     let (code, said) = run(&place, "init rules");
-    assert!(code == Some(1) && said.contains("rules/policies is there already"), "{said}");
+    assert!(code == Some(1) && said.contains("rules/policies is already there"), "{said}");
     assert!(!place.path().join("rules/flyball.yaml").exists());
     let output = flyball(place.path(), &["init", "new", "--prometheus", "prometheus:9090"]);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -129,11 +129,11 @@ fn doctor_looks_at_all_that_the_loop_needs() {
         }
     };
     doctor(&[
-        "flyball-state is made by the first `flyball run` (",
+        "flyball-state does not exist yet; the first `flyball run` creates it (",
         "policies: revision ",
         "ok    address 127.0.0.1:0 is free\n",
         "note  kill switch ",
-        "no service is in `auto`, so nothing is missed",
+        "no service is in `auto`, so this blocks nothing",
         "FAIL  source main",
         "FAIL  API server: ",
         "2 things are missing",
@@ -143,7 +143,7 @@ fn doctor_looks_at_all_that_the_loop_needs() {
     doctor(&[
         "FAIL  kill switch ",
         "is missing; `flyball resume --reason ...`",
-        "until then NOTHING IS WRITTEN",
+        "until this is fixed, NOTHING IS WRITTEN",
         "no journal yet\n",
     ]);
     run(&place, "kill --by ops -r drill");
@@ -159,7 +159,7 @@ fn doctor_looks_at_all_that_the_loop_needs() {
         "ok    kill switch is off\n",
         "journal.redb is damaged",
         "policies: 1 fault, the first: odd.rhai:1:",
-        "is taken by something that is no flyball; set `listen` or FLYBALL_LISTEN to a free one",
+        "is in use by a process that is not flyball; set `listen` or FLYBALL_LISTEN to a free address",
     ]);
     // One of another version is one, too.
     std::thread::spawn(move || {
@@ -172,14 +172,17 @@ fn doctor_looks_at_all_that_the_loop_needs() {
     });
     set("    url: http://127.0.0.1:1\n", "    url: https://127.0.0.1:1\n    ca_file: none.pem\n");
     doctor(&[
-        "a flyball of an earlier version answers there\n",
+        "an older flyball answers there\n",
         "FAIL  source main (https://127.0.0.1:1",
         "none.pem",
-        "until then `flyball run` does not start\nFAIL  API server: ",
+        "until this is fixed, `flyball run` does not start\nFAIL  API server: ",
     ]);
     fs::remove_dir_all(path("flyball-state")).unwrap();
     fs::write(path("flyball-state"), "a file").unwrap();
-    doctor(&["FAIL  state directory ", "is a file; make it for this user, or set `state` or FLYBALL_STATE"]);
+    doctor(&[
+        "FAIL  state directory ",
+        "is a file; create it with this user as owner, or set `state` or FLYBALL_STATE",
+    ]);
 }
 
 /// A flyball that goes on, ended with the test.
@@ -260,7 +263,10 @@ async fn run_says_of_a_switch_in_the_cluster_what_it_reads() {
     let place = changed(&[("listen: 127.0.0.1:9464", &cluster), ("127.0.0.1:9090", "127.0.0.1:1")]);
     let said = || Running::start(place.path(), "run").until("\"starting\"").join("\n");
     let lines = said();
-    assert!(lines.contains("no kill switch, so NOTHING IS WRITTEN") && lines.contains("does not exist"), "{lines}");
+    assert!(
+        lines.contains("the kill switch is missing, so NOTHING IS WRITTEN") && lines.contains("does not exist"),
+        "{lines}"
+    );
     let name = flyball::adapters::kubernetes::kill_map::NAME;
     contract_maps::put(&double, contract_maps::OWN, name, &json!({}), &json!({ "global": "released" }));
     let lines = said();
@@ -300,7 +306,7 @@ async fn decisions_are_followed() {
     let server = console::start(of(&later)).await;
     let (address, place) = (server.address, listening(server.address));
     let (code, said) = run(&place, "explain shop/checkout@1-1 --follow");
-    assert!(code == Some(1) && said.contains("`flyball explain shop/checkout --follow` goes on"), "{said}");
+    assert!(code == Some(1) && said.contains("`flyball explain shop/checkout --follow` follows"), "{said}");
     let running = Running::start(place.path(), "explain --follow");
     assert_eq!(running.until("shop/checkout@1-2 ").len(), 2);
     decide(3..=3);
@@ -309,10 +315,10 @@ async fn decisions_are_followed() {
     let lines = running.until("shop/checkout@1-303 ");
     assert!(lines.len() == 300 && lines[0].contains("shop/checkout@1-4 "), "{lines:#?}");
     server.stop().await;
-    let lines = running.until("it is asked on");
+    let lines = running.until("retrying");
     assert!(lines.len() == 1 && lines[0].contains("no flyball answers at "), "{lines:?}");
     let server = console::start_at(address, of(&later)).await;
-    running.until("it answers again");
+    running.until("reconnected");
     decide(304..=304);
     assert_eq!(running.until("shop/checkout@1-304 ").len(), 1);
     decide(305..=900);
@@ -394,8 +400,8 @@ fn run_says_that_the_switch_is_missing_and_who_has_the_journal() {
     fs::write(place.path().join("flyball.yaml"), settings.replace("127.0.0.1:9090", "127.0.0.1:1")).unwrap();
     let running = Running::start(place.path(), "run");
     let lines = running.until("\"starting\"").join("\n");
-    assert!(lines.contains("no kill switch, so NOTHING IS WRITTEN"), "{lines}");
-    assert!(lines.contains("`flyball resume --reason ...` makes one"), "{lines}");
+    assert!(lines.contains("the kill switch is missing, so NOTHING IS WRITTEN"), "{lines}");
+    assert!(lines.contains("`flyball resume --reason ...` creates one"), "{lines}");
     assert!(!lines.contains("\"Actor\""), "spans of a library are no one's business: {lines}");
     let (code, said) = run(&place, "run");
     assert_eq!(code, Some(1), "{said}");

@@ -152,7 +152,12 @@ fn test_says_by_its_exit_code_how_it_went() {
             1,
             "; r: cpu.current 50.0 % > 60.0 %, short by 10.0 points",
         ),
-        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set", "--run", "other"], 2, "no test has `other`"),
+        (
+            &[("t.rhai", RULE), ("t_test.rhai", &failing)],
+            &["test", "set", "--run", "other"],
+            2,
+            "no test name contains `other`",
+        ),
         (
             &[("t.rhai", RULE), ("t_test.rhai", TEST)],
             &["test", "set", "--fail-under", "1"],
@@ -173,7 +178,7 @@ fn test_says_by_its_exit_code_how_it_went() {
         ),
         (&[("t.rhai", RULE), ("t_test.rhai", "test(")], &["test", "set"], 2, "no test ran"),
         (&[("t.rhai", "rule("), ("t_test.rhai", TEST)], &["test", "set"], 2, "no test ran"),
-        (&[("t.rhai", RULE)], &["test", "set"], 2, "no test ran: tests stand in files that end in _test.rhai"),
+        (&[("t.rhai", RULE)], &["test", "set"], 2, "no test ran: tests belong in files that end in _test.rhai"),
     ] {
         let (code, text, _directory) = flyball(files, arguments);
         assert_eq!(code, Some(expected), "{arguments:?}: {text}");
@@ -187,7 +192,7 @@ fn gates_say_why_they_fail_and_whether_they_ran() {
     let files = [("t.rhai", RULE), ("t_test.rhai", TEST)];
     for (arguments, expected, words) in [
         (&["test", "set", "--fail-under", "1"][..], 1, "flyball: coverage 33.3 % is below --fail-under 100 %\n"),
-        (&["test", "set", "--run", "zzz"], 2, "flyball: no test has `zzz` in its name; there are `acts`\n"),
+        (&["test", "set", "--run", "zzz"], 2, "flyball: no test name contains `zzz`; the tests are `acts`\n"),
         (&["test", "nowhere"], 2, "nowhere does not exist"),
         (&["test", "set", "--junit", "no/junit.xml"], 2, "no/junit.xml cannot be written"),
         (&["check", "nowhere"], 2, "nowhere does not exist"),
@@ -351,18 +356,18 @@ fn what_rules_may_name_is_declared() {
     let (code, listed) = said(&["signals"]);
     assert_eq!(code, Some(0), "{listed}");
     let emergency =
-        "a flag, off or on; standard (an incident is being handled), without data: the settings say nothing";
+        "a flag, off or on; standard (an incident is being handled), no data: not configured in the settings";
     for (name, expected) in [
         ("emergency ", emergency),
         ("errors ", "a share, 0.0 % to 100.0 %"),
         ("p99 ", "a time, 0 ms to 120.00 s"),
-        ("cpu ", "a share, 0.0 % or more; standard (CPU in use, of what the pods ask for), without data"),
+        ("cpu ", "a share, 0.0 % or more; standard (CPU usage relative to the pods' request), no data"),
     ] {
         assert!(listed.lines().any(|line| line.starts_with(name) && line.contains(expected)), "{name}: {listed}");
     }
     let (code, checked) = said(&["check", "set", "--strict"]);
     assert_eq!(code, Some(0), "{checked}");
-    let note = "note: rule r stays unknown: the settings say nothing of the standard signal emergency\n";
+    let note = "note: rule r stays unknown: the settings do not configure the standard signal emergency\n";
     assert!(checked.contains(note), "{checked}");
     let json: Value = serde_json::from_str(&said(&["check", "set", "-o", "json"]).1).unwrap();
     assert_eq!(json["unmeasured"]["r"][0], "emergency");
@@ -370,10 +375,10 @@ fn what_rules_may_name_is_declared() {
     for (arguments, expected) in [(&["check", "set"][..], 1), (&["test", "set"], 2)] {
         let (code, refused) = said(arguments);
         assert_eq!(code, Some(expected), "{refused}");
-        let fault = "t.rhai:2:11: rule r: unknown signal `cpux`: there is ";
+        let fault = "t.rhai:2:11: rule r: unknown signal `cpux`; known: ";
         assert!(
             refused.contains(fault)
-                && refused.contains("others are declared under `signals` of the settings; did you mean `cpu`?"),
+                && refused.contains("others are declared under `signals` in the settings; did you mean `cpu`?"),
             "{refused}"
         );
         assert!(refused.contains("    when(s.cpux.current > pct(60)),\n       |           ^"), "{refused}");

@@ -134,7 +134,7 @@ fn difference_values_of_different_types_are_not_compared() {
     assert_eq!(rego_with("predicted_p99_latency", Value::from(vec![Value::from(1_i64)])), Outcome::ScaleUp);
     assert_eq!(rego_with("predicted_p99_latency", Value::Null), Outcome::Nothing);
     for (bound, expected) in [
-        ("\"180\"", "`180` is not a time span"),
+        ("\"180\"", "`180` is not a duration"),
         ("[1]", "a quantity cannot be compared with something else"),
         ("()", "a quantity cannot be compared with nothing"),
         ("true", "a quantity cannot be compared with a bool"),

@@ -119,7 +119,8 @@ impl Flyball {
 
     /// Waits until it runs and returns the base URL of its console.
     pub fn url(&mut self) -> String {
-        let line = self.line("\"flyball runs\"", PATIENCE);
+        // No other line has it, in this version or the one before.
+        let line = self.line("\"address\":\"", PATIENCE);
         let line = line.unwrap_or_else(|| panic!("flyball does not run:\n{}", self.log()));
         let line: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
         format!("http://{}", line["address"].as_str().expect("it names its address"))

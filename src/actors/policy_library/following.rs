@@ -8,15 +8,15 @@ use crate::cycle::staging::{Announcement, Staging};
 use crate::instrument::ProcessMetrics;
 
 impl InForce {
-    /// Follows what the process that leads says.
+    /// Follows what the leader says.
     pub(super) fn follow(&self, announcement: &str, now: Duration, metrics: &ProcessMetrics) {
         let announcement: Announcement = match serde_json::from_str(announcement) {
             Ok(announcement) => announcement,
             // One of another version: then each goes by itself, as those did.
-            Err(error) => return tracing::warn!(%error, "what the leader says of its policies cannot be read"),
+            Err(error) => return tracing::warn!(%error, "the leader's policy announcement cannot be read"),
         };
         let step = self.change(|staging| staging.follow(announcement, now));
-        note(step.as_ref(), "the process that leads", metrics);
+        note(step.as_ref(), "the leader", metrics);
     }
 
     /// Decides by itself from here on.

@@ -189,14 +189,14 @@ impl InForce {
             PolicyOperation::Rollback => staging.roll_back(&scope),
         });
         note(result.as_ref().ok().and_then(Option::as_ref), "order", metrics);
-        tracing::info!(operation = ?order.operation, by = order.by, reason = order.reason, ?result, "order about policies");
+        tracing::info!(operation = ?order.operation, by = order.by, reason = order.reason, ?result, "policy order result");
         let (done, words) = match result {
-            Ok(Some(Step::InForce(revision))) => (true, format!("release {revision} is in force")),
+            Ok(Some(Step::InForce(revision))) => (true, format!("release {revision} is active")),
             Ok(Some(Step::Apart(revision))) => {
                 let service = order.service.as_ref().map_or("it", ServiceId::as_str);
-                (true, format!("{service} goes by revision {revision}"))
+                (true, format!("{service} uses revision {revision}"))
             }
-            Ok(_) => (true, "the candidate was taken back, the set in force stays".to_owned()),
+            Ok(_) => (true, "the candidate was withdrawn, the active policy set is unchanged".to_owned()),
             Err(why) => (false, why),
         };
         self.reported.lock().last_order = Some(PolicyOrderEnd { id: order.id.clone(), done, words });

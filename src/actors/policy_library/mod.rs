@@ -93,7 +93,7 @@ impl PolicyLibrary {
         self.world.ports.executor.run(Urgency::Fleet, Box::new(restore))
     }
 
-    /// Takes in what the process that leads has said last.
+    /// Takes in what the leader has said last.
     fn follow(&self, announcements: &mut watch::Receiver<Option<Arc<str>>>) {
         let announcement = announcements.borrow_and_update().clone();
         if let Some(announcement) = announcement {
@@ -118,14 +118,14 @@ impl PolicyLibrary {
 /// Returns the newest decisions of all services.
 fn recorded(world: &World) -> Recorded {
     let records = world.ports.journal.decisions(None, None, REPLAYED);
-    let records = records.inspect_err(|error| tracing::warn!(%error, "no recorded inputs to compare policies on"));
+    let records = records.inspect_err(|error| tracing::warn!(%error, "no recorded inputs to compare policy sets on"));
     let services = world.ports.services.watch().borrow().as_deref().cloned().unwrap_or_default();
     Recorded { records: records.unwrap_or_default(), services }
 }
 
 fn keep(world: &World) {
     if let Err(error) = world.policy.keep(&*world.ports.policy_memory, world.ports.clock.now()) {
-        tracing::warn!(error, "the policy set in force is not kept: the next start takes what the store has");
+        tracing::warn!(error, "the active policy set was not saved: the next start loads the newest set in the store");
     }
     leave(world);
 }

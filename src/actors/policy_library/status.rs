@@ -113,7 +113,7 @@ impl InForce {
         let worded = worded(&faults);
         self.reported.lock().faults = faults;
         for fault in &worded {
-            tracing::error!(origin, fault, "policy set refused, the last good one stays");
+            tracing::error!(origin, fault, "policy set refused; keeping the last good one");
         }
         if !worded.is_empty() {
             metrics.policy_refused();
@@ -135,15 +135,15 @@ pub(super) fn note(step: Option<&Step>, origin: &str, metrics: &ProcessMetrics) 
     let Some(step) = step else { return };
     match step {
         Step::InForce(revision) => {
-            tracing::info!(release = %revision, origin, "policy set in force");
+            tracing::info!(release = %revision, origin, "policy set is now active");
             metrics.policy_active(revision);
         }
         Step::Candidate(revision) => {
-            tracing::info!(release = %revision, origin, "policy set stands beside the one in force");
+            tracing::info!(release = %revision, origin, "policy set is now the candidate");
         }
         Step::KeptOut(revision) => {
-            tracing::warn!(release = %revision, origin, "policy set was taken back: promote it, or change it");
+            tracing::warn!(release = %revision, origin, "policy set was rolled back; promote or change it to use it");
         }
-        Step::Apart(revision) => tracing::info!(%revision, origin, "one service goes by another policy set"),
+        Step::Apart(revision) => tracing::info!(%revision, origin, "a single service uses a different policy set"),
     }
 }

@@ -225,9 +225,9 @@ impl Service {
         heir.write_ended(end);
     }
 
-    /// Notes that a change is not sent, because its service is supervised no more.
+    /// Notes that a change is not sent, because its service is no longer supervised.
     pub(super) fn retired_before(&self, change: &ChangeSet) {
-        let outcome = WriteOutcome::unsent("its service is supervised no more");
+        let outcome = WriteOutcome::unsent("its service is no longer supervised");
         self.world.ports.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome });
     }
 
@@ -299,7 +299,7 @@ impl Service {
     /// Why this service may not decide yet, or now.
     pub fn hold(&self) -> Option<String> {
         if !self.is_warm() {
-            return Some("warming up: history is being read".to_owned());
+            return Some("warming up: reading history".to_owned());
         }
         if let Err(error) = self.world.ports.journal.health() {
             return Some(error.to_string());

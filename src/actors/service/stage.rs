@@ -64,7 +64,7 @@ impl<S: Stage> Actor for StageActor<S> {
         if let Some(skipped) = S::inbox(&self.service).reopen() {
             S::skipped(&skipped, &self.service);
             self.service.world.process.skipped_inputs.inc();
-            tracing::warn!(service = %self.service.id, actor = S::ROLE.as_str(), "input skipped after a failure");
+            tracing::warn!(service = %self.service.id, actor = S::ROLE.as_str(), "stage failed; input skipped");
         }
         Ok(myself.cast(Wake)?)
     }

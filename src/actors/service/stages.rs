@@ -246,7 +246,7 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
 /// it: nobody else would tell the decider, which waits for its end.
 fn handed_on(change: &ChangeSet, service: &Service, work: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-        service.never_sent(change, "its stage failed before it was handed on");
+        service.never_sent(change, "its stage failed before passing it on");
         resume_unwind(panic);
     }
 }
@@ -294,7 +294,7 @@ impl Stage for ActuatorStage {
         if let ActuatorEvent::Decided(decided) = event
             && let Some(change) = &decided.record.change
         {
-            service.never_sent(change, "its actuator left it out");
+            service.never_sent(change, "its actuator skipped it");
         }
     }
 
@@ -341,7 +341,7 @@ fn tell_alarms(service: &Service, before: Option<&Outlook>, now: &Outlook) {
         let (spec, Some(outlook)) = (service.spec(), outlook) else { continue };
         let Some(signal) = spec.signals.get(position).filter(|_| !told) else { continue };
         let (name, kind) = (&signal.name, outlook.anomaly_kind.map_or("unknown", AnomalyKind::as_str));
-        tracing::info!(service = %service.id, signal = %name, kind, score = outlook.anomaly, "a signal is unusual");
+        tracing::info!(service = %service.id, signal = %name, kind, score = outlook.anomaly, "anomaly detected");
     }
 }
 

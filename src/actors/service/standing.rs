@@ -88,7 +88,7 @@ impl Service {
     pub fn withdraw(&self, bare_since: Option<Duration>) {
         let mut spec = self.spec();
         if !self.is_withdrawn() {
-            tracing::info!(service = %self.id, "declared no more; the floor of its autoscaler is returned first");
+            tracing::info!(service = %self.id, "no longer declared; restoring its autoscaler's floor first");
             spec = Arc::new(ServiceSpec { bounds: Bounds { min: 1, max: u32::MAX }, ..(*spec).clone() });
         }
         self.stands(spec, Standing::Withdrawn { bare_since });

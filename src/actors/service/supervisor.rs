@@ -131,7 +131,7 @@ impl SupervisorState {
         self.service.update_view(|view| view.restarts += 1);
         let role = self.alive.iter().find(|(id, _)| *id == stage.get_id()).map(|(_, role)| *role);
         role.into_iter().for_each(|role| self.service.metrics.restarted(role));
-        tracing::error!(service = %self.service.id, error, "stage failed, service is restarted");
+        tracing::error!(service = %self.service.id, error, "stage failed; restarting the service");
         if let Some(stages) = self.service.stages.swap(None) {
             for other in stages.iter().filter(|other| other.get_id() != stage.get_id()) {
                 other.stop(None);
@@ -170,7 +170,7 @@ impl SupervisorState {
         }
         let pause = FIRST_QUARANTINE.saturating_mul(1 << self.quarantines.min(6)).min(LONGEST_QUARANTINE);
         self.quarantines += 1;
-        let reason = format!("keeps failing; probed again in {} s", pause.as_secs());
+        let reason = format!("keeps failing; next attempt in {} s", pause.as_secs());
         tracing::error!(service = %self.service.id, reason, "service quarantined");
         self.service.quarantined(Some(reason));
         pause

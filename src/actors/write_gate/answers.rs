@@ -38,7 +38,7 @@ pub(super) fn answered(change: &ChangeSet, after: &Live) -> WriteOutcome {
     if after.value == change.to {
         WriteOutcome::Applied
     } else {
-        let reason = format!("the server made {} of {}", after.value, change.to);
+        let reason = format!("the server stored {} instead of {}", after.value, change.to);
         WriteOutcome::Rejected { reason, did_nothing: false }
     }
 }

@@ -186,7 +186,7 @@ impl WriteGate {
             };
             tracing::info!(
                 service = %change.service(), trace = %change.trace, change = %change.id,
-                from = change.from, to = change.to, outcome = %outcome, "write ended"
+                from = change.from, to = change.to, outcome = %outcome, "write finished"
             );
             on_end(WriteEnd { change, outcome, now: gate.ports.clock.now(), version });
         });
@@ -233,7 +233,7 @@ impl WriteGate {
         self.permits.close();
         let all_ended = tokio::time::timeout(LONGEST_CLOSE, self.tasks.wait()).await.is_ok();
         if !all_ended {
-            tracing::warn!(writes = self.tasks.len(), "ended with writes whose fate is unknown");
+            tracing::warn!(writes = self.tasks.len(), "service stopped while the outcome of a write is unknown");
         }
         all_ended
     }
@@ -300,7 +300,7 @@ impl WriteGate {
         match self.ports.cluster.apply(change, &live).await {
             Ok(after) => Ok(Ended::seen(answered(change, &after), &after)),
             Err(ClusterError::Unknown { reason }) => {
-                tracing::warn!(service = %change.service(), reason, "outcome of a write unknown, reading");
+                tracing::warn!(service = %change.service(), reason, "write outcome unknown, reading the object");
                 Err(Doubt { landed: now.plus(LANDS_WITHIN).mono, reason })
             }
             Err(error) => Ok(declined(&error).into()),
@@ -337,7 +337,7 @@ impl WriteGate {
                 Ok(live) => Ended::seen(settle(change, Some((&live.uid, live.value))), &live),
                 Err(ClusterError::NotFound { .. }) => settle(change, None).into(),
                 Err(error) => {
-                    tracing::warn!(service = %change.service(), %error, "cannot read what became of a write");
+                    tracing::warn!(service = %change.service(), %error, "cannot read the outcome of a write");
                     clock.sleep_until(clock.now().plus(SETTLE_PAUSE).mono).await;
                     continue;
                 }
@@ -358,7 +358,7 @@ impl WriteGate {
         let entry = Entry::Ended { change: change.id.clone(), at, outcome: outcome.clone() };
         let ended = self.ports.journal.append(entry).await;
         if let Err(error) = &ended {
-            tracing::error!(service = %change.service(), change = %change.id, %error, "outcome not recorded");
+            tracing::error!(service = %change.service(), change = %change.id, %error, "write outcome not recorded");
         }
         fail::fail_point!("gate_ended");
         ended

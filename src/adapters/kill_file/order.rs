@@ -30,7 +30,7 @@ pub fn read_state(path: &Path) -> KillState {
 #[derive(Debug, thiserror::Error)]
 pub enum KillFileError {
     /// Not there.
-    #[error("kill switch {path} is missing; `flyball resume --reason ...` makes one that stops nothing")]
+    #[error("kill switch {path} is missing; `flyball resume --reason ...` creates one that stops nothing")]
     Missing {
         /// The file.
         path: PathBuf,
@@ -56,8 +56,8 @@ pub enum KillFileError {
     },
     /// Somebody else's file, which is left as it is.
     #[error(
-        "{path} is no kill switch: it {fault}; nothing was changed. Name the switch with --file or `kill_switch`; if this \
-         is one that went bad, move it away: a switch that is missing stops everything"
+        "{path} is not a kill switch: it {fault}; nothing was changed. Name the switch with --file or `kill_switch`; \
+         if this is a damaged switch, move it away: a missing switch stops everything"
     )]
     Foreign {
         /// The file.
@@ -66,7 +66,7 @@ pub enum KillFileError {
         fault: String,
     },
     /// Nobody knows later why.
-    #[error("a reason is needed to turn the kill switch, have none; give one, as in --reason 'load test over'")]
+    #[error("changing the kill switch requires a reason, as in --reason 'load test over'")]
     NoReason,
 }
 
@@ -74,8 +74,8 @@ pub enum KillFileError {
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => {
-            " (its directory does not exist: check the path; `flyball run` makes the state directory, and a flyball whose \
-             switch is not there writes nothing)"
+            " (its directory does not exist: check the path; `flyball run` creates the state directory, and a flyball \
+             without its switch writes nothing)"
         }
         io::ErrorKind::PermissionDenied => " (run this as the user that flyball runs as)",
         _ => "",
@@ -97,7 +97,7 @@ pub(super) fn read_order(path: &Path) -> Result<KillOrder, KillFileError> {
         return Err(malformed("is empty, expected an order such as {\"all\": false}".to_owned()));
     }
     // An error may repeat what the file holds.
-    parse(text).map_err(|error| malformed(format!("holds no order: {}", escape_controls(&error))))
+    parse(text).map_err(|error| malformed(format!("is not a valid order: {}", escape_controls(&error))))
 }
 
 /// Refuses to replace a file that is there and clearly something else: the settings, the journal, a policy. An order
@@ -106,7 +106,7 @@ pub(super) fn read_order(path: &Path) -> Result<KillOrder, KillFileError> {
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), KillFileError> {
     let foreign = |fault: String| Err(KillFileError::Foreign { path: path.to_owned(), fault });
     if path.extension().is_some_and(|ending| ending == "rhai") {
-        return foreign("has the name of a policy".to_owned());
+        return foreign("is named like a policy".to_owned());
     }
     let bytes = match read_limited(path, SIZE_LIMIT) {
         Ok(bytes) => bytes,
@@ -124,11 +124,11 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), KillFileError> {
         Ok(serde_json::Value::Object(entries)) => {
             let other = entries.keys().find(|key| !KEYS.contains(&key.as_str()));
             match other.filter(|_| !TELLING.iter().any(|key| entries.contains_key(*key))) {
-                Some(key) => foreign(format!("has the key `{}`, which no order has", escape_controls(key))),
+                Some(key) => foreign(format!("has the key `{}`, which is not part of an order", escape_controls(key))),
                 None => Ok(()),
             }
         }
-        _ if text.trim().len() > LITTER_LIMIT => foreign("holds a long text that is no order".to_owned()),
+        _ if text.trim().len() > LITTER_LIMIT => foreign("contains a long text that is not an order".to_owned()),
         _ => Ok(()),
     }
 }
@@ -144,7 +144,7 @@ fn parse(text: &str) -> Result<KillOrder, String> {
         let named = SUBJECTS.iter().any(|subject| value.get(subject).is_some());
         named
             .then_some(order)
-            .ok_or_else(|| format!("it says none of {}; `all: false` stops nothing", SUBJECTS.join(", ")))
+            .ok_or_else(|| format!("it has none of {}; `all: false` stops nothing", SUBJECTS.join(", ")))
     };
     if let Ok(Some(order)) = json {
         let value = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -186,24 +186,27 @@ mod tests {
         };
         check(b"", "is empty");
         check(b" \n\n", "is empty");
-        check(b"{\"all\": tr", "holds no order");
-        check(b"{\"all\": \"no\"}", "holds no order");
-        check(b"{\"everything\": true}", "holds no order");
-        check(b"all: perhaps", "holds no order");
-        check(b"all: no", "holds no order");
-        check(b"all: 'false'", "holds no order");
-        check(b"all: true\nall: false\n", "holds no order");
-        check(b"{\"all\": true, \"all\": false}", "holds no order");
-        check(b"# nothing but a comment\n", "holds no order");
-        check(b"null", "holds no order");
+        check(b"{\"all\": tr", "is not a valid order");
+        check(b"{\"all\": \"no\"}", "is not a valid order");
+        check(b"{\"everything\": true}", "is not a valid order");
+        check(b"all: perhaps", "is not a valid order");
+        check(b"all: no", "is not a valid order");
+        check(b"all: 'false'", "is not a valid order");
+        check(b"all: true\nall: false\n", "is not a valid order");
+        check(b"{\"all\": true, \"all\": false}", "is not a valid order");
+        check(b"# nothing but a comment\n", "is not a valid order");
+        check(b"null", "is not a valid order");
         for cut in ["{}", "by: ops\n", "by: ops\nreason: drill\n", "{\"by\": \"ops\"}"] {
-            check(cut.as_bytes(), "holds no order: it says none of all, services, classes; `all: false` stops nothing");
+            check(
+                cut.as_bytes(),
+                "is not a valid order: it has none of all, services, classes; `all: false` stops nothing",
+            );
         }
         check(b"{\"\\u001b[2J\\nx\": 1}", "unknown field `\\u{1b}[2J\\nx`");
-        check(b"[]", "holds no order");
+        check(b"[]", "is not a valid order");
         // When it was turned is not for the file to say.
         check(b"all: false\nturned: 2026-03-03T12:00:00Z\n", "unknown field `turned`");
-        check(b"services: [Not A Service]", "holds no order");
+        check(b"services: [Not A Service]", "is not a valid order");
         check(b"{\"all\": \xff}", "is not UTF-8");
         check(&vec![b' '; 70_000], "is larger than 65536 bytes");
         let (directory, path) = place();

@@ -216,9 +216,13 @@ mod tests {
             ("journal.redb", b"redb\x1a\x0a\xa9\x0d\x0a\0\0", "is not UTF-8"),
             ("large.redb", &b" ".repeat(70_000), "is larger than 65536 bytes"),
             ("flyball.yaml", settings, "has the key `"),
-            ("small.yaml", b"services: []\nstate: /var/lib/flyball\n", "has the key `state`, which no order has"),
-            ("own.rhai", b"// mine\n", "has the name of a policy"),
-            ("policy.txt", policy.as_bytes(), "holds a long text that is no order"),
+            (
+                "small.yaml",
+                b"services: []\nstate: /var/lib/flyball\n",
+                "has the key `state`, which is not part of an order",
+            ),
+            ("own.rhai", b"// mine\n", "is named like a policy"),
+            ("policy.txt", policy.as_bytes(), "contains a long text that is not an order"),
         ];
         for (name, bytes, expected) in own {
             let directory = tempfile::tempdir().unwrap();
@@ -233,7 +237,7 @@ mod tests {
             ];
             for turned in turned {
                 let error = turned.unwrap_err().to_string();
-                assert!(error.contains(&format!("{name} is no kill switch: it {expected}")), "{error}");
+                assert!(error.contains(&format!("{name} is not a kill switch: it {expected}")), "{error}");
             }
             assert_eq!(fs::read(&path).unwrap(), bytes, "{name}");
         }
@@ -269,7 +273,7 @@ mod tests {
         check(Path::new("/nonexistent/kill.json"), "/nonexistent/kill.json cannot be written (its directory");
         let (directory, path) = place();
         fs::create_dir(&path).unwrap();
-        check(&path, "kill.json is no kill switch: it is a directory, expected a file; nothing was changed");
+        check(&path, "kill.json is not a kill switch: it is a directory, expected a file; nothing was changed");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 }

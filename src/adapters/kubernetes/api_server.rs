@@ -156,7 +156,7 @@ impl ApiServer {
         };
         let late = |_| Failure::Lost(format!("no answer within {within:?}"));
         let answer = tokio::time::timeout(within, answered).await.map_err(late)??;
-        serde_json::from_slice(&answer).map_err(|error| Failure::Lost(format!("malformed answer of {path}: {error}")))
+        serde_json::from_slice(&answer).map_err(|error| Failure::Lost(format!("malformed answer from {path}: {error}")))
     }
 }
 
@@ -166,7 +166,7 @@ fn checked(path: &str) -> Result<&str, Failure> {
     let is_name =
         |part: &str| part.starts_with(|first: char| first.is_ascii_alphanumeric()) && part.chars().all(is_plain);
     let is_path = path.strip_prefix('/').is_some_and(|parts| parts.split('/').all(is_name));
-    is_path.then_some(path).ok_or_else(|| Failure::Unbuildable(format!("`{path}` is no path of the API")))
+    is_path.then_some(path).ok_or_else(|| Failure::Unbuildable(format!("`{path}` is not an API path")))
 }
 
 #[cfg(test)]

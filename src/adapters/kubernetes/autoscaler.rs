@@ -62,7 +62,7 @@ pub(super) fn autoscaling<'a>(
     let others: Vec<&str> = on_target.map(|other| other.metadata.name.as_str()).collect();
     let name = &one.metadata.name;
     if !others.is_empty() {
-        let why = format!("HPAs {name}, {} scale it at once", others.join(", "));
+        let why = format!("HPAs {name}, {} scale it concurrently", others.join(", "));
         return Autoscaling::Closed { why };
     }
     // Whatever made it writes its bounds again: KEDA for its ScaledObjects, the operators of applications.
@@ -118,7 +118,7 @@ impl HorizontalPodAutoscaler {
             (Some(able), _) if able.status != "True" => Some(able.why()),
             (_, Some(active)) if active.status == "True" => None,
             (_, Some(active)) => Some(active.why()),
-            (_, None) => Some("it has not looked at its metrics yet".to_owned()),
+            (_, None) => Some("it has not evaluated its metrics yet".to_owned()),
         }
     }
 }
@@ -196,7 +196,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let two = [plain("a", json!({}), json!({})), plain("b", json!({}), json!({}))];
-        assert_eq!(closed(&two), "HPAs a, b scale it at once");
+        assert_eq!(closed(&two), "HPAs a, b scale it concurrently");
         let owner = json!([{ "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "so", "controller": true, "uid": "s" }]);
         let keda = plain("keda-hpa-so", json!({ "ownerReferences": owner }), json!({}));
         assert_eq!(closed(&[keda]), "HPA keda-hpa-so belongs to ScaledObject so, which sets its floor");
@@ -235,6 +235,6 @@ mod tests {
         check(json!([condition("AbleToScale", "True"), condition("ScalingActive", "True")]), None);
         check(json!([condition("AbleToScale", "True"), condition("ScalingActive", "False")]), Some("Why: words"));
         check(json!([condition("AbleToScale", "False"), condition("ScalingActive", "True")]), Some("Why: words"));
-        check(Value::Null, Some("it has not looked at its metrics yet"));
+        check(Value::Null, Some("it has not evaluated its metrics yet"));
     }
 }

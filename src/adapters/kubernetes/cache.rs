@@ -130,8 +130,8 @@ pub(super) struct Cache<T> {
 /// A list that is older than what was seen before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the API server sent a list of version {found}, version {seen} was seen before; asking again (if it was restored from a \
-     backup, restart flyball, which then knows of nothing newer)"
+    "the API server sent a list at version {found}, older than version {seen} seen before; retrying (if it was \
+     restored from a backup, restart flyball to accept older versions)"
 )]
 pub(super) struct OlderList {
     found: u64,
@@ -157,7 +157,7 @@ impl<T: Object> Cache<T> {
         self.version
     }
 
-    /// Takes in a whole list. What is missing from it does not exist any more.
+    /// Takes in a whole list. What is missing from it no longer exists.
     pub(super) fn listed(&mut self, version: u64, objects: Vec<T>, now: Tick) -> Result<(), OlderList> {
         let held = self.objects.values().filter_map(|object| object.metadata().version());
         if let Some(seen) = held.chain(self.version).max().filter(|seen| version < *seen) {

@@ -28,15 +28,15 @@ pub enum Access {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Not a URL.
-    #[error("`{url}` is not a URL of an API server, expected http://host:port or https://host:port")]
+    #[error("`{url}` is not an API server URL, expected http://host:port or https://host:port")]
     BadUrl {
         /// What was given.
         url: String,
     },
     /// The kubeconfig cannot be used.
     #[error(
-        "kubeconfig {path} cannot be used: {reason}; set KUBECONFIG, or in the settings `cluster: {{ url: ... }}`, as of \
-         `kubectl proxy`"
+        "kubeconfig {path} cannot be used: {reason}; set KUBECONFIG, or `cluster: {{ url: ... }}` in the settings, for \
+         example for `kubectl proxy`"
     )]
     Kubeconfig {
         /// Which file.
@@ -45,7 +45,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// Not in a pod with a service account.
-    #[error("no service account found ({reason}); outside a cluster name a url or a kubeconfig")]
+    #[error("no service account found ({reason}); outside a cluster, set a url or a kubeconfig")]
     InCluster {
         /// Why.
         reason: String,
@@ -131,8 +131,8 @@ mod tests {
             let error = connect(&access, Timeouts::default()).await.err().unwrap().to_string();
             assert!(error.contains(expected), "{error}");
         };
-        check(Access::Url("localhost:8001".to_owned()), "`localhost:8001` is not a URL").await;
-        check(Access::Url("http://a b".to_owned()), "is not a URL").await;
+        check(Access::Url("localhost:8001".to_owned()), "`localhost:8001` is not an API server URL").await;
+        check(Access::Url("http://a b".to_owned()), "is not an API server URL").await;
         let path = Some(PathBuf::from("/nonexistent/kubeconfig"));
         check(Access::Kubeconfig { path, context: None }, "kubeconfig /nonexistent/kubeconfig cannot be used").await;
     }

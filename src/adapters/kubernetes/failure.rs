@@ -23,7 +23,7 @@ pub(super) enum Failure {
     #[error("{0}")]
     Unbuildable(String),
     /// No connection came about: nothing was sent.
-    #[error("the API server cannot be reached: {0}")]
+    #[error("cannot reach the API server: {0}")]
     Unreachable(String),
     /// The server answered, and not with success.
     #[error("status {code}: {message}")]

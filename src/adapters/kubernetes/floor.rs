@@ -48,11 +48,11 @@ pub(super) fn find(change: &ChangeSet, all: &[HorizontalPodAutoscaler]) -> Resul
 pub(super) fn displaced(change: &ChangeSet, all: &[HorizontalPodAutoscaler]) -> Option<String> {
     match (change.knob, autoscaling(all.iter(), &change.target)) {
         (Knob::AutoscalerFloor, Autoscaling::Nobody) => {
-            Some(format!("no autoscaler scales {} any more", change.target))
+            Some(format!("no autoscaler scales {} any longer", change.target))
         }
         (Knob::AutoscalerFloor, Autoscaling::Autoscaler(one)) if one.uid == change.uid => {
             let decided = change.floor.as_ref().map_or(one.baseline, |floor| floor.baseline);
-            (one.baseline != decided).then(|| format!("the floor of HPA {} was set by somebody else", one.name))
+            (one.baseline != decided).then(|| format!("the floor of HPA {} was changed by another client", one.name))
         }
         (_, Autoscaling::Autoscaler(one)) => Some(format!("HPA {} scales {} now", one.name, change.target)),
         (_, Autoscaling::Closed { why }) => Some(format!("{} is scaled by others: {why}", change.target)),

@@ -43,7 +43,7 @@ impl SharedPolicies {
         let found = map.read().await.unwrap_or_else(|why| {
             tracing::warn!(
                 why,
-                "{namespace}/{NAME} cannot be read: a start with an empty state directory may be without policies"
+                "{namespace}/{NAME} cannot be read: a start with an empty state directory may have no policies"
             );
             KeptPolicies::default()
         });
@@ -83,7 +83,7 @@ impl Map {
         let map: ConfigMap = self.server.get(&self.path).await.map_err(|failure| failure.to_string())?;
         map.data.get(KEY).map_or_else(
             || Ok(KeptPolicies::default()),
-            |text| serde_json::from_str(text).map_err(|error| format!("{KEY} cannot be understood: {error}")),
+            |text| serde_json::from_str(text).map_err(|error| format!("{KEY} cannot be parsed: {error}")),
         )
     }
 
@@ -93,10 +93,7 @@ impl Map {
             loop {
                 let policies = next.borrow_and_update().clone();
                 let Err(why) = self.write(&policies).await else { break };
-                tracing::warn!(
-                    why,
-                    "{NAME} is not written: a start with an empty state directory may be without policies"
-                );
+                tracing::warn!(why, "{NAME} not written: a start with an empty state directory may have no policies");
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -57,7 +57,8 @@ impl KillMap {
             Ok(Some(order)) => KillState::readable(order),
             Ok(None) => {
                 let error = format!(
-                    "ConfigMap {}/{NAME}: does not exist; `kubectl create -f deploy/base/killswitch.yaml` lets writes go on",
+                    "ConfigMap {}/{NAME}: does not exist; run `kubectl create -f deploy/base/killswitch.yaml` to allow \
+                     writes",
                     self.namespace
                 );
                 KillState::Missing { error }
@@ -107,21 +108,22 @@ fn order(data: &BTreeMap<String, String>) -> Result<KillOrder, String> {
             ("service", Some(name)) => {
                 let id: Option<ServiceId> =
                     name.split_once('.').and_then(|(space, name)| ServiceId::new(space, name).ok());
-                let id = id.ok_or_else(|| format!("`{key}` names no service, expected service.NAMESPACE.NAME"))?;
+                let id =
+                    id.ok_or_else(|| format!("`{key}` does not name a service, expected service.NAMESPACE.NAME"))?;
                 if engaged(key, word)? {
                     order.services.insert(id);
                 }
             }
             ("class", Some(name)) => {
                 let class = ActionClass::ALL.into_iter().find(|class| class.as_str() == name);
-                let class = class.ok_or_else(|| format!("`{key}` names no class of actions"))?;
+                let class = class.ok_or_else(|| format!("`{key}` does not name a class of actions"))?;
                 if engaged(key, word)? {
                     order.classes.insert(class);
                 }
             }
             _ => {
                 return Err(format!(
-                    "key `{}` is not known; known are global, service.*, class.*, by, reason",
+                    "unknown key `{}`; known are global, service.*, class.*, by, reason",
                     escape_controls(key)
                 ));
             }
@@ -177,8 +179,8 @@ mod tests {
         check(&[], "key `global` is missing");
         check(&[("reason", "drill")], "key `global` is missing");
         check(&[("global", "Released")], "`global` is `Released`, expected engaged or released");
-        check(&[("global", "released"), ("pause", "yes")], "key `pause` is not known");
-        check(&[("global", "released"), ("service.checkout", "engaged")], "names no service");
-        check(&[("global", "released"), ("class.everything", "engaged")], "names no class");
+        check(&[("global", "released"), ("pause", "yes")], "unknown key `pause`");
+        check(&[("global", "released"), ("service.checkout", "engaged")], "does not name a service");
+        check(&[("global", "released"), ("class.everything", "engaged")], "does not name a class");
     }
 }

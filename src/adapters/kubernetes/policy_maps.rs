@@ -158,7 +158,7 @@ fn files(cache: &Cache<PolicyMap>, own: &str) -> PolicyFiles {
         let why = cache.waiting_for(Tick::now()).map_or_else(String::new, |stale| stale.to_string());
         return PolicyFiles {
             origin,
-            files: Err(format!("{why}; nothing is decided yet")),
+            files: Err(format!("{why}; no decisions until then")),
             namespaces: BTreeMap::new(),
         };
     };

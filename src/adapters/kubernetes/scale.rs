@@ -37,7 +37,7 @@ pub(super) fn conditional(count: u32, live: &Live) -> Result<(), ClusterError> {
         return Err(ClusterError::Denied { reason });
     }
     if live.resource_version.is_empty() {
-        let reason = "the object was read without a version, and flyball writes only on condition of one".to_owned();
+        let reason = "the object has no resourceVersion, and flyball only writes conditionally on it".to_owned();
         return Err(ClusterError::Denied { reason });
     }
     Ok(())
@@ -58,7 +58,7 @@ fn path(target: &TargetRef) -> Result<String, ClusterError> {
 /// Returns the path of the objects of the kind and in the namespace of `target`, whose names are looked at first.
 pub(super) fn collection(target: &TargetRef) -> Result<String, ClusterError> {
     if !is_dns_label(&target.namespace) || !is_dns_subdomain(&target.name) {
-        let reason = format!("`{}/{}` is not a name of a Kubernetes object", target.namespace, target.name);
+        let reason = format!("`{}/{}` is not a Kubernetes object name", target.namespace, target.name);
         return Err(ClusterError::Denied { reason });
     }
     Ok(collection_of(target.kind, &target.namespace))

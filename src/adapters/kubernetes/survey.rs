@@ -25,7 +25,7 @@ pub struct Autoscalers(Vec<HorizontalPodAutoscaler>);
 /// Why it does not answer.
 pub async fn server_version(server: &ApiServer) -> Result<String, String> {
     let answer = get(server, "/version").await?;
-    answer["gitVersion"].as_str().map(str::to_owned).ok_or_else(|| "the answer names no version".to_owned())
+    answer["gitVersion"].as_str().map(str::to_owned).ok_or_else(|| "the answer has no version".to_owned())
 }
 
 /// Returns the custom resources of flyball that the server has.

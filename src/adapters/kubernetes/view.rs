@@ -30,10 +30,11 @@ fn state(
     autoscalers: &Cache<HorizontalPodAutoscaler>,
     target: &TargetRef,
 ) -> Result<TargetState, String> {
-    let absent = || format!("{target} does not exist; make it, or name in `target` the one that runs");
+    let absent = || format!("{target} does not exist; create it, or set `target` to an existing object");
     let object = cache.get(&target.namespace, &target.name)?.ok_or_else(absent)?;
     let state = object.state(target.kind).map_err(|odd| odd.to_string())?;
-    let all = autoscalers.all().map_err(|why| format!("who else scales it is not known: autoscalers: {why}"))?;
+    let all =
+        autoscalers.all().map_err(|why| format!("unknown whether an autoscaler scales it: autoscalers: {why}"))?;
     let autoscaling = autoscaling(all, target);
     let seen_to = match autoscaling {
         Autoscaling::Autoscaler(_) => autoscalers.version(),
@@ -59,7 +60,7 @@ mod tests {
 
     fn absent() -> TargetReading {
         TargetReading::Unknown {
-            reason: format!("{} does not exist; make it, or name in `target` the one that runs", target()),
+            reason: format!("{} does not exist; create it, or set `target` to an existing object", target()),
         }
     }
 
@@ -79,7 +80,7 @@ mod tests {
         let (view, now) = synced(10, &[object(8, "a", 3)]);
         let unlisted = Cache::new(Duration::from_mins(2), now);
         let TargetReading::Unknown { reason } = reading(&view, &unlisted, &target(), now) else { panic!() };
-        assert!(reason.contains("who else scales it is not known"), "{reason}");
+        assert!(reason.contains("unknown whether an autoscaler scales it"), "{reason}");
         let mut lost = autoscalers(&[], now);
         lost.lost();
         assert!(matches!(reading(&view, &lost, &target(), now), TargetReading::Outdated { .. }));
@@ -124,7 +125,7 @@ mod tests {
         view.changed(object(9, "a", 3), now);
         assert_eq!(replicas(&view, now), Some(5));
         let older = view.listed(11, Vec::new(), now).unwrap_err().to_string();
-        assert!(older.contains("version 11, version 12 was seen before"), "{older}");
+        assert!(older.contains("version 11, older than version 12 seen before"), "{older}");
         assert_eq!(replicas(&view, now), Some(5));
     }
 
@@ -140,7 +141,10 @@ mod tests {
         view.bookmarked(Some(110), now);
         assert!(matches!(seen(&view, now), TargetReading::Outdated { .. }));
         let why = view.waiting_for(now).unwrap().to_string();
-        assert!(why.contains("version 110, version 1000 was seen before") && why.contains("restart flyball"), "{why}");
+        assert!(
+            why.contains("version 110, older than version 1000 seen before") && why.contains("restart flyball"),
+            "{why}"
+        );
         assert_eq!(view.resume(), None, "it is listed anew");
     }
 

@@ -118,7 +118,7 @@ impl<T: Object> Watcher<T> {
                     (failures, is_lost) = (0, false);
                     continue;
                 }
-                Some(Stop::Over) => self.pause(&mut failures, "the watch ended at once".to_owned()),
+                Some(Stop::Over) => self.pause(&mut failures, "the watch ended immediately".to_owned()),
                 Some(Stop::Lost) => {
                     // The server answers again: how long it was away is no reason to wait. That changes are missed
                     // again and again is one.
@@ -127,7 +127,7 @@ impl<T: Object> Watcher<T> {
                     }
                     self.cache.lock().lost();
                     self.notify();
-                    self.pause(&mut failures, "changes were missed, listing again".to_owned())
+                    self.pause(&mut failures, "changes were missed; listing again".to_owned())
                 }
                 Some(Stop::Failed(reason)) => self.pause(&mut failures, reason),
                 Some(Stop::Forbidden(reason)) => self.pause(&mut failures, reason).max(FORBIDDEN_PAUSE),
@@ -166,7 +166,7 @@ impl<T: Object> Watcher<T> {
     async fn follow(&self, version: u64) -> Stop {
         let (began, length) = (Instant::now(), self.server.timeouts.watch);
         let ends = began + length + (length / 10).max(LEAST_GRACE);
-        let dead = || Stop::Failed("the watch went silent, its connection counts as dead".to_owned());
+        let dead = || Stop::Failed("the watch went silent; treating its connection as dead".to_owned());
         let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
         let parameters = WatchParams {
             timeout: Some(seconds),

@@ -105,7 +105,7 @@ impl Condition {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum OddReplicas {
     /// There is none.
-    #[error("spec.replicas is absent, expected a number from 0 to 2147483647")]
+    #[error("spec.replicas is missing, expected a number from 0 to 2147483647")]
     Absent,
     /// It is not one.
     #[error("spec.replicas is {found}, expected a number from 0 to 2147483647")]
@@ -200,7 +200,7 @@ mod tests {
         };
         check(json!(0), Ok(0));
         check(json!(2_147_483_647), Ok(2_147_483_647));
-        check(Value::Null, Err("absent"));
+        check(Value::Null, Err("missing"));
         for odd in [json!(-1), json!(2_147_483_648_u64), json!(1.5), json!(1e300), json!("3"), json!([3])] {
             check(odd.clone(), Err(&odd.to_string()));
         }

@@ -90,7 +90,7 @@ async fn settled(root: &Path, announced: &watch::Sender<Arc<PolicyFiles>>) -> Op
         }
         last = next;
     }
-    warn!(root = %root.display(), "policies keep changing, waiting for them to settle");
+    warn!(root = %root.display(), "policies keep changing; waiting for them to settle");
     None
 }
 
@@ -113,7 +113,9 @@ fn stir_on_change(root: &Path, stirred: Arc<Notify>) -> Option<notify::Recommend
         watcher.watch(root, RecursiveMode::Recursive)?;
         Ok(watcher)
     });
-    watching.inspect_err(|error| warn!(root = %root.display(), %error, "policies are polled, not watched")).ok()
+    watching
+        .inspect_err(|error| warn!(root = %root.display(), %error, "cannot watch the policies; polling instead"))
+        .ok()
 }
 
 /// Reads the set now.
@@ -127,7 +129,7 @@ pub fn read_set(root: &Path) -> PolicyFiles {
             files.insert(PROVENANCE_FILE.to_owned(), text);
         }
         if !files.keys().any(|path| ends_in(Path::new(path), "rhai")) {
-            return Err(format!("no *.rhai file in {}, a set needs at least one; {START}", root.display()));
+            return Err(format!("no *.rhai file in {}, a policy set needs at least one; {START}", root.display()));
         }
         let files = files.into_iter().map(|(path, text)| PolicyFile { path, text: text.into() });
         let files: Vec<PolicyFile> = files.collect();
@@ -138,8 +140,7 @@ pub fn read_set(root: &Path) -> PolicyFiles {
 }
 
 /// What to do where there are no policies.
-const START: &str =
-    "copy some into it (deploy/policies in flyball's source has a set to start with), or name another directory";
+const START: &str = "copy some into it (start with deploy/policies from flyball's source), or name another directory";
 
 /// Refuses a root that is none.
 fn usable(root: &Path) -> Result<(), String> {
@@ -148,7 +149,7 @@ fn usable(root: &Path) -> Result<(), String> {
             Err(format!("{} is a file, expected a directory of *.rhai files", root.display()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(format!("the directory {} does not exist; make it and {START}", root.display()))
+            Err(format!("the directory {} does not exist; create it and {START}", root.display()))
         }
         Ok(_) | Err(_) => Ok(()),
     }
@@ -159,7 +160,7 @@ fn usable(root: &Path) -> Result<(), String> {
 fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<String, String>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", directory.display());
     if prefix.matches('/').count() >= DEPTH_LIMIT {
-        return Err(format!("{} lies more than {DEPTH_LIMIT} directories deep", directory.display()));
+        return Err(format!("{} is more than {DEPTH_LIMIT} directories deep", directory.display()));
     }
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -169,7 +170,7 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
         };
         if is_of_a_set(&name) && name.contains(is_unprintable) {
             let path = path.display().to_string();
-            return Err(format!("the name of {} holds a control character: rename it", escape_controls(&path)));
+            return Err(format!("the name of {} contains a control character: rename it", escape_controls(&path)));
         }
         // Hidden: an editor's, or the inner side of a ConfigMap volume, whose files are linked from outside.
         if name.starts_with('.') {
@@ -193,7 +194,7 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
                 if files.insert(within.clone(), text).is_some() {
                     let directory = root.display();
                     return Err(format!(
-                        "in {directory} two files are {within} of the set: rename one, and what imports it"
+                        "two files in {directory} are {within} of the set: rename one, and update its imports"
                     ));
                 }
             }
@@ -214,7 +215,7 @@ fn own(path: &Path, root: &Path) -> Result<PathBuf, String> {
         return Ok(target);
     }
     let (path, root) = (path.display(), root.display());
-    Err(format!("{path} is a link that leads out of the set's directory {root}: copy the file into it"))
+    Err(format!("{path} is a link that leaves the set's directory {root}: copy the file into it"))
 }
 
 fn ends_in(path: &Path, ending: &str) -> bool {

@@ -63,7 +63,9 @@ fn c3_what_cannot_be_a_set_is_named() {
     check("odd.rhai", b"a\xffb", "is not UTF-8");
     let forged = directory(&[("good.rhai", "x"), ("a\nb.rhai", "x")]);
     assert!(
-        contents(&read_set(forged.path())).unwrap_err().ends_with("/a\\nb.rhai holds a control character: rename it")
+        contents(&read_set(forged.path()))
+            .unwrap_err()
+            .ends_with("/a\\nb.rhai contains a control character: rename it")
     );
     check("empty.rhai", b"", "is empty");
     check("big.jsonl", &vec![b'x'; 5 * 1024 * 1024], "is larger than 1048576 bytes");
@@ -72,7 +74,7 @@ fn c3_what_cannot_be_a_set_is_named() {
     let empty = directory(&[]);
     assert!(contents(&read_set(empty.path())).unwrap_err().contains("no *.rhai file"));
     let set = read_set(Path::new("/nonexistent/policies"));
-    assert!(contents(&set).unwrap_err().contains("the directory /nonexistent/policies does not exist; make it"));
+    assert!(contents(&set).unwrap_err().contains("the directory /nonexistent/policies does not exist; create it"));
     let dangling = directory(&[("good.rhai", "x")]);
     symlink("nowhere", dangling.path().join("lost.rhai")).unwrap();
     assert!(contents(&read_set(dangling.path())).unwrap_err().contains("lost.rhai cannot be read"));
@@ -91,7 +93,7 @@ fn a_link_out_of_the_directory_is_refused() {
         symlink(elsewhere.path().join(target), directory.path().join(link)).unwrap();
         let fault = read_set(directory.path()).files.unwrap_err();
         let at = directory.path().join(link);
-        let said = format!("{} is a link that leads out of the set's directory", at.display());
+        let said = format!("{} is a link that leaves the set's directory", at.display());
         assert!(fault.starts_with(&said) && !fault.contains("t0k3n"), "{fault}");
     };
     check("secret.json", "pw.data.json");
@@ -102,7 +104,7 @@ fn a_link_out_of_the_directory_is_refused() {
     let apart = directory(&[("set/good.rhai", "x"), ("set/deep/a.rhai", "a"), ("setting/b.rhai", "b")]);
     symlink("../setting/b.rhai", apart.path().join("set/b.rhai")).unwrap();
     assert!(
-        read_set(&apart.path().join("set")).files.unwrap_err().contains("leads out of"),
+        read_set(&apart.path().join("set")).files.unwrap_err().contains("leaves the set's directory"),
         "a name that begins alike"
     );
     fs::remove_file(apart.path().join("set/b.rhai")).unwrap();
@@ -138,7 +140,7 @@ fn a_set_has_limits_as_a_whole() {
     assert!(contents(&read_set(directory(&many).path())).unwrap_err().contains("more than 64 policies"));
     let text = "x".repeat(file_limit("0.rhai"));
     let large: Vec<_> = names.iter().take(9).map(|name| (name.as_str(), text.as_str())).collect();
-    assert!(contents(&read_set(directory(&large).path())).unwrap_err().contains("at most 2097152"));
+    assert!(contents(&read_set(directory(&large).path())).unwrap_err().contains("the limit is 2097152"));
 }
 
 #[tokio::test]
@@ -196,7 +198,7 @@ fn a_library_of_a_mounted_config_map_is_one() {
     fs::create_dir(root.join("lib")).unwrap();
     fs::write(root.join("lib/calm.rhai"), "4").unwrap();
     let twice = read_set(root).files.unwrap_err();
-    assert!(twice.contains("two files are lib/calm.rhai of the set"), "{twice}");
+    assert!(twice.contains("are lib/calm.rhai of the set"), "{twice}");
 }
 
 #[tokio::test(start_paused = true)]

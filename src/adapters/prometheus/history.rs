@@ -163,7 +163,7 @@ impl<'de> Visitor<'de> for Points<'_> {
         let most = usize::try_from(self.stop.0.saturating_sub(self.start.0)).unwrap_or(0);
         while let Some(Point { time, number }) = points.next_element::<Point<'de>>()? {
             if self.list.len() == most {
-                return Err(A::Error::custom(format!("a series has more than the {most} points asked for")));
+                return Err(A::Error::custom(format!("a series has more than the {most} points requested")));
             }
             let Some(time) = time else { continue };
             let minute = Minute((time.round() as i64).div_euclid(60).saturating_sub(1));

@@ -147,7 +147,7 @@ impl Http {
         let text = text.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
         let token = text.trim();
         if token.is_empty() || token.len() > MAX_TOKEN || !token.chars().all(|letter| letter.is_ascii_graphic()) {
-            return Err(unusable("does not hold one token"));
+            return Err(unusable("does not contain exactly one token"));
         }
         token.clone_into(&mut self.token.lock().0);
         Ok(request.bearer_auth(token))
@@ -193,7 +193,7 @@ fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, SetupError> {
     let unusable = |reason: String| SetupError::Certificates { path: path.to_owned(), reason };
     let pem = read_limited(path, MAX_CERTIFICATES).map_err(|error| unusable(error.to_string()))?;
     let found = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(reason(&error)))?;
-    if found.is_empty() { Err(unusable("holds no certificate".to_owned())) } else { Ok(found) }
+    if found.is_empty() { Err(unusable("contains no certificate".to_owned())) } else { Ok(found) }
 }
 
 /// Returns a foreign text fit for an error of ours: cut, on one line.
@@ -220,7 +220,7 @@ fn reason(error: &reqwest::Error) -> String {
 fn explained(status: StatusCode) -> String {
     let name = status.canonical_reason().unwrap_or("unknown status");
     if status.is_redirection() {
-        format!("{name}; redirects are not followed, give the final address")
+        format!("{name}; redirects are not followed, use the final address")
     } else {
         name.to_owned()
     }

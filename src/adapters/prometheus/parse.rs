@@ -38,7 +38,7 @@ pub(super) trait Sink {
 /// that is missing, and no reason to doubt the others.
 pub(super) fn without_number(series: u64) -> String {
     format!(
-        "{series} series without a number, of which a native histogram is one: its query needs a function around it, as \
+        "{series} series without a number, such as a native histogram: wrap the query in a function such as \
          `histogram_quantile`"
     )
 }
@@ -203,14 +203,14 @@ impl Head {
     /// An answer with warnings may lack part of its data, and a value that lacks a part looks like a drop.
     fn check(self, expected: &str) -> Result<Vec<String>, SourceError> {
         if !self.success {
-            let message = self.error.unwrap_or_else(|| "status is not `success` and no error is given".to_owned());
+            let message = self.error.unwrap_or_else(|| "status is not `success`, but there is no error".to_owned());
             return Err(SourceError::Status { status: 200, message });
         }
         if let Some(warning) = self.warning {
             return Err(SourceError::Malformed(format!("the server warns: {warning}")));
         }
         if self.partial {
-            return Err(SourceError::Malformed("the server says that its answer is partial".to_owned()));
+            return Err(SourceError::Malformed("the server marked its answer as partial".to_owned()));
         }
         match self.result {
             Some(found) if found == expected => Ok(self.annotations),

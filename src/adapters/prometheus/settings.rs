@@ -28,7 +28,7 @@ pub enum SetupError {
     #[error("timeout is {0:?}, expected 1ms to 60s")]
     Timeout(Duration),
     /// Install one (`rustls::crypto::ring`) at the start of the process.
-    #[error("no TLS provider is installed in this process; install one before sources are set up")]
+    #[error("no TLS provider is installed in this process; install one before setting up sources")]
     NoTlsProvider,
     /// The HTTP client cannot be built, for instance because the trusted certificates cannot be read.
     #[error("cannot build the HTTP client: {0}")]
@@ -76,7 +76,7 @@ impl PrometheusSettings {
             return Err(SetupError::Url(format!("scheme {}", base.scheme())));
         }
         if !base.username().is_empty() || base.password().is_some() {
-            return Err(SetupError::Url("it holds credentials, which would end up in logs".to_owned()));
+            return Err(SetupError::Url("it contains credentials, which would end up in logs".to_owned()));
         }
         if base.query().is_some() || base.fragment().is_some() {
             return Err(SetupError::Url("it has a query or a fragment".to_owned()));

@@ -29,7 +29,7 @@ pub(super) fn of(txn: &ReadTransaction, service: &ServiceId) -> Result<Vec<Fitte
 /// Returns a fit that can be used. Without one the signal starts with what all signals start with.
 pub(super) fn readable(bytes: &[u8]) -> Option<Fitted> {
     let fit = serde_json::from_slice::<Fitted>(bytes);
-    let fit = fit.inspect_err(|error| tracing::warn!(%error, "a fit that was kept cannot be read"));
+    let fit = fit.inspect_err(|error| tracing::warn!(%error, "a stored model fit cannot be read"));
     fit.ok().filter(|fit| fit.smoothing.is_sound())
 }
 

@@ -27,7 +27,7 @@ pub(super) const CACHE: usize = 16 << 20;
 /// Time between two attempts to write again after a failure: each reads the whole file.
 const REOPEN_PAUSE: Duration = Duration::from_secs(10);
 /// Why a journal is not gone on with after a failure, though it can be written.
-const OVERTAKEN: &str = "another process has written it meanwhile; start this one anew";
+const OVERTAKEN: &str = "another process has written to it; restart this one";
 
 /// The journal in one file that one process writes. Dropping it writes what is queued and closes the file.
 pub struct RedbJournal {
@@ -58,7 +58,7 @@ impl RedbJournal {
         least: u32,
     ) -> Result<Self, JournalError> {
         if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0) {
-            tracing::warn!(path = %path.display(), "journal is empty, it is started anew");
+            tracing::warn!(path = %path.display(), "journal is empty; starting from scratch");
         }
         let at = path.to_owned();
         let backend = move |is_first: bool| {
@@ -101,9 +101,10 @@ impl RedbJournal {
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writing.write());
         match thread {
             Ok(writer) => Ok(Self { shared, run, writer: Some(writer) }),
-            Err(error) => {
-                Err(JournalError::Unwritable { path: shared.path.clone(), reason: format!("no thread: {error}") })
-            }
+            Err(error) => Err(JournalError::Unwritable {
+                path: shared.path.clone(),
+                reason: format!("cannot start its thread: {error}"),
+            }),
         }
     }
 }

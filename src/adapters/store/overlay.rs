@@ -35,7 +35,7 @@ impl JournalReader {
         let name = path.display().to_string();
         let lock = open_regular(path).map_err(|error| unopened(&name, &error))?;
         if lock.metadata().is_ok_and(|file| file.len() == 0) {
-            let reason = "it is empty, so what it held is lost; `flyball run` starts it anew".to_owned();
+            let reason = "it is empty, so its content is lost; `flyball run` starts from scratch".to_owned();
             return Err(JournalError::Damaged { path: name, reason });
         }
         match lock.try_lock_shared() {

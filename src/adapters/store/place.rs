@@ -23,11 +23,11 @@ impl Place {
     pub(super) fn check(&self) -> Result<(), String> {
         let what = match file_at(&self.path) {
             Ok(file) if file == self.file => return Ok(()),
-            Ok(_) => "another file is in its place".to_owned(),
+            Ok(_) => "another file replaced it".to_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => "it was moved away or removed".to_owned(),
-            Err(error) => format!("its place cannot be looked at ({error})"),
+            Err(error) => format!("its path cannot be checked ({error})"),
         };
-        Err(format!("{what}; put it back, or start flyball anew"))
+        Err(format!("{what}; restore it, or restart flyball"))
     }
 }
 

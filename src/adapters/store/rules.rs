@@ -97,7 +97,7 @@ pub(super) fn apply<T: Tables>(tables: &mut T, entry: &Entry) -> Applied<T> {
 
 fn decided<T: Tables>(tables: &mut T, record: &DecisionRecord) -> Applied<T> {
     if tables.fate(&record.id)?.is_some() {
-        return contradiction(format!("decision {} is recorded already", record.id));
+        return contradiction(format!("decision {} is already recorded", record.id));
     }
     Ok(tables.put_decision(record)?)
 }
@@ -105,16 +105,16 @@ fn decided<T: Tables>(tables: &mut T, record: &DecisionRecord) -> Applied<T> {
 fn prepared<T: Tables>(tables: &mut T, intent: &Intent) -> Applied<T> {
     let (id, decision) = (&intent.change.id, &intent.change.decision);
     if intent.ended.is_some() {
-        return contradiction(format!("intent {id} had ended before it was prepared"));
+        return contradiction(format!("intent {id} ended before it was prepared"));
     }
     if tables.intent(id)?.is_some() {
-        return contradiction(format!("intent {id} is prepared already"));
+        return contradiction(format!("intent {id} is already prepared"));
     }
     let Some(fate) = tables.fate(decision)? else {
         return contradiction(format!("intent {id} follows from decision {decision}, which is not recorded"));
     };
     if let Some(outcome) = &fate.outcome {
-        return contradiction(format!("decision {decision} of intent {id} has ended already: {outcome}"));
+        return contradiction(format!("decision {decision} of intent {id} has already ended: {outcome}"));
     }
     Ok(tables.put_intent(intent)?)
 }
@@ -124,7 +124,7 @@ fn ended<T: Tables>(tables: &mut T, id: &ChangeId, at: Timestamp, outcome: &Writ
         return contradiction(format!("intent {id} ends ({outcome}) but was never prepared"));
     };
     if let Some((_, before)) = &intent.ended {
-        return contradiction(format!("intent {id} ends ({outcome}) but has ended already: {before}"));
+        return contradiction(format!("intent {id} ends ({outcome}) but has already ended: {before}"));
     }
     intent.ended = Some((at, outcome.clone()));
     tables.put_intent(&intent)?;
@@ -143,7 +143,7 @@ fn reverted<T: Tables>(tables: &mut T, id: &ChangeId, revert: &Revert) -> Applie
         return contradiction(format!("intent {id} was reverted but was not applied"));
     }
     if intent.reverted.is_some() {
-        return contradiction(format!("intent {id} was reverted already"));
+        return contradiction(format!("intent {id} was already reverted"));
     }
     intent.reverted = Some(revert.clone());
     Ok(tables.put_intent(&intent)?)
@@ -154,12 +154,12 @@ fn concluded<T: Tables>(tables: &mut T, decision: &DecisionId, outcome: &WriteOu
         return contradiction(format!("decision {decision} ends ({outcome}) but is not recorded"));
     };
     if let Some(before) = &fate.outcome {
-        return contradiction(format!("decision {decision} ends ({outcome}) but has ended already: {before}"));
+        return contradiction(format!("decision {decision} ends ({outcome}) but has already ended: {before}"));
     }
     if let Some(change) = &fate.change
         && tables.intent(change)?.is_some()
     {
-        return contradiction(format!("decision {decision} has intent {change}; it ends when that does"));
+        return contradiction(format!("decision {decision} has intent {change} and ends together with it"));
     }
     Ok(tables.put_fate(decision, &Fate { outcome: Some(outcome.clone()), ..fate })?)
 }
@@ -172,7 +172,7 @@ fn measured<T: Tables>(tables: &mut T, id: &ChangeId, measured: &Measured) -> Ap
         return contradiction(format!("intent {id} was measured but was not applied"));
     }
     if intent.measured.is_some() {
-        return contradiction(format!("intent {id} was measured already"));
+        return contradiction(format!("intent {id} was already measured"));
     }
     intent.measured = Some(measured.clone());
     tables.put_intent(&intent)?;

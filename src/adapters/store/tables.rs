@@ -57,7 +57,7 @@ pub(super) enum Fault {
     #[error("{what} cannot be written: {error}")]
     Unpackable { what: String, error: PackError },
     /// The file belongs to something else.
-    #[error("not a journal of flyball: {0}")]
+    #[error("not a flyball journal: {0}")]
     Foreign(String),
     /// Written by another version.
     #[error("format {0}")]
@@ -143,7 +143,7 @@ pub(super) fn check_format(db: &redb::Database) -> Result<bool, Fault> {
     match txn.open_table(META)?.get("format")?.map(|value| value.value()) {
         Some(FORMAT) => Ok(true),
         Some(found) => Err(Fault::Version(found)),
-        None => Err(Fault::Foreign("it states no format".to_owned())),
+        None => Err(Fault::Foreign("it has no format version".to_owned())),
     }
 }
 
@@ -252,7 +252,7 @@ impl Tables for RedbTables<'_> {
         let bytes = packed::pack(record).or_else(|error| match error {
             // Of a record without the words of its rules the rest can be read; of one that is too long, nothing.
             PackError::TooLong { length } => {
-                tracing::warn!(decision = %record.id, length, "record is too long, the words of its rules are left out");
+                tracing::warn!(decision = %record.id, length, "decision record too long; rule texts omitted");
                 packed::pack(&record.shortened())
             }
             error @ PackError::Unserialisable(_) => Err(error),
@@ -332,7 +332,7 @@ pub(super) fn remembered_since(txn: &ReadTransaction, now: Timestamp, span: Dura
 }
 
 fn intent(intents: &impl ReadableTable<&'static str, &'static [u8]>, id: &str) -> Result<Intent, Fault> {
-    let missing = || Fault::Record { what: format!("intent {id}"), reason: "listed, but not there".to_owned() };
+    let missing = || Fault::Record { what: format!("intent {id}"), reason: "listed, but missing".to_owned() };
     decode(&id, intents.get(id)?.ok_or_else(missing)?.value())
 }
 

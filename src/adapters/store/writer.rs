@@ -141,7 +141,7 @@ impl Shared {
         if queue.len() >= CAPACITY && !item.entry.ends_intent() {
             if !self.behind.swap(true, Ordering::AcqRel) {
                 self.metrics.healthy.set(0);
-                tracing::error!(path = %self.path, waiting = CAPACITY, "journal does not keep up");
+                tracing::error!(path = %self.path, waiting = CAPACITY, "journal cannot keep up");
             }
             return Err(self.overloaded());
         }
@@ -357,7 +357,7 @@ impl Shared {
     }
 
     fn overloaded(&self) -> JournalError {
-        self.unwritable(format!("the disk is too slow: {CAPACITY} entries wait, further ones were lost"))
+        self.unwritable(format!("the disk is too slow: {CAPACITY} entries queued, later ones dropped"))
     }
 
     fn unwritable(&self, reason: String) -> JournalError {

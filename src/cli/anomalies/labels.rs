@@ -19,7 +19,7 @@ pub fn read(file: &Path) -> anyhow::Result<Labels> {
 
 fn parse(text: &str) -> anyhow::Result<Labels> {
     let all: BTreeMap<String, Vec<[String; 2]>> = serde_json::from_str(text)
-        .context("is not of the form {\"path/of/series.csv\": [[\"from\", \"to\"], ...], ...}")?;
+        .context("does not have the form {\"path/of/series.csv\": [[\"from\", \"to\"], ...], ...}")?;
     let stamp = |stamp: &String| second(stamp).map_err(anyhow::Error::msg);
     let windows = |windows: &Vec<[String; 2]>| -> anyhow::Result<Vec<(i64, i64)>> {
         let mut windows: Vec<(i64, i64)> =
@@ -38,7 +38,7 @@ pub fn rows(windows: &[(i64, i64)], rows: &[Row]) -> anyhow::Result<Vec<(usize, 
         let last = rows.iter().rposition(|row| row.at <= *to)?;
         (first <= last).then_some((first, last))
     };
-    windows.iter().map(|one| window(one).context("a labelled window holds no row")).collect()
+    windows.iter().map(|one| window(one).context("a labelled window contains no row")).collect()
 }
 
 #[cfg(test)]
@@ -57,13 +57,13 @@ mod tests {
             (0..5).map(|row| Row { at: begin + 300 * row, step: row as usize, value: Some(1.0) }).collect();
         assert_eq!(rows(&labels["a/b.csv"], &series).unwrap(), [(0, 0), (2, 4)]);
         let elsewhere = rows(&[(begin + 301, begin + 599)], &series).unwrap_err();
-        assert_eq!(elsewhere.to_string(), "a labelled window holds no row");
+        assert_eq!(elsewhere.to_string(), "a labelled window contains no row");
     }
 
     #[test]
     fn what_are_no_labels_is_said() {
         assert!(parse("[1]").unwrap_err().to_string().contains("path/of/series.csv"));
         let error = format!("{:#}", parse(r#"{"a.csv": [["x", "2014-04-10"]]}"#).unwrap_err());
-        assert_eq!(error, "a.csv: `x` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970");
+        assert_eq!(error, "a.csv: `x` is not a time such as 2026-03-03T12:00:00Z or Unix seconds");
     }
 }

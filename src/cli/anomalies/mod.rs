@@ -26,37 +26,38 @@ use super::{LeftOut, Output, complain, print};
 
 #[derive(Debug, Subcommand)]
 pub enum AnomaliesCommand {
-    /// Run the anomaly detector of the loop over series and say what its alarms were worth.
+    /// Run the loop's anomaly detector over series and score its alarms.
     Evaluate(EvaluateArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The labels are those of the Numenta Anomaly Benchmark: {\"path/of/series.csv\": [[\"from\", \
-                        \"to\"], ...], ...}.\nIts scores are printed for the threshold that fits the labels best, as the \
-                        benchmark does it, and for the shipped one.\n\nExit code: 0 all series were judged; 1 some were \
-                        left out, and are listed; 2 none could be judged.")]
+#[command(
+    after_help = "Labels have the format of the Numenta Anomaly Benchmark: {\"path/of/series.csv\": [[\"from\", \
+     \"to\"], ...], ...}.\nNAB scores are printed for the threshold that fits the labels best, as the benchmark does, \
+     and for the shipped threshold.\n\nExit code: 0 all series were scored; 1 some were skipped, and are listed; 2 \
+     none could be scored."
+)]
 pub struct EvaluateArgs {
-    /// CSV file with the columns timestamp and value (empty: missing), or a directory of such files; `-` is the
-    /// standard input.
+    /// CSV file with the columns timestamp and value (empty: missing), or a directory of such files; `-` reads standard
+    /// input.
     #[arg(long, value_name = "PATH")]
     input: PathBuf,
-    /// JSON file with the windows in which something went wrong. Without it nothing did, and every alarm is a false
-    /// one.
+    /// JSON file with the windows in which something went wrong. Without it every alarm counts as false.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Steps in a season; without it those of a day.
+    /// Steps in a season. Default: one day.
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
     season: Option<u32>,
-    /// Time zone whose clocks the season follows, such as Europe/Berlin; stamps without a zone stay universal time.
+    /// Time zone whose clock the season follows, such as Europe/Berlin; timestamps without a zone are read as UTC.
     #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
     timezone: Zone,
-    /// The signals may be negative from the start; without it each is held for one that is not, until it is.
+    /// Allow negative values from the start; otherwise only from a series' first negative value on.
     #[arg(long)]
     negative: bool,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Write what is said of every row into this CSV file: series, row, timestamp, value, score, kind, alarm, label.
+    /// Write one line per row to this CSV file: series, row, timestamp, value, score, kind, alarm, label.
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
 }
@@ -71,7 +72,7 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
     let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let (nothing, mut all, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     let mut leave_out = |name: &str, why: String| {
-        complain(format_args!("left out: {name}: {why}"));
+        complain(format_args!("skipped: {name}: {why}"));
         left_out.push(LeftOut { series: name.to_owned(), why });
     };
     for (name, file) in &files {
@@ -91,10 +92,10 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
         dump.finish()?;
     }
     for name in labels.iter().flat_map(BTreeMap::keys).filter(|name| !files.contains_key(*name)) {
-        leave_out(name, format!("labelled, and not in {}", args.input.display()));
+        leave_out(name, format!("labelled, but not in {}", args.input.display()));
     }
     if all.is_empty() {
-        bail!("{} holds no series to judge", args.input.display());
+        bail!("{} contains no series to score", args.input.display());
     }
     let (rows, overall) = report::report(&all);
     match args.output {
@@ -102,7 +103,7 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
         Output::Text => {
             table(&rows, &overall)?;
             if !left_out.is_empty() {
-                print("\nLEFT OUT, of which none of these figures tells:")?;
+                print("\nSKIPPED, not included in any of these figures:")?;
                 left_out.iter().try_for_each(|LeftOut { series, why }| print(format!("  {series}: {why}")))?;
             }
         }
@@ -123,11 +124,11 @@ fn run(name: &str, read: &Read, windows: &[(i64, i64)], dump: Option<&mut Dump>)
     let windows = labels::rows(windows, &read.rows)?;
     let begun = Instant::now();
     let rows = read.rows.iter().map(|row| (row.step, row.value));
-    let judged = judge(&read.series, rows).context("the evaluation cannot be set up")?;
+    let judged = judge(&read.series, rows).context("cannot set up the evaluation")?;
     let update_us = begun.elapsed().as_secs_f64() * 1e6 / read.series.values.len().max(1) as f64;
     if judged.iter().all(Option::is_none) {
         let known = read.rows.iter().filter(|row| row.value.is_some()).count();
-        bail!("no row was judged: {} are not enough for the detector to learn from", counted(known, "value"));
+        bail!("no row was scored: {} are not enough for the detector to learn from", counted(known, "value"));
     }
     let judged: Vec<_> = judged.into_iter().map(Option::unwrap_or_default).collect();
     let scores = judged.iter().map(|judged| judged.score).collect();
@@ -160,7 +161,8 @@ fn table(rows: &[SeriesReport], overall: &Overall) -> anyhow::Result<()> {
         print(line)?;
     }
     print(
-        "delay: rows from the begin of a window to its first alarm; nab: profile standard, one threshold for all series",
+        "delay: rows from the start of a window to its first alarm; nab: profile standard, one threshold for all \
+         series",
     )?;
     print(format!(
         "all {}: {} of {} windows found, delay {}; {:.2} false alarms per metric-week{}",
@@ -171,11 +173,11 @@ fn table(rows: &[SeriesReport], overall: &Overall) -> anyhow::Result<()> {
         overall.false_alarms_per_metric_week,
         overall
             .false_alarms_per_metric_week_clean
-            .map_or(String::new(), |clean| format!(", {clean:.2} on the series without windows")),
+            .map_or(String::new(), |clean| format!(", {clean:.2} on series without windows")),
     ))?;
     for NabScore { profile, optimised_threshold, optimised, shipped } in &overall.nab {
         print(format!(
-            "nab {profile}: {} with the threshold fitted to these labels ({}), {} with the shipped one ({})",
+            "nab {profile}: {} with the threshold fitted to these labels ({}), {} with the shipped threshold ({})",
             number(*optimised),
             optimised_threshold.map_or("none".to_owned(), |threshold| format!("{threshold:.4}")),
             number(*shipped),

@@ -42,7 +42,10 @@ impl Chronicle {
 
     /// Says that these policies are not the shipped ones, which explains what else would surprise.
     pub fn own_policies(&mut self, at: Timestamp, names: &[String]) {
-        let text = format!("not as shipped, but as left here: {}; remove them to start afresh", names.join(", "));
+        let text = format!(
+            "using edited policies found here, not the shipped ones: {}; remove them to start from scratch",
+            names.join(", ")
+        );
         self.add(at, EventKind::Policy, None, text);
     }
 
@@ -110,11 +113,11 @@ impl Chronicle {
         let at = since.and_then(|since| at.checked_sub(since).ok()).unwrap_or(at);
         let before = self.bursts.insert(seen.service.clone(), on).unwrap_or(on);
         let text = match seen.burst {
-            Some(BurstState::On { recurring: true, .. }) if !before => "daily surge begins, to three times the load",
+            Some(BurstState::On { recurring: true, .. }) if !before => "daily surge starts: three times the load",
             Some(BurstState::On { recurring: false, .. }) if !before => {
-                "flash crowd begins, to three times the load; it never came before"
+                "flash crowd starts: three times the load, never seen before"
             }
-            _ if before && !on => "surge is over",
+            _ if before && !on => "surge over",
             _ => return,
         };
         self.add(at, EventKind::Surge, Some(&seen.service), text.to_owned());
@@ -132,7 +135,7 @@ impl Chronicle {
         let first = self.kill.replace(order).is_none();
         let text = match kill {
             KillState::Missing { error } | KillState::Unreadable { error } => {
-                format!("kill switch counts as engaged: {error}")
+                format!("kill switch treated as engaged: {error}")
             }
             KillState::Readable { order, .. } => {
                 let stopped = order.stopped();
@@ -176,7 +179,7 @@ impl Chronicle {
             && self.revision.as_ref() != Some(revision)
             && let Some(before) = self.revision.replace(revision.clone())
         {
-            self.add(at, EventKind::Policy, None, format!("policy {revision} in force, was {before}"));
+            self.add(at, EventKind::Policy, None, format!("policy {revision} active, was {before}"));
         }
     }
 }

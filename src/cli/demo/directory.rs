@@ -37,21 +37,24 @@ impl Directory {
     /// are there are kept: they may have been edited. A directory that is in use, or is not a demo's, is left
     /// as it is.
     pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str, policy_shadow: Duration) -> anyhow::Result<Self> {
-        let wanted = || format!("cannot prepare {}; name another with --directory", path.display());
+        let wanted = || format!("cannot prepare {}; name another directory with --directory", path.display());
         let path = std::path::absolute(path).with_context(wanted)?;
         let foreign = fs::read_dir(&path).is_ok_and(|mut files| files.next().is_some()) && !path.join(LOCK).exists();
         if foreign {
             bail!(
-                "{} is not empty and not the directory of an earlier demo; name another with --directory",
+                "{} is not empty and not the directory of an earlier demo; name another directory with --directory",
                 path.display()
             );
         }
         fs::create_dir_all(path.join("policies")).with_context(wanted)?;
         let lock = File::create(path.join(LOCK)).with_context(wanted)?;
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            bail!("a demo runs in {} already; end that one, or name another with --directory", path.display());
+            bail!(
+                "a demo is already running in {}; stop it, or name another directory with --directory",
+                path.display()
+            );
         }
-        let listener = free_port().context("no port of the loopback interface is free for the console")?;
+        let listener = free_port().context("no free loopback port for the console")?;
         let directory = Self { path, listener, _lock: lock };
         directory.forget_journal()?;
         for (name, text) in POLICIES {
@@ -64,7 +67,7 @@ impl Directory {
         let text = directory.settings_text(prometheus, kubernetes, listen, policy_shadow);
         fs::write(directory.settings(), text).with_context(wanted)?;
         let kill_switch = directory.path.join("killswitch.yaml");
-        kill_file::release(&kill_switch, &Scope::All, "flyball demo", "the demo begins")?;
+        kill_file::release(&kill_switch, &Scope::All, "flyball demo", "demo start")?;
         Ok(directory)
     }
 
@@ -135,7 +138,7 @@ impl Directory {
     fn settings_text(&self, prometheus: &str, kubernetes: &str, listen: SocketAddr, policy_shadow: Duration) -> String {
         let (state, policies) = (quoted(&self.path), quoted(&self.policies()));
         let mut text = format!(
-            "# Settings of a demo, written anew at each start of `flyball demo`.\n\
+            "# Settings of a demo, rewritten at each start of `flyball demo`.\n\
              state: {state}\npolicies: {policies}\npolicy_shadow: {}s\nlisten: {listen}\n\
              cluster: {{ url: \"{kubernetes}\" }}\n\
              sources:\n  plant: {{ kind: prometheus, url: \"{prometheus}\", interval: 15s, timeout: 5s, history: 14d }}\n\

@@ -42,29 +42,29 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Three services meet a daily surge and a flash crowd. In a terminal you see the load, its forecast, \
-                        the replicas, latency and each decision with its reason; without one, lines. At the end: \
-                        flyball beside the stock autoscaler.\n\nWhile it runs, edit a policy in DIR/policies, or use \
+    after_help = "Three services go through a daily surge and a flash crowd. A terminal shows the load, its forecast, \
+     replicas, latency and each decision with its reason; otherwise plain lines are printed. At the end: flyball \
+     compared with the stock autoscaler.\n\nWhile it runs, edit a policy in DIR/policies, or use \
                         `flyball kill`, `resume` and `explain` from a second terminal."
 )]
 pub struct DemoArgs {
-    /// Seconds of the services' time in one second of yours, 0.1 to 600.
+    /// Simulated seconds per real second, 0.1 to 600.
     #[arg(long, default_value_t = 60.0, value_parser = speed, allow_negative_numbers = true)]
     speed: f64,
-    /// End after this time of yours, in seconds or with a unit (90, 5m); without it, q or Ctrl-C ends it (without a
-    /// terminal: 60).
+    /// Stop after this much real time, in seconds or with a unit (90, 5m). Default: run until q or Ctrl-C; 60 without a
+    /// terminal.
     #[arg(long = "for", value_name = "TIME", value_parser = limit, allow_hyphen_values = true)]
     limit: Option<Duration>,
-    /// Chance in the services: the same seed gives the same load and the same pod starts.
+    /// Random seed for load and pod start times.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long, in the services' time, a changed policy stands beside those in force before it takes its place (30m).
+    /// How long, in simulated time, a changed policy stays a candidate before it becomes active (30m).
     #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = shadow)]
     policy_shadow: Duration,
-    /// Form of the output; json is one object a line.
+    /// Output format; json prints one object per line.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Directory for settings, policies, kill switch, journal and log. Policies found there are kept.
+    /// Directory for settings, policies, kill switch, journal and log. Policies already there are kept.
     #[arg(long, short, default_value = "flyball-demo", value_name = "DIR")]
     directory: PathBuf,
 }
@@ -133,12 +133,12 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 impl Plant {
     async fn start(seed: u64, start: Timestamp) -> anyhow::Result<Self> {
         let scenario = Scenario::demo(start)?;
-        let demo = Demo::start(&scenario, seed, start).await.context("cannot serve the plant's telemetry")?;
+        let demo = Demo::start(&scenario, seed, start).await.context("cannot serve the demo's telemetry")?;
         let objects = Objects::default();
         for service in demo.snapshot() {
             objects.add_deployment(service.service.namespace(), service.service.name(), service.pods.replicas);
         }
-        let api = KubernetesDouble::start(objects.clone()).await.context("cannot serve the plant's Kubernetes API")?;
+        let api = KubernetesDouble::start(objects.clone()).await.context("cannot serve the demo's Kubernetes API")?;
         let plant = Self { demo, objects, api };
         plant.advance(start);
         Ok(plant)

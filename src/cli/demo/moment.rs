@@ -67,14 +67,14 @@ impl Moments {
     pub fn hello(&self) -> Vec<String> {
         vec![
             format!(
-                "flyball demo: three services, {} s of their time each second; no cluster, no other server",
+                "flyball demo: three services, {} simulated seconds per real second; no cluster, no other server",
                 self.speed
             ),
             format!(
-                "{:.0} s after the start shop/checkout meets its daily surge; watch it get its replicas before",
+                "{:.0} s after the start shop/checkout's daily surge arrives; watch its replicas go up beforehand",
                 SURGE_AFTER as f64 / self.speed
             ),
-            format!("edit   {}   (in force within a second)", self.hints.policy),
+            format!("edit   {}   (active within a second)", self.hints.policy),
             format!("stop   {}   (in a second terminal)", self.hints.kill),
             format!("resume {}", self.hints.resume),
             format!("why    {}", self.hints.explain),

@@ -25,7 +25,10 @@ const LEAST: (u16, u16) = (60, 20);
 /// nothing).
 pub fn cramped() -> Option<String> {
     if !terminal::is_drawn_on() {
-        return Some("the terminal takes no pictures (TERM=dumb): lines instead; Ctrl-C ends the demo".to_owned());
+        return Some(
+            "the terminal cannot draw the dashboard (TERM=dumb): printing lines instead; Ctrl-C stops the demo"
+                .to_owned(),
+        );
     }
     let (columns, rows) = ratatui::crossterm::terminal::size().unwrap_or_default();
     has_no_room(columns, rows)
@@ -35,8 +38,8 @@ fn has_no_room(columns: u16, rows: u16) -> Option<String> {
     let (least_columns, least_rows) = LEAST;
     (columns < least_columns || rows < least_rows).then(|| {
         format!(
-            "the terminal is {columns} x {rows}: lines instead of the picture, which needs {least_columns} x {least_rows}; \
-             Ctrl-C ends the demo"
+            "the terminal is {columns} x {rows}: printing lines instead of the dashboard, which needs {least_columns} \
+             x {least_rows}; Ctrl-C stops the demo"
         )
     })
 }
@@ -52,7 +55,8 @@ pub struct Screen {
 impl Screen {
     /// Takes over the terminal.
     pub fn terminal() -> anyhow::Result<Self> {
-        let terminal = ratatui::try_init().context("cannot draw on this terminal; pipe the output for plain lines")?;
+        let terminal =
+            ratatui::try_init().context("cannot draw on this terminal; pipe the output to get plain lines")?;
         let mut screen = Self::lines(Output::Text);
         screen.terminal = Some(terminal);
         Ok(screen)
@@ -106,7 +110,7 @@ impl Screen {
         match self.output {
             Output::Text => {
                 lines::text_summary(scores).iter().try_for_each(print)?;
-                print(format!("look back: {explain}"))?;
+                print(format!("to review a decision: {explain}"))?;
             }
             Output::Json => {
                 json::summary(scores).iter().try_for_each(|line| anyhow::Ok(print(serde_json::to_string(line)?)?))?;
@@ -144,6 +148,6 @@ mod tests {
         for (columns, rows, room) in [(0, 0, false), (80, 19, false), (59, 40, false), (60, 20, true), (80, 24, true)] {
             assert_eq!(has_no_room(columns, rows).is_none(), room, "{columns} x {rows}");
         }
-        assert!(has_no_room(80, 10).unwrap().starts_with("the terminal is 80 x 10: lines"));
+        assert!(has_no_room(80, 10).unwrap().starts_with("the terminal is 80 x 10: printing lines"));
     }
 }

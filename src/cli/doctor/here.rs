@@ -22,7 +22,8 @@ const LEAST_ROOM: u64 = 100 << 20;
 
 /// Looks at the directory of the journal, and at the journal that lies there.
 pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
-    let (state, remedy) = (settings.state.as_path(), "make it for this user, or set `state` or FLYBALL_STATE");
+    let (state, remedy) =
+        (settings.state.as_path(), "create it with this user as owner, or set `state` or FLYBALL_STATE");
     if state.exists() && !state.is_dir() {
         return findings.bad(format!("state directory {}: is a file", state.display()), remedy);
     }
@@ -39,24 +40,27 @@ pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Res
     if let Some(room) = room.filter(|room| *room < LEAST_ROOM) {
         let what =
             format!("state directory {}: {} free, the journal needs {}", state.display(), size(room), size(LEAST_ROOM));
-        return findings.bad(what, "make room: on a full disk flyball writes nothing to the world");
+        return findings.bad(what, "free some space: on a full disk flyball writes nothing to the cluster");
     }
     if there != state {
         let free = free.map_or_else(String::new, |free| format!(" ({free})"));
-        return findings.good(format!("state directory {} is made by the first `flyball run`{free}", state.display()));
+        return findings.good(format!(
+            "state directory {} does not exist yet; the first `flyball run` creates it{free}",
+            state.display()
+        ));
     }
     let free = free.map_or_else(String::new, |free| format!(", {free}"));
-    let free = format!("state directory {} can be written{free}", state.display());
+    let free = format!("state directory {} is writable{free}", state.display());
     match JournalReader::open(&settings.journal_file()) {
-        Ok(_) => findings.good(format!("{free}; the journal is whole and of this version")),
+        Ok(_) => findings.good(format!("{free}; the journal is intact and readable by this version")),
         Err(JournalError::Missing { .. }) => findings.good(format!("{free}; no journal yet")),
         Err(JournalError::InUse { holder, .. }) => {
             findings.good(format!("{free}; the journal is in use by {}", holder_in_words(holder)))
         }
         Err(error @ JournalError::WrongVersion { .. }) => {
-            findings.bad(error, "run the version that wrote it, or move it away to start anew")
+            findings.bad(error, "run the version that wrote it, or move it away to start from scratch")
         }
-        Err(error) => findings.bad(error, "until then `flyball run` does not start"),
+        Err(error) => findings.bad(error, "until this is fixed, `flyball run` does not start"),
     }
 }
 
@@ -76,11 +80,11 @@ fn size(bytes: u64) -> String {
 /// Reads and compiles the policies.
 pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     if settings.policies_in_cluster {
-        return findings.note("policies are ConfigMaps: `flyball status` tells the revision in force");
+        return findings.note("policies come from ConfigMaps: `flyball status` shows the active revision");
     }
     let source = match Source::of(settings, None) {
         Ok(source) => source,
-        Err(error) => return findings.bad(format!("{error:#}"), "without policies nothing is decided"),
+        Err(error) => return findings.bad(format!("{error:#}"), "flyball decides nothing without policies"),
     };
     let place = settings.policies.display();
     match compile(source.texts(), &source.vocabulary, &deadline()) {
@@ -92,7 +96,7 @@ pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::
         Err(faults) => {
             let first = faults.first().map(ToString::to_string).unwrap_or_default();
             let what = format!("policies {place}: {}, the first: {first}", counted(faults.len(), "fault"));
-            findings.bad(what, "`flyball check` lists all")
+            findings.bad(what, "`flyball check` lists them all")
         }
     }
 }
@@ -113,21 +117,20 @@ pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyh
         Ok(_) => findings.good(format!("address {address} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => match running.ask_any::<Answering>("status").await {
             Ok(_) if running.stranger().await.is_some() => findings.bad(
-                format!("address {address} is taken by another flyball, which does not run by these settings"),
-                "set `listen` or FLYBALL_LISTEN to a free one",
+                format!("address {address} is in use by another flyball, which runs with different settings"),
+                "set `listen` or FLYBALL_LISTEN to a free address",
             ),
             Ok(Answering { version: Some(version), .. }) => {
                 findings.good(format!("address {address}: flyball {version} answers there"))
             }
-            Ok(_) => findings.good(format!("address {address}: a flyball of an earlier version answers there")),
+            Ok(_) => findings.good(format!("address {address}: an older flyball answers there")),
             Err(_) => findings.bad(
-                format!("address {address} is taken by something that is no flyball"),
-                "set `listen` or FLYBALL_LISTEN to a free one",
+                format!("address {address} is in use by a process that is not flyball"),
+                "set `listen` or FLYBALL_LISTEN to a free address",
             ),
         },
-        Err(error) => {
-            findings.bad(format!("address {address}: {error}"), "set `listen` or FLYBALL_LISTEN to one of this machine")
-        }
+        Err(error) => findings
+            .bad(format!("address {address}: {error}"), "set `listen` or FLYBALL_LISTEN to an address of this machine"),
     }
 }
 
@@ -136,17 +139,17 @@ pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut
     let writes = settings.declarations.is_some() || settings.services.iter().any(|service| service.mode == Mode::Auto);
     match state {
         KillState::Missing { error } if !writes => {
-            findings.note(format!("{error}; no service is in `auto`, so nothing is missed"))
+            findings.note(format!("{error}; no service is in `auto`, so this blocks nothing"))
         }
-        KillState::Missing { error } => findings.bad(error, "until then NOTHING IS WRITTEN"),
+        KillState::Missing { error } => findings.bad(error, "until this is fixed, NOTHING IS WRITTEN"),
         KillState::Unreadable { error } => {
             let remedy = if settings.kill_switch_in_cluster {
-                "see that it can be read and that `global` is `engaged` or `released`: `kubectl edit configmap \
+                "make sure it is readable and `global` is `engaged` or `released`: `kubectl edit configmap \
                  flyball-killswitch` in flyball's namespace"
             } else {
-                "mend it; `flyball resume --reason ...` writes it anew"
+                "fix it; `flyball resume --reason ...` rewrites it"
             };
-            findings.bad(format!("{error}: until then NOTHING IS WRITTEN"), remedy)
+            findings.bad(format!("{error}: until this is fixed, NOTHING IS WRITTEN"), remedy)
         }
         KillState::Readable { order, .. } => match order.stopped() {
             None => findings.good("kill switch is off"),

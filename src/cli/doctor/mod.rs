@@ -29,14 +29,14 @@ use super::{ConfigArg, Output, tell};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Looks at the kill switch, the state directory (writable, version, room), the policies and the address.\n\
-                        Asks the API server for the rights of the account it runs as (SelfSubjectAccessReview) and for its\n\
-                        custom resources and the PlatformBound, each telemetry source for its signals, and looks whether the targets\n\
-                        of services exist, whether two services want the same one, and for autoscalers on them.\n\
-                        Ends with 1 if something is missing."
+    after_help = "Checks the kill switch, the state directory (writable, version, free space), the policies and\n\
+                        the address. At the API server, checks the permissions of the account (SelfSubjectAccessReview),\n\
+                        the custom resources and the PlatformBound. Queries each telemetry source for its signals. Checks\n\
+                        that the targets of services exist, that no two services share one, and which autoscalers scale\n\
+                        them. Exits with 1 if something is missing."
 )]
 pub struct DoctorArgs {
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
@@ -90,7 +90,7 @@ impl Findings {
         let failed = self.all.iter().filter(|finding| finding.level == "fail").count();
         match (self.output, failed) {
             (Output::Json, _) => tell(serde_json::json!({ "failed": failed, "findings": self.all }))?,
-            (Output::Text, 0) => tell("all well")?,
+            (Output::Text, 0) => tell("all checks passed")?,
             (Output::Text, 1) => tell("1 thing is missing")?,
             (Output::Text, failed) => tell(format!("{failed} things are missing"))?,
         }
@@ -103,14 +103,14 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = match args.config.load() {
         Ok(settings) => settings,
         Err(error) if args.output == Output::Json => {
-            findings.bad(format!("{error:#}"), "`flyball check` lists all that is wrong with the settings")?;
+            findings.bad(format!("{error:#}"), "`flyball check` lists all faults in the settings")?;
             return findings.end();
         }
         Err(error) => return Err(error),
     };
     findings.good("settings are valid")?;
     if let Some(why) = settings.unfit_for_auto(volatile_state(&settings).as_deref()) {
-        findings.bad(why, "until then `flyball run` does not start")?;
+        findings.bad(why, "until this is fixed, `flyball run` does not start")?;
     }
     here::state(&settings, &mut findings)?;
     here::policies(&settings, &mut findings)?;
@@ -122,7 +122,9 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         telemetry(&settings, source, &mut findings).await?;
     }
     match connect(&access(&settings), Timeouts::default()).await {
-        Err(error) => findings.bad(format!("API server: {error}"), "until then `flyball run` does not start")?,
+        Err(error) => {
+            findings.bad(format!("API server: {error}"), "until this is fixed, `flyball run` does not start")?;
+        }
         Ok(server) => cluster(&settings, &server, &mut findings).await?,
     }
     findings.end()
@@ -133,7 +135,7 @@ async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Finding
     let version = match survey::server_version(server).await {
         Err(error) => {
             let what = format!("API server: {error}");
-            return findings.bad(what, "see that it runs and that the address is right");
+            return findings.bad(what, "check that it is running and that the address is right");
         }
         Ok(version) => version,
     };
@@ -158,23 +160,25 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
         Some(Ok(opened)) => opened,
         Some(Err(error)) => {
             let what = format!("source {} ({}): {:#}", source.name, source.url, anyhow::Error::from(error));
-            return findings.bad(what, "until then `flyball run` does not start");
+            return findings.bad(what, "until this is fixed, `flyball run` does not start");
         }
-        None => return findings.bad(format!("source {}: no adapter of kind {}", source.name, source.kind), "mend it"),
+        None => {
+            return findings.bad(format!("source {}: no adapter of kind {}", source.name, source.kind), "fix `kind`");
+        }
     };
     let count = templates.len();
     let round = Round { templates, deadline: Duration::from_secs(15) };
     let answer = opened.read(&round).await;
     if let Some(error) = answer.error {
         let what = format!("source {} ({}): {error}", source.name, source.url);
-        return findings.bad(what, "until it answers its services hold what they have");
+        return findings.bad(what, "until it answers, its services hold their replicas");
     }
     let faults = round.templates.iter().zip(&answer.faults).filter_map(|(asked, fault)| Some((asked, fault.as_ref()?)));
     let mut answered = count;
     for (asked, fault) in faults {
         answered -= 1;
         let what = format!("source {} ({}), signal {}: {fault}", source.name, source.url, asked.signal);
-        findings.bad(what, "mend its query: until it is answered the signal is unknown")?;
+        findings.bad(what, "fix its query: until it is answered, the signal is unknown")?;
     }
     if answered > 0 || count == 0 {
         findings.good(format!("source {} answers for {answered} signals ({})", source.name, source.url))?;
@@ -215,16 +219,16 @@ async fn account(settings: &Settings, server: &ApiServer, findings: &mut Finding
         match allowed {
             Ok(true) => granted += 1,
             Ok(false) => {
-                let what = format!("may not {named}, needed to {}", right.purpose);
+                let what = format!("not allowed to {named}, needed to {}", right.purpose);
                 findings.bad(
                     what,
-                    "bind the roles of deploy/base/rbac.yaml (several replicas: deploy/overlays/replicas/rbac.yaml)",
+                    "bind the roles in deploy/base/rbac.yaml (several replicas: deploy/overlays/replicas/rbac.yaml)",
                 )?;
             }
-            Err(error) => findings.bad(format!("whether {named} is allowed: {error}"), "ask again")?,
+            Err(error) => findings.bad(format!("whether {named} is allowed: {error}"), "try again")?,
         }
     }
-    let told = format!("{granted} of {asked} rights");
+    let told = format!("{granted} of {asked} permissions granted");
     if granted == asked { findings.good(told) } else { findings.note(told) }
 }
 

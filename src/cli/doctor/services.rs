@@ -24,7 +24,7 @@ pub(super) async fn custom_resources(
     let needed: Vec<&str> =
         parts.iter().filter(|(is_needed, _)| *is_needed).flat_map(|(_, names)| *names).copied().collect();
     if needed.is_empty() {
-        return findings.note("services are listed in the settings: no custom resources are needed");
+        return findings.note("services are listed in the settings: no custom resources needed");
     }
     let remedy = "run `flyball crds | kubectl apply --server-side -f -`";
     let found = match survey::custom_resources(server).await {
@@ -36,21 +36,21 @@ pub(super) async fn custom_resources(
         return findings.bad(format!("flyball.dev/v1alpha1 has no {}", missing.join(", ")), remedy);
     }
     match served::differences(server).await {
-        Ok(None) => findings.note("flyball.dev/v1alpha1 is served; the server does not show by which schemas"),
+        Ok(None) => findings.note("flyball.dev/v1alpha1 is served; the server does not show its schemas"),
         Ok(Some(different)) => match different.as_slice() {
-            [] => findings.good("flyball.dev/v1alpha1 is served, by the schemas of this version"),
+            [] => findings.good("flyball.dev/v1alpha1 is served with the schemas of this version"),
             [first, others @ ..] => {
                 let others = match others.len() {
                     0 => String::new(),
                     more => format!(" and {}", counted(more, "other place")),
                 };
                 let what = format!(
-                    "flyball.dev/v1alpha1 is served by the schemas of another version: {first} differs{others} from this one"
+                    "flyball.dev/v1alpha1 is served with the schemas of another version: {first} differs{others}"
                 );
-                findings.bad(what, "with the newer flyball run `flyball crds | kubectl apply --server-side -f -`")
+                findings.bad(what, "using the newer flyball, run `flyball crds | kubectl apply --server-side -f -`")
             }
         },
-        Err(error) => findings.bad(format!("the schemas of flyball.dev/v1alpha1: {error}"), "ask again"),
+        Err(error) => findings.bad(format!("the schemas of flyball.dev/v1alpha1: {error}"), "try again"),
     }
 }
 
@@ -61,8 +61,8 @@ pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mu
     }
     match survey::bound(server).await {
         Ok(Ok(bound)) => findings.good(format!("PlatformBound: {bound}")),
-        Ok(Err(why)) => findings.bad(why, "until then NOTHING IS WRITTEN"),
-        Err(error) => findings.bad(format!("PlatformBound: {error}"), "until then NOTHING IS WRITTEN"),
+        Ok(Err(why)) => findings.bad(why, "until this is fixed, NOTHING IS WRITTEN"),
+        Err(error) => findings.bad(format!("PlatformBound: {error}"), "until this is fixed, NOTHING IS WRITTEN"),
     }
 }
 
@@ -73,11 +73,11 @@ pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &
         Some(declarations) => match survey::loops(server).await {
             Ok(loops) => {
                 for ignored in &loops.ignored {
-                    findings.bad(ignored.clone(), "make it anew under another name; its `target.name` may stay")?;
+                    findings.bad(ignored.clone(), "recreate it under another name; its `target.name` can stay")?;
                 }
                 declared(declarations, &loops.declared, findings)?
             }
-            Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them by hand"),
+            Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them manually"),
         },
     };
     existence(&targets, server, findings).await?;
@@ -96,13 +96,13 @@ fn declared(
             Ok(spec) => valid.push(spec),
             Err(faults) => {
                 let faults: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
-                findings.bad(format!("ServiceLoop {id}: {}", faults.join(", ")), "mend its spec")?;
+                findings.bad(format!("ServiceLoop {id}: {}", faults.join(", ")), "fix its spec")?;
             }
         }
     }
     let collisions = declarations.collisions(&valid);
     for (spec, faults) in valid.iter().zip(&collisions).filter(|(_, faults)| !faults.is_empty()) {
-        let what = format!("ServiceLoop {} is not in force: {}", spec.id, faults.join("; "));
+        let what = format!("ServiceLoop {} is not active: {}", spec.id, faults.join("; "));
         findings.bad(what, "change or delete one of the two")?;
     }
     let alone = valid.into_iter().zip(collisions).filter(|(_, faults)| faults.is_empty());
@@ -120,13 +120,13 @@ async fn existence(
         let there = match survey::targets(server, kind).await {
             Ok(there) => there,
             Err(error) => {
-                findings.bad(format!("{}s: {error}", kind.as_str()), "list them by hand")?;
+                findings.bad(format!("{}s: {error}", kind.as_str()), "list them manually")?;
                 continue;
             }
         };
         for (service, target) in targets.iter().filter(|(_, target)| target.kind == kind && !there.contains(target)) {
-            let what = format!("{target} does not exist, so nothing is done for {service}");
-            findings.bad(what, "make it, or name another `target`")?;
+            let what = format!("{target} does not exist, so flyball does nothing for {service}");
+            findings.bad(what, "create it, or name another `target`")?;
         }
     }
     Ok(())
@@ -136,7 +136,7 @@ async fn existence(
 async fn levers(targets: &[(ServiceId, TargetRef)], server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let autoscalers = match survey::autoscalers(server).await {
         Ok(autoscalers) => autoscalers,
-        Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them by hand"),
+        Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them manually"),
     };
     let mut clear = 0;
     for (service, target) in targets {
@@ -148,10 +148,10 @@ async fn levers(targets: &[(ServiceId, TargetRef)], server: &ApiServer, findings
             }
             Autoscaling::Closed { why } => findings.bad(
                 format!("{target}: {why}; {service} holds"),
-                "leave one autoscaler that nothing else writes, or the service in `shadow`",
+                "keep one autoscaler that nothing else writes, or keep the service in `shadow`",
             )?,
         }
     }
-    let told = format!("{clear} of {} targets have a lever that is free", targets.len());
+    let told = format!("{clear} of {} targets can be scaled by flyball", targets.len());
     if clear == targets.len() { findings.good(told) } else { findings.note(told) }
 }

@@ -53,10 +53,7 @@ pub(super) async fn list(args: &ExplainArgs, settings: &Settings) -> anyhow::Res
     if args.follow
         && let Some(Ok(id)) = args.what.as_deref().map(str::parse::<DecisionId>)
     {
-        anyhow::bail!(
-            "nothing follows one decision; `flyball explain {} --follow` goes on with its service",
-            id.service
-        );
+        anyhow::bail!("cannot follow a single decision; `flyball explain {} --follow` follows its service", id.service);
     }
     let past = Past::of(settings)?;
     // What is there before is known to whoever follows, and what is recorded from here on is told.
@@ -147,14 +144,14 @@ async fn follow(args: &ExplainArgs, past: &Past<'_>, known: impl IntoIterator<It
             Ok(rows) => rows,
             Err(error) => {
                 if !silent {
-                    complain(format_args!("{error:#}; it is asked on"));
+                    complain(format_args!("{error:#}; retrying"));
                 }
                 silent = true;
                 continue;
             }
         };
         if std::mem::take(&mut silent) {
-            complain(format_args!("it answers again"));
+            complain(format_args!("reconnected"));
         }
         for row in rows.iter().rev().filter(|row| told.get(&row.id) != Some(*row)) {
             if service.as_ref().is_none_or(|service| *service == row.id.service) {

@@ -24,28 +24,30 @@ const LINES: u16 = 20;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  flyball explain shop/checkout             the last decision, with every condition and guard\n  \
-                        flyball explain shop/checkout -b -s 1h    those of the last hour, one line each\n  \
-                        flyball explain -f                        of all services, as they are recorded\n  \
+                        flyball explain shop/checkout -b -s 1h    decisions of the last hour, one line each\n  \
+                        flyball explain -f                        decisions of all services as they are recorded\n  \
                         flyball explain shop/checkout@1-42 -o json\n\n\
-                        Recorded is what acts or changes something, and hourly; of one service also its newest decision."
+                        A decision is recorded when it acts or differs from the last one, and at least hourly. For a \
+                        single service the latest decision is also available."
 )]
 pub struct ExplainArgs {
-    /// A service (shop/checkout), or one of its decisions (shop/checkout@1-42); of a list all services without it.
+    /// A service (shop/checkout), or one of its decisions (shop/checkout@1-42). With --brief or --follow, default: all
+    /// services.
     #[arg(required_unless_present_any = ["brief", "follow"])]
     what: Option<String>,
-    /// How many of the newest decisions, 1 to 500; without it 1, of a list 20, with --since all of that time.
+    /// Number of newest decisions, 1 to 500 (default 1; 20 with --brief; all with --since).
     #[arg(long, short = 'n', value_parser = clap::value_parser!(u16).range(1..=500))]
     last: Option<u16>,
-    /// Only decisions of this time, such as 10m.
+    /// Only decisions made within this time, such as 10m.
     #[arg(long, short, value_name = "SPAN", value_parser = span)]
     since: Option<Duration>,
-    /// One line each, the newest last: time, decision, what was done, why.
+    /// One line per decision, newest last: time, decision, action, reason.
     #[arg(long, short)]
     brief: bool,
-    /// Go on with each decision as the running flyball records it, one line each, until Ctrl-C.
+    /// Print each decision as the running flyball records it, one line per decision, until Ctrl-C.
     #[arg(long, short)]
     follow: bool,
-    /// Form of the output; json is one object a line.
+    /// Output format; json prints one object per line.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
@@ -108,11 +110,11 @@ impl Question {
             settings,
             match self {
                 Self::One(id) => anyhow::anyhow!(
-                    "no decision {id} is recorded; `flyball explain {} -n 20` shows the newest with their names",
+                    "no decision {id} is recorded; `flyball explain {} -n 20` lists the newest with their ids",
                     id.service
                 ),
                 Self::Of(service) => {
-                    anyhow::anyhow!("no decision about {service} is recorded yet; start `flyball run`")
+                    anyhow::anyhow!("no decision for {service} is recorded yet; start `flyball run`")
                 }
             },
         )

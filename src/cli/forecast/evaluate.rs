@@ -25,11 +25,11 @@ pub struct EvaluateArgs {
     /// Steps ahead, 1 to 30 each.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=30), default_value = USUAL)]
     horizons: Vec<u16>,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Write every forecast into this CSV file: series, origin, horizon, point and quantiles, and from each origin the
-    /// 95 % quantiles of the maximum over 10 and over 30 steps.
+    /// Write every forecast to this CSV file: series, origin, horizon, point and quantiles, and per origin the 95 %
+    /// quantiles of the maximum over 10 and over 30 steps.
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
 }
@@ -38,22 +38,22 @@ pub struct EvaluateArgs {
 const USUAL: &str = "1,2,3,5,10,15,20,30";
 
 const EXIT_CODE: &str =
-    "Exit code: 0 all files were scored; 1 some of a directory were left out, and are listed; 2 none could be scored.";
+    "Exit code: 0 all files were scored; 1 some of a directory were skipped, and are listed; 2 none could be scored.";
 
 /// What the headings of the table mean.
 const LEGEND: &str = "\
-mase    mean absolute error over that of the seasonal naive rule in the warm-up; less is better
-msis    the same of the 95 % interval: its width, and what it misses
-cov95   share of outcomes inside the 95 % interval; 0.95 is right
-dayp10  the same on a bad day: 10 % quantile of the daily shares
+mase    mean absolute error relative to the seasonal naive rule in the warm-up; lower is better
+msis    the same for the 95 % interval: its width plus a penalty for misses
+cov95   share of outcomes inside the 95 % interval; 0.95 is ideal
+dayp10  the same on a bad day: the 10 % quantile of daily shares
 pers.   skill against persistence: 1 is perfect, 0 no better, below 0 worse
 snaive  skill against the seasonal naive rule
 dhw     skill against damped Holt-Winters, fitted to the warm-up
-simple  skill against the best simple rule in hindsight
-msis/s  interval score over that of the best simple rule; below 1 is better
-max10   how often the maximum over 10 steps passes its 95 % quantile; 0.05 is right
+simple  skill against the best simple rule, chosen in hindsight
+msis/s  interval score relative to the best simple rule; below 1 is better
+max10   how often the maximum over 10 steps exceeds its 95 % quantile; 0.05 is ideal
 max30   the same over 30 steps
-acts    share of the steps from which the forecast may act: add, or add and remove";
+acts    share of steps at which the forecast may act: add, or add and remove";
 
 /// Scores of one file.
 #[derive(Debug, Serialize)]
@@ -99,7 +99,7 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             Ok(row) => scored.push(row),
             // One file of a directory that is no series does not hide the others.
             Err(error) if files.len() > 1 => {
-                complain(format_args!("left out: {error:#}"));
+                complain(format_args!("skipped: {error:#}"));
                 left_out.push(LeftOut { series: file_name(file), why: format!("{error:#}") });
             }
             Err(error) => return Err(error),
@@ -108,14 +108,14 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     if let Some(dump) = dump {
         dump.finish()?;
     }
-    let overall = overall(&scored).context("no series with outcomes behind its warm-up")?;
+    let overall = overall(&scored).context("no series has outcomes after its warm-up")?;
     match args.output {
         Output::Json => tell(serde_json::json!({ "series": scored, "overall": overall, "left_out": left_out }))?,
         Output::Text => {
             tell(table(&scored, &overall))?;
             if !left_out.is_empty() {
                 tell(format!(
-                    "\nLEFT OUT, {} of {} files, which none of these figures tells of:",
+                    "\nSKIPPED, {} of {} files, not included in any of these figures:",
                     left_out.len(),
                     files.len()
                 ))?;
@@ -129,7 +129,7 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
 fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>) -> anyhow::Result<Scored> {
     let name = file_name(file);
     let series = &read.series;
-    let mut online = Online::new(series).context("the evaluation cannot be set up")?;
+    let mut online = Online::new(series).context("cannot set up the evaluation")?;
     let mut said = Vec::with_capacity(series.values.len());
     let (mut updating, mut fitting) = (Duration::ZERO, Duration::ZERO);
     let (mut authority, mut changes, mut acting) = (Authority::default(), 0, 0_usize);
@@ -152,7 +152,7 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
         fitting += begun.elapsed();
     }
     let report = report(series, &said, horizons)
-        .with_context(|| format!("{name}: no outcome behind the warm-up, or nothing in it ever changed"))?;
+        .with_context(|| format!("{name}: no outcome after the warm-up, or its value never changes"))?;
     Ok(Scored {
         series: name,
         step_seconds: read.step,

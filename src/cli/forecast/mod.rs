@@ -29,27 +29,27 @@ use super::{ConfigArg, Output, complain, print};
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
     after_help = "Examples:\n  flyball forecast --input series.csv --plot series.svg\n  \
-                        flyball forecast --service shop/checkout --horizon 10   what the running flyball foresees\n  \
-                        flyball forecast evaluate --input DIRECTORY             how good that was"
+                        flyball forecast --service shop/checkout --horizon 10   the running flyball's forecast\n  \
+                        flyball forecast evaluate --input DIRECTORY             backtest the forecast"
 )]
 pub struct ForecastArgs {
     #[command(subcommand)]
     command: Option<ForecastCommand>,
     #[command(flatten)]
     series: SeriesArgs,
-    /// A service (shop/checkout), of which the running flyball is asked.
+    /// A service (shop/checkout), forecast by the running flyball.
     #[arg(long, value_name = "SERVICE", conflicts_with_all = ["input", "season", "timezone", "negative"])]
     service: Option<String>,
-    /// One of its signals; without it all that are forecast.
+    /// One of its signals. Default: all that are forecast.
     #[arg(long, value_name = "NAME", requires = "service")]
     signal: Option<String>,
     /// Steps ahead, 1 to 30.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=30))]
     horizon: u16,
-    /// Draw history, forecast, intervals, parts and alarms into this SVG file; of a service only what is ahead.
+    /// Plot history, forecast, intervals, components and alarms to this SVG file; for a service, only the forecast.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
@@ -58,24 +58,24 @@ pub struct ForecastArgs {
 
 #[derive(Debug, Subcommand)]
 enum ForecastCommand {
-    /// Run the forecaster of the loop over the past of a series and say how good it was.
+    /// Backtest the loop's forecaster on the history of a series.
     Evaluate(evaluate::EvaluateArgs),
 }
 
-/// Which series.
+/// The series.
 #[derive(Debug, Args)]
 pub struct SeriesArgs {
-    /// CSV file with the columns timestamp and value (empty: missing); `-` is the standard input; for `evaluate` a
-    /// directory, too.
+    /// CSV file with the columns timestamp and value (empty: missing); `-` reads standard input; `evaluate` also
+    /// accepts a directory.
     #[arg(long, value_name = "PATH")]
     input: Option<PathBuf>,
-    /// Steps in a season; without it those of a day, or of a week where a day has fewer than two.
+    /// Steps in a season. Default: one day, or one week if a day has fewer than two.
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
     season: Option<u32>,
-    /// Time zone whose clocks the season follows, such as Europe/Berlin; stamps without a zone stay universal time.
+    /// Time zone whose clock the season follows, such as Europe/Berlin; timestamps without a zone are read as UTC.
     #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
     timezone: Zone,
-    /// Forecasts may be negative from the start; without it from the first negative value on.
+    /// Allow negative forecasts from the start; otherwise from the first negative value on.
     #[arg(long)]
     negative: bool,
 }
@@ -95,7 +95,7 @@ impl SeriesArgs {
         if below > 0 {
             // The standard output may be read by a program.
             complain(format_args!(
-                "note: {}: {below} of {} values are below zero; from the first of them on forecasts may be, too, \
+                "note: {}: {below} of {} values are negative; from the first one on forecasts may be negative too, \
                  with --negative from the start",
                 csv::name(file),
                 read.series.values.len()
@@ -148,7 +148,7 @@ pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
         }
         Output::Text => {
             let from = grid.show(grid.at(origin, 0));
-            print(format!("{}, steps of {}, from the one that begins {from}", csv::name(input), grid.lasts(1)))?;
+            print(format!("{}, steps of {}, starting at {from}", csv::name(input), grid.lasts(1)))?;
             table(&outlook, grid)?;
         }
     }
@@ -162,7 +162,7 @@ impl ForecastArgs {
         let drawing = plot::draw(title, grid, past, outlook, self.horizon);
         std::fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?;
         // The standard output may be read by a program.
-        complain(format_args!("drawn into {}", file.display()));
+        complain(format_args!("plotted to {}", file.display()));
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ pub struct Told {
 
 /// Returns what is foreseen from the end of the series, and the steps before it, oldest first.
 pub fn run(series: &Series) -> anyhow::Result<(SignalOutlook, Vec<Told>)> {
-    let mut online = Online::new(series).context("the evaluation cannot be set up")?;
+    let mut online = Online::new(series).context("cannot set up the evaluation")?;
     let (mut last, mut told) = (None, VecDeque::with_capacity(KEPT));
     for (index, value) in series.values.iter().enumerate() {
         let step = series.step(index);
@@ -41,6 +41,6 @@ pub fn run(series: &Series) -> anyhow::Result<(SignalOutlook, Vec<Told>)> {
         last = outlook.filter(|outlook| !outlook.points.is_empty()).cloned();
         online.fit(step);
     }
-    let outlook = last.context("too short for a forecast: 10 values are needed")?;
+    let outlook = last.context("too short to forecast: at least 10 values are needed")?;
     Ok((outlook, told.into()))
 }

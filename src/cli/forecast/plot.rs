@@ -90,7 +90,7 @@ pub fn draw(title: &str, grid: Grid, past: &[Told], outlook: &SignalOutlook, hor
         let (below, labels) = frame((LOWER, HEIGHT - BOTTOM), &mut PARTS.iter().flat_map(|(.., of)| parts(*of)));
         drawn += &labels;
         drawn += &PARTS.iter().map(|(_, colour, of)| below.line(parts(*of), colour)).collect::<String>();
-        drawn += &below.title("what the forecast of the next step is made of, beside the level");
+        drawn += &below.title("components of the next step's forecast, without the level");
         drawn += &below.legend(&PARTS.map(|(name, colour, _)| (name, colour)));
         foot = below;
     }

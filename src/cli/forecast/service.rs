@@ -17,7 +17,7 @@ pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCod
     known_service(&settings, &service)?;
     let asked = ask(&settings, &format!("forecast?service={service}")).await;
     let mut forecast: Forecast =
-        asked.with_context(|| format!("what {service} last foresaw tells `flyball explain {service}`"))?;
+        asked.with_context(|| format!("`flyball explain {service}` shows its last forecast"))?;
     if let Some(wanted) = &args.signal {
         let all: Vec<&str> = forecast.signals.iter().map(|signal| signal.signal.as_str()).collect();
         let all = all.join(", ");
@@ -33,7 +33,7 @@ pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCod
         }
         ([_, _, ..], Some(_)) => {
             let all: Vec<&str> = forecast.signals.iter().map(|signal| signal.signal.as_str()).collect();
-            bail!("{service} has several forecasts, name the one to draw with --signal: {}", all.join(", "));
+            bail!("{service} has several forecasts, choose one to plot with --signal: {}", all.join(", "));
         }
         _ => {}
     }

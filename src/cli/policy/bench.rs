@@ -20,24 +20,22 @@ const WARM_UP: usize = 1_000;
 const INPUTS: u16 = 64;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit code: 0; 1 the median is above --most; 2 set or inputs could not be read.\n\nExample:\n  \
-                        flyball policy bench shop/checkout --most 25   as a gate, in microseconds"
-)]
+#[command(after_help = "Exit code: 0; 1 the median is above --most; 2 the set or the inputs could not be read.\n\n\
+                        Example:\n  flyball policy bench shop/checkout --most 25   as a gate, in microseconds")]
 pub struct BenchArgs {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Fail when the median of a decision takes longer, microseconds.
+    /// Fail if the median decision takes longer than this, microseconds.
     #[arg(long, value_name = "US", value_parser = most, allow_negative_numbers = true)]
     most: Option<f64>,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 fn most(text: &str) -> Result<f64, String> {
     let most: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of microseconds"))?;
-    if most > 0.0 { Ok(most) } else { Err(format!("no decision takes {text} us; name more than 0")) }
+    if most > 0.0 { Ok(most) } else { Err(format!("{text} us is out of range, expected more than 0")) }
 }
 
 pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
@@ -64,7 +62,7 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         }
         Output::Text => {
             tell(format!("revision {}, {}", inputs.set.revision(), counted(inputs.records.len(), "recorded input")))?;
-            tell(format!("{median:.1} us a decision (p99 {tail:.1} us), every condition traced, by the wall clock"))?;
+            tell(format!("{median:.1} us per decision (p99 {tail:.1} us), every condition traced, wall-clock time"))?;
             for (rule, operations) in &costs {
                 tell(format!("  {:>6.1} us  {rule} ({})", share(*operations), counted(*operations, "operation")))?;
             }

@@ -18,27 +18,29 @@ use crate::model::explain::counted;
 use crate::model::{SignalName, Unit};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code: 0 the set is valid; 1 it has faults, or warnings with --strict; \
-                        2 set or settings could not be read.")]
+#[command(
+    after_help = "Exit code: 0 the set is valid; 1 it has faults, or warnings with --strict; 2 the set or the settings \
+     could not be read."
+)]
 pub struct CheckArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// Fail on warnings too (what loads and is still likely a mistake), and run the tests of the set.
+    /// Also fail on warnings (valid, but probably a mistake), and run the tests of the set.
     #[arg(long)]
     strict: bool,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Form::Text)]
     output: Form,
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// For people, with the source line under each fault.
+    /// Human-readable, with the source line under each fault.
     Text,
-    /// For programs.
+    /// Machine-readable.
     Json,
-    /// For code hosts: SARIF 2.1.0.
+    /// SARIF 2.1.0, for code hosts.
     Sarif,
 }
 
@@ -191,22 +193,20 @@ fn text(source: &Source, checked: &Checked) -> anyhow::Result<()> {
             let from = set.provenance().map_or_else(String::new, |from| format!(" ({from})"));
             tell(format!("{directory}: valid; revision {}{from}, rules {rules}{warnings}{tests}", set.revision()))?;
             for rule in set.without_lever() {
-                tell(format!("note: rule {rule} is recorded and never acts: nothing can carry out its action"))?;
+                tell(format!("note: rule {rule} is recorded but never acts: flyball cannot carry out its action yet"))?;
             }
             for (rule, missed) in checked.unmeasured() {
                 let signals = if missed.len() > 1 { "signals" } else { "signal" };
                 let missed = missed.iter().map(SignalName::as_str).collect::<Vec<_>>().join(", ");
                 tell(format!(
-                    "note: rule {rule} stays unknown: the settings say nothing of the standard {signals} {missed}"
+                    "note: rule {rule} stays unknown: the settings do not configure the standard {signals} {missed}"
                 ))?;
             }
         }
         _ => {
             if !unfit.is_empty() {
                 let faults = counted(unfit.len(), "fault");
-                tell(format!(
-                    "{faults} in what the settings say of parameters; rules that read such a value may fail"
-                ))?;
+                tell(format!("{faults} in the parameters in the settings; rules that read such a value may fail"))?;
             }
             if !refused.is_empty() {
                 tell(format!("{}; a running flyball keeps its last good set", counted(refused.len(), "fault")))?;

@@ -11,17 +11,19 @@ use crate::model::time::seconds;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flyball policy eval shop/checkout                    the set of the settings on the newest recorded inputs\n  \
-                        flyball policy eval shop/checkout@1-42 -p ./edited   an edited set on those of one decision\n  \
+    after_help = "Examples:\n  flyball policy eval shop/checkout                    the configured set on the newest \
+     recorded inputs\n  \
+                        flyball policy eval shop/checkout@1-42 -p ./edited   an edited set on the inputs of one \
+                        decision\n  \
                         flyball explain shop/checkout -o json > then.json && flyball policy eval --input then.json"
 )]
 pub struct EvalArgs {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Show every condition of every rule, and not the choice alone.
+    /// Show every condition of every rule, not only the choice.
     #[arg(long)]
     explain: bool,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -36,7 +38,7 @@ pub async fn eval(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             let then = record.proposal.revision.as_ref().map_or("no revision", |revision| revision.as_str());
             let (then, now) = (format!("then ({then})"), format!("now ({})", inputs.set.revision()));
             let width = then.len().max(now.len());
-            print(format!("{} at {}, by the revision of then and by that of now", record.id, record.at))?;
+            print(format!("{} at {}, by the revision of that time and by the current one", record.id, record.at))?;
             print(format!("{then:<width$}  {}", explain::choice(&record.proposal.choice)))?;
             print(format!("{now:<width$}  {}", explain::choice(&proposal.choice)))?;
             if args.explain {

@@ -21,14 +21,14 @@ use crate::ports::Declaration;
 /// Which inputs, and which set.
 #[derive(Debug, Args)]
 pub struct InputArgs {
-    /// A service (shop/checkout): its newest decision, of the running flyball if one runs; or one of its decisions
-    /// (shop/checkout@1-42).
+    /// A service (shop/checkout), for its newest decision, from the running flyball if there is one; or one of its
+    /// decisions (shop/checkout@1-42).
     #[arg(required_unless_present = "input")]
     what: Option<String>,
-    /// A file with decisions, one a line, as `flyball explain -o json` prints them.
+    /// File with decisions, one per line, as printed by `flyball explain -o json`.
     #[arg(long, value_name = "FILE", conflicts_with = "what")]
     input: Option<PathBuf>,
-    /// Directory of the set; without it, the set of the settings, from their directory or from the `ConfigMaps`.
+    /// Directory of the policy set. Default: the set in the settings, from their directory or the ConfigMaps.
     #[arg(long, short, value_name = "DIRECTORY")]
     policies: Option<PathBuf>,
     #[command(flatten)]
@@ -93,12 +93,12 @@ fn recorded(file: &Path) -> anyhow::Result<Vec<DecisionRecord>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let records: Result<Vec<_>, _> = lines
         .map(|(number, line)| {
-            let place = || format!("{} holds no decision on line {}", file.display(), number.saturating_add(1));
+            let place = || format!("{} has no decision on line {}", file.display(), number.saturating_add(1));
             serde_json::from_str(line).with_context(place)
         })
         .collect();
     records.and_then(|records| {
-        anyhow::ensure!(!records.is_empty(), "{} is empty, expected decisions, one a line", file.display());
+        anyhow::ensure!(!records.is_empty(), "{} is empty, expected decisions, one per line", file.display());
         Ok(records)
     })
 }
@@ -118,7 +118,7 @@ impl Inputs {
         let spec = spec.ok_or_else(|| unknown_service(record.id.service.as_str(), &self.settings))?;
         anyhow::ensure!(
             record.fits(spec),
-            "{} declares other signals now than when {} was decided",
+            "{} declares different signals now than when {} was decided",
             spec.id,
             record.id
         );

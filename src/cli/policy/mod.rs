@@ -7,7 +7,7 @@
 //! | [`eval`] | `eval`: what a set would decide on what was recorded |
 //! | [`whatif`] | `whatif`: what would have to be otherwise for a rule to match, or not |
 //! | [`bench`] | `bench`: how long a decision takes |
-//! | [`signals`] | `signals`: what policies may name, with live values |
+//! | [`signals`] | `signals`: the names policies may use, with live values |
 //! | [`inputs`] | the recorded inputs that those decide on |
 //! | [`staged`] | `status`, `diff`, `promote`, `rollback`: which revision is in force |
 //! | [`source`] | where the set and the declared signals come from |
@@ -38,27 +38,28 @@ pub use staged::{release_named, with_origin};
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Compile a set against the declared signals and list all its faults with file, line, column and rule.
+    /// Compile a policy set against the declared signals and list all faults with file, line, column and rule.
     Check(check::CheckArgs),
-    /// Run the tests of a set (`*_test.rhai`) and say which conditions they saw true, false and unknown.
+    /// Run the tests of a policy set (`*_test.rhai`) and report which conditions they covered as true, false and
+    /// unknown.
     Test(test::TestArgs),
-    /// Say what a set would decide on a recorded decision's inputs, with every condition.
+    /// Show what a policy set would decide on the inputs of a recorded decision, with every condition.
     Eval(eval::EvalArgs),
-    /// Say what would have to be otherwise for a rule to match, or not to.
+    /// Show what would have to change for a rule to match, or to stop matching.
     Whatif(whatif::WhatIfArgs),
-    /// Measure how long a decision by a set takes, on recorded inputs.
+    /// Measure how long a policy set takes to decide, on recorded inputs.
     Bench(bench::BenchArgs),
-    /// List what policies may name; of a service, with what is known of it now.
+    /// List the names policies may use; with a service, also their current values.
     Signals(signals::SignalsArgs),
-    /// Say which revision is in force, for whom, and what stands beside it.
+    /// Show the active revision per service, and any candidate.
     Status(staged::StatusArgs),
-    /// Say what the set beside the one in force would have done otherwise.
+    /// Show what the candidate would have decided differently.
     Diff(staged::DiffArgs),
-    /// Put the set that stands beside in force now, for all services or one.
+    /// Activate the candidate now, for one service or all.
     Promote(staged::OrderArgs),
-    /// Go back to the set that was in force before, within a second, for all services or one.
+    /// Roll back to the previously active policy set within a second, for one service or all.
     Rollback(staged::OrderArgs),
-    /// Print every word that policies and their tests are written in, with an example.
+    /// Print the vocabulary of policies and their tests, with examples.
     Words,
 }
 

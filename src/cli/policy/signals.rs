@@ -14,13 +14,13 @@ use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook, TargetRe
 use crate::ports::ServiceSnapshot;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  flyball policy signals                          what policies may name\n  \
-                        flyball policy signals --service shop/checkout  with the values of a running flyball")]
+#[command(after_help = "Examples:\n  flyball policy signals                          the names policies may use\n  \
+                        flyball policy signals --service shop/checkout  with their current values")]
 pub struct SignalsArgs {
-    /// The signals of this service (namespace/name), with what is known of them now.
+    /// The signals of this service (namespace/name), with their current values.
     #[arg(long, value_name = "SERVICE")]
     service: Option<ServiceId>,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub async fn signals(args: &SignalsArgs) -> anyhow::Result<ExitCode> {
             match args.output {
                 Output::Text => {
                     let standard = meaning.filter(|_| !measured).map_or_else(String::new, |meaning| {
-                        format!("; standard ({meaning}), without data: the settings say nothing of it")
+                        format!("; standard ({meaning}), no data: not configured in the settings")
                     });
                     print(format!("{:<28} {}, {}{standard}", name.as_str(), unit.word(), unit.span(range)))?;
                 }
@@ -103,7 +103,7 @@ fn others(found: &ServiceSnapshot) -> Vec<Named> {
         ("capacity.needed_ahead", capacity.and_then(|capacity| capacity.needed_ahead)),
         ("capacity.floor", capacity.and_then(|capacity| capacity.floor)),
     ] {
-        let why = if capacity.is_none() { "the service declares no capacity" } else { "it cannot be told now" };
+        let why = if capacity.is_none() { "the service declares no capacity" } else { "cannot be determined now" };
         all.push((name, Unit::Count, value.map(f64::from).ok_or_else(|| why.to_owned())));
     }
     all

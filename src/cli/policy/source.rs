@@ -14,7 +14,7 @@ use crate::ports::PolicyFile;
 /// Which set, and by whose declarations.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// Directory of the set; without it, that of the settings.
+    /// Directory of the policy set. Default: the one in the settings.
     directory: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArg,
@@ -59,8 +59,8 @@ impl Source {
         let directory = match directory {
             None if settings.policies_in_cluster => {
                 anyhow::bail!(
-                    "the settings take policies from ConfigMaps: name the directory that those are made of, \
-                     as in `flyball policy check DIRECTORY`"
+                    "the settings take policies from ConfigMaps: name their source directory, as in `flyball policy \
+                     check DIRECTORY`"
                 )
             }
             directory => directory.unwrap_or(&settings.policies),
@@ -80,7 +80,7 @@ impl Source {
         let own = announced.namespaces.get(namespace).map_or_else(|| Ok(Vec::new()), Clone::clone);
         let read = announced.files.clone().and_then(|base| Ok([base, own?].concat()));
         let files = read.map_err(|error| {
-            anyhow::anyhow!("{}: {error}; or name the directory that they are made of, with -p", announced.origin)
+            anyhow::anyhow!("{}: {error}; or name their source directory with -p", announced.origin)
         })?;
         let (vocabulary, settings) = (vocabulary(settings)?, Some(settings.clone()));
         Ok(Self { directory: CONFIG_MAPS.into(), files, vocabulary, settings })

@@ -24,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Only the revision in force for this service (namespace/name).
+    /// Only the active revision of this service (namespace/name).
     service: Option<ServiceId>,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
@@ -35,11 +35,11 @@ pub struct StatusArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 the candidate wanted the same in every decision; 1 it differs, or there is none; \
-                        2 no flyball answers."
+    after_help = "Exit code: 0 the candidate made the same choice in every decision; 1 it differs, or there is no \
+     candidate; 2 flyball does not answer."
 )]
 pub struct DiffArgs {
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
@@ -48,15 +48,15 @@ pub struct DiffArgs {
 
 #[derive(Debug, Args)]
 pub struct OrderArgs {
-    /// Only for this service (namespace/name), until the next revision is in force.
+    /// Only for this service (namespace/name), until the next revision becomes active.
     service: Option<ServiceId>,
-    /// Why; kept in the log.
+    /// Reason; written to the log.
     #[arg(long, short, default_value = "from the command line")]
     reason: String,
     /// Who; kept beside the reason.
     #[arg(long, default_value_t = crate::config::user(), hide_default_value = true)]
     by: String,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
@@ -74,7 +74,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         let provenance = found.revision.as_ref().and_then(|revision| status.provenance.get(revision));
         let told = json!({ "service": service, "revision": found.revision, "provenance": provenance });
         print(match args.output {
-            Output::Text => format!("{service} goes by revision {revision}"),
+            Output::Text => format!("{service} uses revision {revision}"),
             Output::Json => told.to_string(),
         })?;
         return Ok(ExitCode::SUCCESS);
@@ -90,16 +90,13 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     let named = |revision: &PolicyRevision| with_origin(status, revision);
     let revision = status.in_force.as_ref().map_or_else(|| "none".to_owned(), named);
-    print(format!("in force    {revision}"))?;
+    print(format!("active      {revision}"))?;
     let released = |revision: &PolicyRevision| release_named(status, revision);
     if let Some(revision) = &status.release {
-        print(format!("            together {}", released(revision)))?;
+        print(format!("            {} in total", released(revision)))?;
     }
     if let Some(revision) = &status.follows {
-        print(format!(
-            "            the process that leads goes by {}, which this one has not read",
-            released(revision)
-        ))?;
+        print(format!("            the leader uses {}, which this process has not read", released(revision)))?;
     }
     for (namespace, revision) in &status.namespaces {
         print(format!("            {} for the services of {namespace}", named(revision)))?;
@@ -108,15 +105,15 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
         print(format!("            {} for {service}", named(revision)))?;
     }
     if let Some(revision) = &status.previous {
-        print(format!("before      {}: `flyball policy rollback` goes there", released(revision)))?;
+        print(format!("previous    {}: target of `flyball policy rollback`", released(revision)))?;
     }
     for revision in &status.earlier {
-        print(format!("            {}: one rollback more", released(revision)))?;
+        print(format!("            {}: one more rollback", released(revision)))?;
     }
     if let Some(candidate) = &status.candidate {
         let CandidateStatus { revision, in_force_in, live, .. } = candidate;
         print(format!(
-            "beside      {}: in force in {}; {}; `flyball policy diff` shows them",
+            "candidate   {}: active in {}; {}; `flyball policy diff` shows the differences",
             released(revision),
             span(Duration::from_secs(*in_force_in)),
             compared(live)
@@ -128,7 +125,7 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     }
     if let Some(revision) = &status.rolled_back {
         print(format!(
-            "rolled back {}: kept out until it is changed, or `flyball policy promote`",
+            "rolled back {}: not activated again until it is changed or promoted (`flyball policy promote`)",
             released(revision)
         ))?;
     }
@@ -160,11 +157,12 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
             (Output::Json, replay) => tell(serde_json::to_string(replay)?)?,
             (Output::Text, Some(replay)) if replay.decisions > 0 => {
                 tell(
-                    "no candidate stands beside the set in force; when that was loaded it compared so with the one before",
+                    "there is no candidate; comparison of the active policy set with its predecessor, made when it was \
+                     loaded",
                 )?;
                 differences("on recorded inputs", replay)?;
             }
-            (Output::Text, _) => tell("no candidate stands beside the set in force")?,
+            (Output::Text, _) => tell("there is no candidate")?,
         }
         return Ok(ExitCode::FAILURE);
     };
@@ -178,11 +176,11 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
             .map_or_else(|| "none".to_owned(), |revision| release_named(&status, revision));
         let beside = release_named(&status, &candidate.revision);
         tell(format!(
-            "{in_force} in force, {beside} beside it for {} more",
+            "{in_force} is active, {beside} is the candidate for {} more",
             span(Duration::from_secs(candidate.in_force_in))
         ))?;
-        differences("on inputs recorded before it came", &candidate.replay)?;
-        differences("beside the set in force", &candidate.live)?;
+        differences("on inputs recorded before it was loaded", &candidate.replay)?;
+        differences("since it became the candidate", &candidate.live)?;
         for warning in &candidate.warnings {
             tell(format!("warning: {warning}"))?;
         }
@@ -195,7 +193,7 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
 fn compared(comparison: &Comparison) -> String {
     let Comparison { decisions, same, .. } = comparison;
     let decisions_told = counted(usize::try_from(*decisions).unwrap_or(usize::MAX), "decision");
-    format!("{decisions_told}, {} otherwise", decisions.saturating_sub(*same))
+    format!("{decisions_told}, {} different", decisions.saturating_sub(*same))
 }
 
 fn differences(where_: &str, comparison: &Comparison) -> anyhow::Result<()> {
@@ -203,7 +201,7 @@ fn differences(where_: &str, comparison: &Comparison) -> anyhow::Result<()> {
     for found in &comparison.differences {
         let times = if found.times == 1 { "once".to_owned() } else { format!("{} times", found.times) };
         tell(format!("  {times}, last {}", found.decision))?;
-        tell(format!("    in force   {}", found.wanted))?;
+        tell(format!("    active     {}", found.wanted))?;
         tell(format!("    candidate  {}", found.candidate_wanted))?;
     }
     Ok(())
@@ -216,7 +214,7 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
     }
     // Nobody would find the order, but a flyball by these settings that starts within half a minute.
     let running = Running::of(&settings)?;
-    running.is_own().await.context("nothing was ordered")?;
+    running.is_own().await.context("nothing was requested")?;
     let at = Timestamp::now();
     let order = PolicyOrder {
         id: format!("{}-{}", at.as_nanosecond(), std::process::id()),
@@ -240,18 +238,18 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
 async fn answer(settings: &Settings, running: &Running<'_>, order: &PolicyOrder) -> anyhow::Result<PolicyOrderEnd> {
     let until = Instant::now() + PATIENCE;
     loop {
-        let status: PolicyStatus = running.ask("policy").await.context("the order was left for it to find")?;
+        let status: PolicyStatus = running.ask("policy").await.context("the order was left for flyball to pick up")?;
         if let Some(end) = status.last_order.filter(|end| end.id == order.id) {
             return Ok(end);
         }
         if Instant::now() >= until {
             let taken_back = take_back(&settings.state, order);
             anyhow::bail!(
-                "the flyball at {} has not obeyed within {} s: is {} its state directory? The order {}",
+                "the flyball at {} did not react within {} s: is {} its state directory? The order {}",
                 settings.listen,
                 PATIENCE.as_secs(),
                 settings.state.display(),
-                if taken_back { "was taken back" } else { "stays there for half a minute" }
+                if taken_back { "was withdrawn" } else { "remains for half a minute" }
             );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

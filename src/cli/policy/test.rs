@@ -23,24 +23,26 @@ const LOOK: Duration = Duration::from_millis(200);
 const TESTS: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code: 0 all tests passed; 1 a test failed, or the coverage is below --fail-under; \
-                        2 the set or its tests could not be loaded.")]
+#[command(
+    after_help = "Exit code: 0 all tests passed; 1 a test failed, or coverage is below --fail-under; 2 the set or its \
+     tests could not be loaded."
+)]
 pub struct TestArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// Run only the tests whose names contain this text.
+    /// Run only tests whose names contain this text.
     #[arg(long, value_name = "TEXT")]
     run: Option<String>,
-    /// Fail when the tests saw a smaller share of what each condition can be (true, false, unknown), 0 to 1.
+    /// Fail if the tests cover a smaller share of the outcomes (true, false, unknown) of all conditions, 0 to 1.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     fail_under: Option<f64>,
-    /// Write the results to a file, as XML that test reports are made of (`JUnit`).
+    /// Write the results to this file as `JUnit` XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Run them again whenever a file of the set changes, until Ctrl-C.
+    /// Rerun the tests whenever a file of the set changes, until Ctrl-C.
     #[arg(long)]
     watch: bool,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -97,9 +99,9 @@ fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
             Some(part) if !names.is_empty() => {
                 let names =
                     names.iter().map(|name| format!("`{}`", escape_controls(name))).collect::<Vec<_>>().join(", ");
-                complain(format_args!("no test has `{}` in its name; there are {names}", escape_controls(part)));
+                complain(format_args!("no test name contains `{}`; the tests are {names}", escape_controls(part)));
             }
-            _ => complain("no test ran: tests stand in files that end in _test.rhai"),
+            _ => complain("no test ran: tests belong in files that end in _test.rhai"),
         }
         return Ok(ExitCode::from(2));
     }

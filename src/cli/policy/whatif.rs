@@ -12,8 +12,9 @@ use crate::model::explain::{self, Flip, flips};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flyball policy whatif shop/checkout                  every rule on the newest inputs of a service\n  \
-                        flyball policy whatif shop/checkout --rule scale_up  one of them"
+    after_help = "Examples:\n  flyball policy whatif shop/checkout                  every rule, on the newest inputs \
+     of a service\n  \
+                        flyball policy whatif shop/checkout --rule scale_up  one rule"
 )]
 pub struct WhatIfArgs {
     #[command(flatten)]
@@ -21,7 +22,7 @@ pub struct WhatIfArgs {
     /// Only this rule.
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
-    /// Form of the output.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -34,7 +35,7 @@ pub async fn what_if(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
     let rules: Vec<_> = proposal.rules.iter().filter(wanted).collect();
     if let (Some(name), true) = (&args.rule, rules.is_empty()) {
         let known: Vec<_> = proposal.rules.iter().map(|rule| &*rule.rule).collect();
-        anyhow::bail!("the set has no rule `{name}`, there is {}", known.join(", "));
+        anyhow::bail!("the set has no rule `{name}`; known: {}", known.join(", "));
     }
     if args.output == Output::Json {
         let rules = rules.into_iter().map(|rule| {
@@ -62,10 +63,10 @@ pub async fn what_if(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
 
 fn heading(rule: &RuleTrace, matches: bool, flips: &[Flip]) -> &'static str {
     match (matches, flips.len()) {
-        (true, 0) => "stands whatever the conditions are: it failed or is muted",
-        (true, _) if rule.limit.is_some() => "stands; any of these would end that:",
+        (true, 0) => "applies whatever the conditions are: it failed or is muted",
+        (true, _) if rule.limit.is_some() => "applies; any of these would end that:",
         (true, _) => "matches; any of these would end that:",
-        (false, 0) => "does not match, and no condition is the cause: its size is unknown, it failed or is muted",
+        (false, 0) => "does not match, but not because of a condition: its size is unknown, it failed or is muted",
         (false, 1) => "does not match; this would be enough:",
         (false, _) => "does not match; it takes all of these:",
     }

@@ -23,20 +23,20 @@ const SHORTEST: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code: 0 healthy; 1 degraded, and the first line says why; 2 no flyball answers, or nothing could be found \
-                        out.\n\nExamples:\n  flyball status                    all services\n  \
-                        flyball status shop/checkout -w   one, shown anew every 2 s\n  \
+    after_help = "Exit code: 0 healthy; 1 degraded, and the first lines say why; 2 flyball did not answer, or its \
+     state is unknown.\n\nExamples:\n  flyball status                    all services\n  \
+                        flyball status shop/checkout -w   one service, refreshed every 2 s\n  \
                         flyball status -o json | jq .reasons"
 )]
 pub struct StatusArgs {
     /// Only these services (namespace/name).
     services: Vec<ServiceId>,
-    /// Show it anew every 2 s, or each time this has passed (`--watch=10s`), until Ctrl-C; the exit code is that of the
-    /// last look.
+    /// Refresh every 2 s, or at the given interval (`--watch=10s`), until Ctrl-C; the exit code is that of the last
+    /// refresh.
     #[arg(long, short, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "2s",
         value_parser = pause)]
     watch: Option<Duration>,
-    /// Form of the output; json is one object a look.
+    /// Output format; json prints one object per refresh.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
@@ -230,12 +230,12 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         }
         // A watch that stands still is told already.
         if let Some(why) = service.target_unknown.as_ref().filter(|_| service.last.is_some() && !watches_wait) {
-            reasons.push(format!("the target of {name} is not known, so nothing is done: {why}"));
+            reasons.push(format!("the target of {name} is unknown, so flyball does nothing: {why}"));
         }
         let (fresh, all) = service.fresh_signals;
         // Where no source answers, the sources are told already.
         if service.last.is_some() && fresh == 0 && service.unanswered_signals < all {
-            reasons.push(format!("{name} has no fresh signal, so it holds what it has"));
+            reasons.push(format!("{name} has no fresh signal, so it holds its replicas"));
         }
     }
     reasons

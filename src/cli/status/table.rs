@@ -33,11 +33,11 @@ pub(super) fn text(seen: &Seen, now: Timestamp) -> String {
     row("ready", &ready(status));
     row("leader", &leader(&status.lead));
     let revision =
-        policy.in_force.as_ref().map_or_else(|| "none in force".to_owned(), |revision| with_origin(policy, revision));
+        policy.in_force.as_ref().map_or_else(|| "none active".to_owned(), |revision| with_origin(policy, revision));
     row("policies", &revision);
     if let Some(candidate) = &policy.candidate {
         let left = span(Duration::from_secs(candidate.in_force_in));
-        row("", &format!("{} stands beside, in force in {left}", release_named(policy, &candidate.revision)));
+        row("", &format!("{} is the candidate, active in {left}", release_named(policy, &candidate.revision)));
     }
     for (number, source) in status.sources.iter().enumerate() {
         row(if number == 0 { "sources" } else { "" }, &told_of(source));
@@ -70,7 +70,7 @@ fn ready(status: &Status) -> String {
     if status.ready {
         "yes".to_owned()
     } else {
-        format!("no, waits for {}", counted(status.waiting_for.len(), "thing"))
+        format!("no, waiting for {}", counted(status.waiting_for.len(), "thing"))
     }
 }
 
@@ -78,7 +78,7 @@ fn leader(lead: &Lead) -> String {
     match lead {
         Lead::Alone => "this process, the only one".to_owned(),
         Lead::Holds { epoch, left } => format!("this process, term {epoch}, for {} at least", span(*left)),
-        Lead::TakesOver { epoch } => format!("this process takes over, term {epoch}"),
+        Lead::TakesOver { epoch } => format!("this process is taking over, term {epoch}"),
         Lead::Follows { holder: Some(holder) } => format!("{holder}; this process follows and writes nothing"),
         Lead::Follows { holder: None } => "unknown; this process follows and writes nothing".to_owned(),
     }
@@ -88,7 +88,7 @@ fn told_of(source: &SourceStatus) -> String {
     let age = source.staleness_seconds.and_then(|age| Duration::try_from_secs_f64(age).ok());
     let age = age.map_or("no sample yet".to_owned(), |age| format!("newest sample {} old", span(age)));
     let SourceStatus { name, services, fresh, error, .. } = source;
-    let error = error.as_ref().map_or_else(String::new, |error| format!("; FAILS: {error}"));
+    let error = error.as_ref().map_or_else(String::new, |error| format!("; FAILING: {error}"));
     format!("{name}: {age}, fresh for {fresh} of {}{error}", counted(*services, "service"))
 }
 

@@ -140,12 +140,13 @@ fn a_switch_matters_where_something_is_written() {
 #[test]
 fn writes_that_come_to_nothing_and_targets_that_are_not_there_are_trouble() {
     let mut services = services();
-    services[0].denied = Some("the last 4 writes came to nothing: not allowed".to_owned());
-    let denied = "shop/checkout: the last 4 writes came to nothing: not allowed";
+    services[0].denied = Some("the last 4 writes failed: not allowed".to_owned());
+    let denied = "shop/checkout: the last 4 writes failed: not allowed";
     assert_eq!(reasons(&process(), &services), [denied]);
     services[0].denied = None;
     services[0].target_unknown = Some("Deployment shop/checkout does not exist".to_owned());
-    let gone = "the target of shop/checkout is not known, so nothing is done: Deployment shop/checkout does not exist";
+    let gone =
+        "the target of shop/checkout is unknown, so flyball does nothing: Deployment shop/checkout does not exist";
     assert_eq!(reasons(&process(), &services), [gone]);
     let why = crate::ports::StaleWatch { silent_seconds: Some(130), trouble: None };
     let of = "Deployments".to_owned();
@@ -153,20 +154,19 @@ fn writes_that_come_to_nothing_and_targets_that_are_not_there_are_trouble() {
     assert_eq!(reasons(&silent, &services).len(), 1, "a watch that stands still is told once");
     services[0].last = None;
     assert!(reasons(&process(), &services).is_empty(), "it has not decided yet");
-    services[1].policy_trouble = Some("rule shed asks to restart pods, which nothing can carry out".to_owned());
+    services[1].policy_trouble = Some("rule shed asks to restart pods, which no adapter supports".to_owned());
     assert_eq!(
         reasons(&process(), &services),
-        ["shop/search: rule shed asks to restart pods, which nothing can carry out"]
+        ["shop/search: rule shed asks to restart pods, which no adapter supports"]
     );
 }
 
 /// Without it no loop writes, however well all else is.
 #[test]
 fn a_bound_that_is_missing_is_trouble() {
-    let why = "there is no PlatformBound named flyball; apply deploy/base/bound.yaml".to_owned();
+    let why = "no PlatformBound named flyball exists; apply deploy/base/bound.yaml".to_owned();
     let mut status = Status { services_wait_for: vec![Awaited::Bound { why }], ..process() };
-    let told = "services wait: there is no PlatformBound named flyball; apply deploy/base/bound.yaml; until then nothing is \
-                written";
+    let told = "services wait: no PlatformBound named flyball exists; apply deploy/base/bound.yaml; nothing is written until this is fixed";
     assert_eq!(reasons(&status, &services()), [told]);
     let why = crate::ports::StaleWatch { silent_seconds: Some(130), trouble: None };
     status.waiting_for = vec![Awaited::Watch { of: "PlatformBound".to_owned(), why }];
@@ -178,8 +178,8 @@ fn a_bound_that_is_missing_is_trouble() {
 #[test]
 fn a_service_that_needs_more_than_its_max_is_trouble() {
     let mut services = services();
-    services[0].beyond_max = Some("needs 2667 replicas, its max is 40".to_owned());
-    assert_eq!(reasons(&process(), &services), ["shop/checkout needs 2667 replicas, its max is 40"]);
+    services[0].beyond_max = Some("needs 2667 replicas, but its max is 40".to_owned());
+    assert_eq!(reasons(&process(), &services), ["shop/checkout needs 2667 replicas, but its max is 40"]);
 }
 
 /// A guard at work is no trouble; a service that sees nothing any more is.
@@ -188,7 +188,7 @@ fn services_that_see_nothing_are_trouble() {
     let mut services = services();
     assert!(reasons(&process(), &services).is_empty());
     services[0].fresh_signals = (0, 3);
-    let silent = "shop/checkout has no fresh signal, so it holds what it has";
+    let silent = "shop/checkout has no fresh signal, so it holds its replicas";
     assert_eq!(reasons(&process(), &services), [silent]);
     // Another service's source fails: that hides nothing of this one.
     let mut status = process();

@@ -154,7 +154,7 @@ mod tests {
         let (mut leader, mut follower) = pair();
         assert_eq!((follower.due(), follower.passed(at(99))), (None, None));
         let orders = [follower.promote(&Scope::All, at(50)), follower.roll_back(&Scope::All)];
-        assert!(orders.iter().all(|end| end.as_ref().is_err_and(|why| why.contains("leads"))), "{orders:?}");
+        assert!(orders.iter().all(|end| end.as_ref().is_err_and(|why| why.contains("leader"))), "{orders:?}");
         leader.passed(at(11));
         assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Some(Step::InForce(revision("two"))));
         assert_eq!(follower.previous.as_ref().unwrap().revision, revision("one"));

@@ -234,7 +234,7 @@ impl<R: Parts> Staging<R> {
                 if let Some(candidate) = self.candidate.take() {
                     return Ok(Some(self.put_in_force(candidate.staged, now)));
                 }
-                let none = "no candidate stands beside the set in force";
+                let none = "there is no candidate policy set";
                 let Some(mut rolled_back) = self.rolled_back.take() else {
                     return Err(format!("{none}, so there is nothing to promote"));
                 };
@@ -242,8 +242,8 @@ impl<R: Parts> Staging<R> {
                     let revision = rolled_back.revision.clone();
                     self.rolled_back = Some(rolled_back);
                     return Err(format!(
-                        "{none}, and release {revision}, which was rolled back, has not been read since the start: \
-                         announce its files again"
+                        "{none}, and release {revision}, which was rolled back, has not been loaded since the start: \
+                         provide its files again"
                     ));
                 };
                 // What else was taken back and is not meant stays out.
@@ -259,12 +259,12 @@ impl<R: Parts> Staging<R> {
                 if self.candidate.is_none() {
                     let rolled_back = self.rolled_back.as_ref().map(|rolled_back| {
                         let revision = &rolled_back.revision;
-                        format!(": release {revision} was rolled back, and `flyball policy promote` takes it for all")
+                        format!(
+                            ": release {revision} was rolled back; `flyball policy promote` activates it for all \
+                         services"
+                        )
                     });
-                    return Err(format!(
-                        "no candidate stands beside the set in force of {service}{}",
-                        rolled_back.unwrap_or_default()
-                    ));
+                    return Err(format!("{service} has no candidate policy set{}", rolled_back.unwrap_or_default()));
                 }
                 self.ahead.insert(service.clone());
                 Ok(self.apart(service))
@@ -284,7 +284,9 @@ impl<R: Parts> Staging<R> {
                 let newest = self.candidate.take().map(|candidate| candidate.staged);
                 let Some(previous) = self.previous.take() else {
                     let Some(newest) = newest else {
-                        return Err("no earlier set is known here, so there is nothing to go back to".to_owned());
+                        return Err(
+                            "no previous policy set is known here, so there is nothing to roll back to".to_owned()
+                        );
                     };
                     self.keep_out(newest);
                     self.returns = self.returns.saturating_add(1);
@@ -304,7 +306,7 @@ impl<R: Parts> Staging<R> {
                     return Ok(self.apart(service));
                 }
                 if self.previous.is_none() {
-                    return Err(format!("no earlier set is known for {service}"));
+                    return Err(format!("no previous policy set is known for {service}"));
                 }
                 self.behind.insert(service.clone());
                 Ok(self.apart(service))
@@ -317,7 +319,7 @@ impl<R: Parts> Staging<R> {
         match self.follows {
             None => Ok(()),
             Some(_) => {
-                Err("this process follows another one: order the one that leads (`kubectl get lease` names it)"
+                Err("this process is a follower: send the order to the leader (`kubectl get lease` names it)"
                     .to_owned())
             }
         }

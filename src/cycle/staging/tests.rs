@@ -247,7 +247,7 @@ fn people_go_back_one_step_each_and_not_to_what_was_there_for_a_moment() {
         assert!(matches!(staging.roll_back(&Scope::All), Ok(Some(Step::InForce(_)))));
     }
     let end = staging.roll_back(&Scope::All).unwrap_err();
-    assert_eq!(end, "no earlier set is known here, so there is nothing to go back to");
+    assert_eq!(end, "no previous policy set is known here, so there is nothing to roll back to");
 }
 
 /// The first set of a process is better than nothing.
@@ -341,7 +341,10 @@ fn each_release_that_was_rolled_back_can_be_promoted() {
     }
     staging.roll_back(&Scope::All).unwrap();
     let why = staging.promote(&Scope::Service(other()), at(4)).unwrap_err();
-    let named = format!("release {} was rolled back, and `flyball policy promote` takes it for all", revision("three"));
+    let named = format!(
+        "release {} was rolled back; `flyball policy promote` activates it for all services",
+        revision("three")
+    );
     assert!(why.ends_with(&named), "{why}");
     staging.roll_back(&Scope::All).unwrap();
     for name in ["two", "three"] {
@@ -353,7 +356,7 @@ fn each_release_that_was_rolled_back_can_be_promoted() {
     let kept_out = RolledBack { revision: revision("four"), sets: BTreeSet::new(), staged: Vec::new() };
     staging.rolled_back = Some(kept_out);
     let why = staging.promote(&Scope::All, at(6)).unwrap_err();
-    assert!(why.contains(revision("four").as_str()) && why.contains("has not been read since the start"), "{why}");
+    assert!(why.contains(revision("four").as_str()) && why.contains("has not been loaded since the start"), "{why}");
     assert!(staging.rolled_back.is_some());
 }
 

@@ -80,17 +80,24 @@ fn register_sized(engine: &mut Engine, book: &Book, name: &'static str, make: fn
 
 fn named(what: &str, name: &str) -> ScriptResult<String> {
     let sound = !name.is_empty() && name.len() <= MAX_NAME && !name.contains(is_unprintable);
-    if sound { Ok(name.to_owned()) } else { Err(format!("{what}: its name is a line of 1 to {MAX_NAME} bytes").into()) }
+    if sound {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("{what}: its name must be one line of 1 to {MAX_NAME} bytes").into())
+    }
 }
 
 fn veto(what: &str, why: &str) -> ScriptResult<Wanted> {
     let known = Vetoed::EVERY.into_iter().find(|vetoed| vetoed.as_str() == what);
     let what = known.ok_or_else(|| {
         let words: Vec<_> = Vetoed::EVERY.into_iter().map(Vetoed::as_str).collect();
-        format!("veto: there is no `{what}`, there is {}", words.join(", "))
+        format!("veto: unknown `{what}`; known: {}", words.join(", "))
     })?;
     if why.trim().is_empty() || why.len() > MAX_REASON || why.contains(is_unprintable) {
-        return Err(format!("veto: its reason is a line of 1 to {MAX_REASON} bytes, it stands in every record").into());
+        return Err(format!(
+            "veto: its reason must be one line of 1 to {MAX_REASON} bytes, since it is written to every record"
+        )
+        .into());
     }
     Ok(Wanted::Veto { what, why: why.into() })
 }
@@ -113,7 +120,7 @@ fn throttle(options: Map) -> ScriptResult<Wanted> {
     let ttl = parse_span(&fields.text("ttl")?)?;
     if !TTL.contains(&ttl) {
         let (low, high) = (TTL.start().as_secs(), TTL.end().as_secs());
-        return Err(format!("throttle: ttl is {} s, allowed are {low} s to {high} s", ttl.as_secs()).into());
+        return Err(format!("throttle: ttl is {} s, expected {low} s to {high} s", ttl.as_secs()).into());
     }
     Ok(Wanted::Throttle { to, ttl })
 }

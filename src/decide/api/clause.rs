@@ -114,7 +114,8 @@ impl Body {
         let written = book.0.lock();
         let lost = (0..).zip(&*written).filter(|(number, _)| !listed.contains(number)).map(|(_, entry)| Unsound {
             message: format!(
-                "{}(..) is not in the list that the rule ends with, so it says nothing: list it, or delete it",
+                "{}(..) is not in the list that the rule returns, so it has no effect: add it to the list, or delete \
+                 it",
                 entry.word
             ),
             position: entry.position,
@@ -172,10 +173,14 @@ impl Clauses {
             Some(Clause::Condition { condition, negated }) => self.conditions.push((condition, negated)),
             Some(Clause::Note(text)) if self.notes.len() < MAX_NOTES => self.notes.push(text),
             Some(Clause::Note(_)) => {
-                return Err(format!("it has more than {MAX_NOTES} notes, which stand in every record: join some"));
+                return Err(format!(
+                    "it has more than {MAX_NOTES} notes, which are written to every record: merge some"
+                ));
             }
             Some(Clause::Act(wanted, at)) if self.action.is_none() => self.action = Some((wanted, at)),
-            Some(Clause::Act(..)) => return Err("it has two actions, a rule has one: make two rules".to_owned()),
+            Some(Clause::Act(..)) => {
+                return Err("it has two actions, a rule has one: split it into two rules".to_owned());
+            }
             None => {
                 let number = position.saturating_add(1);
                 return Err(format!(
@@ -190,10 +195,15 @@ impl Clauses {
 fn note(text: &str) -> ScriptResult<Clause> {
     if text.trim().is_empty() || text.len() > MAX_NOTE {
         let length = text.len();
-        return Err(format!("note: it has {length} bytes, 1 to {MAX_NOTE} are kept: it stands in every record").into());
+        return Err(format!(
+            "note: it has {length} bytes, expected 1 to {MAX_NOTE}, since it is written to every record"
+        )
+        .into());
     }
     if text.contains(is_unprintable) {
-        return Err("note: it holds a line break or another control character: one line of plain text is kept".into());
+        return Err(
+            "note: it contains a line break or another control character, expected one line of plain text".into()
+        );
     }
     Ok(Clause::Note(text.into()))
 }
@@ -213,7 +223,7 @@ pub(crate) fn register(engine: &mut Engine, book: &Book) {
     });
     for name in ["param", "rule", "limit", "otherwise"] {
         let refuse = move || -> ScriptResult<Written> {
-            Err(format!("{name}(..) belongs to the top level of the file, not into a rule").into())
+            Err(format!("{name}(..) belongs at the top level of the file, not in a rule").into())
         };
         engine.register_fn(name, move |_: Dynamic| refuse());
         engine.register_fn(name, move |_: Dynamic, _: Dynamic| refuse());

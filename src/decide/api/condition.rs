@@ -17,7 +17,7 @@ pub(crate) fn register(engine: &mut Engine) {
         let text = &condition.text;
         let remedy = match &condition.statement {
             Statement::Signal(_) | Statement::Target(_) => format!("write when(s.{text})"),
-            _ => "it holds or not".to_owned(),
+            _ => "it is either true or false".to_owned(),
         };
         Err(format!("{text} is a condition and has no `{name}`: {remedy}").into())
     });
@@ -41,7 +41,7 @@ fn instant(condition: Condition) -> ScriptResult<Condition> {
     if condition.held.is_none() {
         return Ok(condition);
     }
-    Err("held_for(..) has to come last: all([..]).held_for(..), not inside all, any, ! or or".into())
+    Err("held_for(..) must come last: all([..]).held_for(..), not inside all, any, ! or or".into())
 }
 
 fn hold(condition: Condition, span: &str) -> ScriptResult<Condition> {
@@ -55,7 +55,7 @@ fn hold(condition: Condition, span: &str) -> ScriptResult<Condition> {
 
 fn combine(name: &str, list: Array, make: fn(Arc<[Condition]>) -> Statement) -> ScriptResult<Condition> {
     if list.is_empty() {
-        return Err(format!("{name}([]) says nothing: list at least one condition").into());
+        return Err(format!("{name}([]) is empty: list at least one condition").into());
     }
     let mut parts = Vec::new();
     for (position, part) in list.into_iter().enumerate() {
@@ -93,7 +93,7 @@ fn opposite(comparison: Comparison) -> Comparison {
 pub(crate) fn refuse_comparisons<T: Any + Clone + Send + Sync>(engine: &mut Engine, what: &'static str) {
     for symbol in ["==", "!="] {
         let refuse = move || -> ScriptResult<bool> {
-            Err(format!("{what} cannot be compared by {symbol}: use >, >=, <, <= on a quantity, or the flag alone")
+            Err(format!("{what} cannot be compared with {symbol}: use >, >=, <, <= on a quantity, or the flag alone")
                 .into())
         };
         engine.register_fn(symbol, move |_: T, _: Dynamic| refuse());

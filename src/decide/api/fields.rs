@@ -18,7 +18,7 @@ impl Fields {
     /// When there is another entry.
     pub(crate) fn new(of: &'static str, known: &'static [&'static str], entries: Map) -> ScriptResult<Self> {
         if let Some(extra) = entries.keys().find(|key| !known.contains(&key.as_str())) {
-            return Err(format!("{of}: unknown option `{extra}`, there is {}", known.join(", ")).into());
+            return Err(format!("{of}: unknown option `{extra}`; known: {}", known.join(", ")).into());
         }
         Ok(Self { of, known, entries })
     }
@@ -36,7 +36,7 @@ impl Fields {
         let known = self.known;
         self.entries
             .remove(key)
-            .ok_or_else(|| format!("{}: option `{key}` is missing, it takes {}", self.of, known.join(", ")).into())
+            .ok_or_else(|| format!("{}: option `{key}` is missing; known: {}", self.of, known.join(", ")).into())
     }
 
     /// Returns a text.

@@ -34,7 +34,7 @@ pub(crate) fn read(name: &str, default: &Dynamic, options: Map) -> ScriptResult<
     let range = bound("min", f64::MIN)?..=bound("max", f64::MAX)?;
     if range.is_empty() {
         let (low, high) = (unit.show(*range.start()), unit.show(*range.end()));
-        return Err(format!("param: min is {low}, above max, which is {high}: no value is allowed").into());
+        return Err(format!("param: min {low} is above max {high}: no value is allowed").into());
     }
     let doc = match fields.optional("doc") {
         Some(text) => text.into_string().map_err(|_| "param: `doc` is not a text")?,

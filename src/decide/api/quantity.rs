@@ -71,7 +71,7 @@ pub(crate) fn bounded(parts: impl IntoIterator<Item = usize>) -> ScriptResult<()
     if sum <= MAX_PARTS {
         Ok(())
     } else {
-        Err(format!("limit: {sum} parts in one expression, at most {MAX_PARTS}").into())
+        Err(format!("limit: {sum} parts in one expression, the limit is {MAX_PARTS}").into())
     }
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn quantity_in(value: &Dynamic, unit: Unit, what: &str) -> ScriptResu
     }
     let (found, expected) = (quantity.unit.word(), unit.word());
     let remedy = match (quantity.unit, unit) {
-        (Unit::PerSecond, Unit::Count) => ": make it one by .needs_replicas()".to_owned(),
+        (Unit::PerSecond, Unit::Count) => ": convert it with .needs_replicas()".to_owned(),
         (_, Unit::Count) => String::new(),
         _ => format!(": write {}", constructor(unit)),
     };
@@ -153,7 +153,7 @@ pub(crate) fn register_units(engine: &mut Engine) {
 /// Adds comparison and arithmetic.
 pub(crate) fn register_operators(engine: &mut Engine) {
     engine.register_indexer_get(|number: &mut Quantity, name: &str| -> ScriptResult<Dynamic> {
-        Err(format!("{} is a number and has no `{name}`: take that away", number.label).into())
+        Err(format!("{} is a number and has no `{name}`: remove `.{name}`", number.label).into())
     });
     for comparison in [Comparison::Above, Comparison::AtLeast, Comparison::Below, Comparison::AtMost] {
         between_quantities(engine, comparison.as_str(), move |left, right| compare(left, comparison, right));
@@ -216,7 +216,7 @@ fn arithmetic(name: &str, operator: Operator, left: Quantity, right: Quantity) -
     };
     let unit = if operator == Operator::Times {
         let ((unit, Unit::Count) | (Unit::Count, unit)) = (left.unit, right.unit) else {
-            return Err(format!("{} and {}: one factor has to be a plain number", left.label, right.label).into());
+            return Err(format!("{} and {}: one factor must be a plain number", left.label, right.label).into());
         };
         unit
     } else {

@@ -80,9 +80,7 @@ impl Signal {
     fn over(&self, span: &str) -> ScriptResult<Window> {
         match span {
             "1m" | "5m" => Ok(Window { signal: self.clone(), span: span.into() }),
-            _ => {
-                Err(format!("over(\"{span}\"): there is over(\"1m\").mean and over(\"5m\").p99, .max, .change").into())
-            }
+            _ => Err(format!("over(\"{span}\"); known: over(\"1m\").mean and over(\"5m\").p99, .max, .change").into()),
         }
     }
 }
@@ -97,7 +95,7 @@ impl Window {
             ("5m", "change") => (View::Change, Unit::Ratio),
             (span, _) => {
                 let there = if span == "1m" { "mean" } else { "p99, max, change" };
-                return Err(format!("over(\"{span}\").{word} is not kept: there is {there}").into());
+                return Err(format!("over(\"{span}\").{word} is not available; known: {there}").into());
             }
         };
         Ok(signal.view(&format!("over({}).{word}", self.span), unit, view))
@@ -111,7 +109,7 @@ fn tracked(level: f64) -> ScriptResult<usize> {
         return Ok(position);
     }
     let known: Vec<_> = QUANTILES.iter().map(ToString::to_string).collect();
-    Err(format!("no quantile {level} is tracked: there is {}", known.join(", ")).into())
+    Err(format!("quantile {level} is not tracked; known: {}", known.join(", ")).into())
 }
 
 /// Adds the signals of `s` and their views.
@@ -131,7 +129,7 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
     }
     register_regions(engine, vocabulary);
     let known: Vec<&str> = vocabulary.iter().map(|(name, _)| name.as_str()).chain(RESERVED).collect();
-    let remedy = ", others are declared under `signals` of the settings";
+    let remedy = ", others are declared under `signals` in the settings";
     refuse_unknown::<Service>(engine, "signal", &known, remedy, None);
     register_views(engine);
     register_forecasts(engine);
@@ -222,13 +220,11 @@ fn register_regions(engine: &mut Engine, vocabulary: &Vocabulary) {
         let found = SignalName::new(&name).and_then(|name| Some((*known.get(&name)?, name)));
         match found {
             Some((unit, name)) => Ok((name, unit)),
-            None => {
-                Err(format!(
-                    "unknown signal `{name}`, which region(\"{region}\") of {base} stands for: it is declared under `signals` of \
-                     the settings"
-                )
-                .into())
-            }
+            None => Err(format!(
+                "unknown signal `{name}`, which region(\"{region}\") of {base} refers to: declare it under \
+                     `signals` in the settings"
+            )
+            .into()),
         }
     };
     let resolve = in_region.clone();
@@ -241,7 +237,7 @@ fn register_regions(engine: &mut Engine, vocabulary: &Vocabulary) {
     });
     engine.register_fn("region", move |flag: Condition, region: &str| -> ScriptResult<Dynamic> {
         let (Statement::Signal(name), None) = (&flag.statement, &flag.held) else {
-            return Err(format!("{} is no declared flag: it has no regions", flag.text).into());
+            return Err(format!("{} is not a declared flag: it has no regions", flag.text).into());
         };
         in_region(name.as_str(), region).map(named)
     });
@@ -275,11 +271,11 @@ pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(
     engine.register_indexer_get(move |_: &mut T, name: &str| -> ScriptResult<Dynamic> {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         if known.contains(&name) {
-            return Err(format!("a {what} is named by a dot: write .{name} in place of [\"{name}\"]").into());
+            return Err(format!("access a {what} with a dot: write .{name} instead of [\"{name}\"]").into());
         }
         let meant = did_you_mean(name, &known);
         let all = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let message = format!("unknown {what} `{name}`: there is {all}{remedy}{meant}");
+        let message = format!("unknown {what} `{name}`; known: {all}{remedy}{meant}");
         Err(match kind.clone() {
             Some(kind) => Told { kind, message }.into(),
             None => message.into(),

@@ -14,7 +14,7 @@ const LONGEST: usize = 6;
 /// # Errors
 /// When it is not a whole number above zero with `s`, `m` or `h` behind it, or longer than a day.
 pub(crate) fn parse_span(text: &str) -> ScriptResult<Duration> {
-    let bad = || format!("`{text}` is not a time span: write \"30s\", \"2m\" or \"1h\", at most 24h").into();
+    let bad = || format!("`{text}` is not a duration: write \"30s\", \"2m\" or \"1h\", at most 24h").into();
     let unit = match text.as_bytes().last() {
         Some(b's') => 1,
         Some(b'm') => 60,

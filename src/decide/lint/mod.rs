@@ -33,18 +33,18 @@ pub struct Lint {
 /// All kinds of findings, each with what it means.
 pub const LINTS: [(&str, &str); 12] = [
     ("conflicting-rules", "two rules of equal priority and goal can match together"),
-    ("never-matches", "no input meets all conditions of the rule"),
-    ("always-holds", "a condition holds whenever it is known"),
-    ("no-op-action", "an action leaves everything as it is"),
+    ("never-matches", "no input satisfies all conditions of the rule"),
+    ("always-holds", "a condition is true whenever it is known"),
+    ("no-op-action", "an action changes nothing"),
     ("not-forecast", "a rule reads the forecast of a signal that has none"),
-    ("beyond-horizon", "a rule looks farther ahead than anything is forecast"),
-    ("cost-in-maintenance", "a rule that saves money does not look at maintenance"),
+    ("beyond-horizon", "a rule looks further ahead than the forecast reaches"),
+    ("cost-in-maintenance", "a cost rule does not check maintenance"),
     (
         "unbounded-action",
-        "the size of an action is a measured value without a limit, or a parameter beyond the action's",
+        "the size of an action is a measured value without a limit, or a parameter outside the action's range",
     ),
-    ("undocumented-parameter", "a parameter does not say what it is for"),
-    ("unbounded-parameter", "a parameter has no least or greatest value"),
+    ("undocumented-parameter", "a parameter has no description"),
+    ("unbounded-parameter", "a parameter has no min or max"),
     ("unused-parameter", "no rule reads the parameter"),
     ("unused-name", "a variable, constant, function or import is not used"),
 ];
@@ -73,19 +73,20 @@ fn odd_rule(rule: &Rule) -> Vec<Lint> {
     let mut found = Vec::new();
     let guarded = rule.body.conditions.iter().any(|(condition, negated)| ends_with_maintenance(condition, !negated));
     if rule.goal == Goal::Cost && !guarded {
-        let message = "it saves money and does not look at maintenance, or acts in it alone: add unless(s.maintenance)";
+        let message = "it is a cost rule and does not check maintenance, or acts only during maintenance: add \
+         unless(s.maintenance)";
         found.push(at(rule, "cost-in-maintenance", message.to_owned()));
     }
     if is_idle(&rule.body.action) {
         found.push(at(
             rule,
             "no-op-action",
-            "its action leaves everything as it is: another size, or no rule".to_owned(),
+            "its action changes nothing: change its size, or delete the rule".to_owned(),
         ));
     }
     let sizes = if rule.is_limit() { Vec::new() } else { rule.body.action.sizes() };
     for size in sizes.into_iter().filter(|size| is_unbounded(size)) {
-        let message = format!("{} can be of any size: limit it, as in min({0}, 20)", size.label);
+        let message = format!("{} can have any size: limit it, as in min({0}, 20)", size.label);
         found.push(at(rule, "unbounded-action", message));
     }
     found
@@ -128,8 +129,10 @@ fn beyond_range(rule: &Rule, set: &PolicySet) -> Option<Lint> {
         }
     })?;
     let labels: Vec<_> = sizes.iter().map(|size| &*size.label).collect();
-    let message =
-        format!("{refused}, and a service may set {} so: give its parameters other bounds", labels.join(", "));
+    let message = format!(
+        "{refused}, and a service may set {} to such a value: tighten the bounds of the parameters",
+        labels.join(", ")
+    );
     Some(at(rule, "unbounded-action", message))
 }
 
@@ -157,7 +160,7 @@ fn odd_parameter(parameter: &Parameter, used: bool, files: &[(&str, &str)]) -> V
         add("unused-parameter", format!("no rule reads parameter `{name}`: delete it"));
     }
     if parameter.doc.is_empty() {
-        add("undocumented-parameter", format!("parameter `{name}` does not say what it is for: add doc: \"..\""));
+        add("undocumented-parameter", format!("parameter `{name}` has no description: add doc: \"..\""));
     }
     let (low, high) = (*parameter.range.start() <= f64::MIN, *parameter.range.end() >= f64::MAX);
     if low || high {
@@ -168,7 +171,7 @@ fn odd_parameter(parameter: &Parameter, used: bool, files: &[(&str, &str)]) -> V
         } else {
             "max"
         };
-        add("unbounded-parameter", format!("parameter `{name}` takes any value a service sets: add {missing}"));
+        add("unbounded-parameter", format!("parameter `{name}` accepts any value a service sets: add {missing}"));
     }
     found
 }

@@ -80,7 +80,7 @@ pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
     let Text { words, .. } = read(text);
     let variables = words.iter().filter(|word| matches!(word.text, "let" | "const")).count();
     if variables > MAX_VARIABLES {
-        let message = format!("limit: it declares {variables} variables, at most {MAX_VARIABLES} are read");
+        let message = format!("limit: it declares {variables} variables, the limit is {MAX_VARIABLES}");
         return vec![PolicyFault::of(path, message)];
     }
     let called = called();
@@ -97,7 +97,7 @@ pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
         is_taken.then(|| PolicyFault {
             line: Some(name.line),
             column: Some(name.column),
-            ..PolicyFault::of(path, format!("`{}` is a word of the language: give the {what} another name", name.text))
+            ..PolicyFault::of(path, format!("`{}` is a reserved word: give the {what} another name", name.text))
         })
     });
     found.collect()

@@ -62,7 +62,7 @@ pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
             found.push(at(
                 rule,
                 "never-matches",
-                "no input meets all its conditions: they contradict each other, or what the settings say a signal can be"
+                "no input satisfies all its conditions: they contradict each other, or the declared range of a signal"
                     .to_owned(),
             ));
             continue;
@@ -81,7 +81,7 @@ pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
     }
     if let Some(more) = pairs.checked_sub(MOST_PAIRS).filter(|more| *more > 0) {
         let message =
-            format!("{more} more pairs of rules can match together; whoever mends the first sees the others next");
+            format!("{more} more pairs of rules can match together; they are listed once the first ones are fixed");
         found.push(Lint { fault: PolicyFault::of("", message), id: "conflicting-rules" });
     }
     found
@@ -91,10 +91,11 @@ fn conflict(other: &Rule, error: bool) -> String {
     let name = &other.name;
     if error {
         return format!(
-            "it can match together with {name}, and unless both want the same nothing is done then: add a condition to one"
+            "it can match together with {name}, and then nothing is done unless both want the same: add a condition to \
+             one"
         );
     }
-    format!("it can match together with {name}, of equal priority and goal: give one of them more priority")
+    format!("it can match together with {name} at equal priority and goal: raise the priority of one")
 }
 
 fn meet(left: &BTreeMap<String, Interval>, right: &BTreeMap<String, Interval>) -> bool {
@@ -108,11 +109,11 @@ fn idle(rule: &Rule, set: &PolicySet) -> Vec<Lint> {
     };
     let found = rule.body.conditions.iter().filter(always).map(|(condition, negated)| {
         let word = if *negated { "unless" } else { "when" };
-        let (phrase, when) = (condition.phrase(), "holds whenever it is known, so it asks for data alone: mend it");
+        let (phrase, when) = (condition.phrase(), "is true whenever it is known, so it only tests for data: fix it");
         let message = if condition.may_be_unknown() {
             format!("{word}({phrase}) {when}")
         } else {
-            format!("{word}({phrase}) holds whatever the input: delete it, or mend it")
+            format!("{word}({phrase}) is always true: delete or fix it")
         };
         at(rule, "always-holds", message)
     });

@@ -42,11 +42,11 @@ fn unforeseen(rule: &Rule, quantity: &Quantity, words: &Vocabulary) -> Option<Li
     };
     let label = &quantity.label;
     if !words.is_forecast(name) {
-        let message = format!("{label} is never known: the settings say `forecast: false` of {name}");
+        let message = format!("{label} is never known: the settings have `forecast: false` for {name}");
         return Some(at(rule, "not-forecast", message));
     }
     ahead.filter(|ahead| *ahead > LONGEST_HORIZON).map(|_| {
         let minutes = LONGEST_HORIZON.as_secs() / 60;
-        at(rule, "beyond-horizon", format!("{label} is never known: the forecast reaches {minutes} minutes ahead"))
+        at(rule, "beyond-horizon", format!("{label} is never known: the forecast reaches only {minutes} minutes ahead"))
     })
 }

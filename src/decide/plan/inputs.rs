@@ -170,7 +170,7 @@ impl<'a> Inputs<'a> {
             return Err(UNDECLARED.into());
         };
         if spec.unit != unit {
-            return Err("declared in another unit than the policies were checked with".into());
+            return Err("declared in a different unit than the policies were checked with".into());
         }
         match &features.reading {
             Reading::Fresh { sample, staleness } => Ok(Fresh {
@@ -248,7 +248,7 @@ impl<'a> Inputs<'a> {
         match self.target {
             TargetReading::Known { target } => Ok(target),
             TargetReading::Outdated { silence, .. } => {
-                Err(format!("the view of the cluster is silent for {} s", silence.as_secs()).into())
+                Err(format!("no update from the cluster for {} s", silence.as_secs()).into())
             }
             TargetReading::Unknown { reason } => Err(reason.as_str().into()),
         }
@@ -287,8 +287,8 @@ impl<'a> Inputs<'a> {
         };
         let (replicas, absent) = match need {
             Need::Now => (capacity.needed_now, "the arrival rate is not known"),
-            Need::Ahead => (capacity.needed_ahead, "the forecast may not add capacity yet"),
-            Need::Floor => (capacity.floor, "no forecast that may let capacity go"),
+            Need::Ahead => (capacity.needed_ahead, "the forecast has no authority to add capacity yet"),
+            Need::Floor => (capacity.floor, "no forecast has authority to remove capacity"),
         };
         match replicas {
             Some(replicas) => {

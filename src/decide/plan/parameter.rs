@@ -48,7 +48,7 @@ impl Parameter {
             return Err(format!("parameter `{}` of {}: its value is {MASKED}", self.name, spec.id).into());
         };
         self.check(value).map_err(|fault| {
-            format!("parameter `{}` of {}: {fault}; correct it in the service's parameters", self.name, spec.id).into()
+            format!("parameter `{}` of {}: {fault}; fix it in the service's parameters", self.name, spec.id).into()
         })
     }
 }

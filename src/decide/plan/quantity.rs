@@ -112,7 +112,7 @@ impl Pods {
     pub(crate) fn check(per_pod: Option<f64>, headroom: Option<f64>) -> Result<(), String> {
         if let Some(per_pod) = per_pod.filter(|per_pod| *per_pod <= 0.0) {
             let per_pod = Unit::PerSecond.show(per_pod);
-            return Err(format!("the rate of one pod is {per_pod}, expected more than zero"));
+            return Err(format!("the rate of one pod is {per_pod}, expected above zero"));
         }
         if let Some(headroom) = headroom.filter(|headroom| !HEADROOM.contains(headroom)) {
             let [headroom, low, high] = [headroom, *HEADROOM.start(), *HEADROOM.end()].map(|one| Unit::Count.show(one));

@@ -16,7 +16,7 @@ pub(crate) fn look(fresh: &Fresh<'_>, view: View, lead: Duration) -> Result<f64,
         View::Current => Ok(fresh.value),
         View::Mean => {
             let mean = fresh.features.mean_1m;
-            mean.map(f64::from).ok_or_else(|| "the last minute was not seen whole".into())
+            mean.map(f64::from).ok_or_else(|| "the last minute has gaps".into())
         }
         View::Predicted => point(fresh, lead),
         View::ForecastChange => change(fresh, lead),
@@ -67,12 +67,12 @@ fn outlook<'a>(fresh: &Fresh<'a>) -> Result<&'a SignalOutlook, Arc<str>> {
 }
 
 fn five_minutes(value: Option<Finite>) -> Result<f64, Arc<str>> {
-    value.map(f64::from).ok_or_else(|| "the last five minutes were not seen whole".into())
+    value.map(f64::from).ok_or_else(|| "the last five minutes have gaps".into())
 }
 
 fn change(fresh: &Fresh<'_>, ahead: Duration) -> Result<f64, Arc<str>> {
     if fresh.value == 0.0 {
-        return Err("a change against zero has no size".into());
+        return Err("a change relative to zero is undefined".into());
     }
     Ok((point(fresh, ahead)? - fresh.value) / fresh.value)
 }

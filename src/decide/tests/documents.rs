@@ -38,15 +38,15 @@ fn what_is_wrong_with_a_document_is_said_with_its_place() {
     check(RULE, "{\n \"pod_hour\": ,", "prices/pricing.data.json:2:14: is not JSON: ");
     let twice = "{ \"pod_hour\": 1,\n \"regions\": { \"eu\": 1, \"eu\": 2 } }";
     check(RULE, twice, "prices/pricing.data.json:2:");
-    check(RULE, "{ \"pod_hour\": null }", "prices/pricing.data.json: null says nothing");
+    check(RULE, "{ \"pod_hour\": null }", "prices/pricing.data.json: null is not allowed");
     check(RULE, &format!("[{}1]", "1,".repeat(300)), "prices/pricing.data.json: it has 301 elements of");
     check(RULE, &format!("{}1{}", "[".repeat(20), "]".repeat(20)), "prices/pricing.data.json: it is nested more than");
     check(&RULE.replace("pod_hour", "pod_hours"), PRICING, "t.rhai:2:");
     check(&RULE.replace("pricing", "prices"), PRICING, "t.rhai:2:");
     let twice = load(&[("t.rhai", RULE), ("a/pricing.data.json", PRICING), ("pricing.data.json", PRICING)]);
-    assert!(twice.unwrap_err()[0].to_string().contains("there are two documents `pricing`"));
+    assert!(twice.unwrap_err()[0].to_string().contains("two documents are named `pricing`"));
     let none = load(&[("t.rhai", RULE)]).unwrap_err();
-    assert!(none[0].to_string().contains("the set has no pricing.data.json, there is no document"), "{}", none[0]);
+    assert!(none[0].to_string().contains("the set has no pricing.data.json; known: none"), "{}", none[0]);
 }
 
 /// The engine counts what is nested in a value with it: what loads can be read whole.
@@ -62,7 +62,7 @@ fn a_document_that_is_too_large_to_be_read_does_not_load() {
     for (document, expected) in [
         (
             objects(65, "{ \"a\": 1, \"b\": 2, \"c\": 3 }"),
-            "it has 260 entries of objects in all, at most 256 are read: split",
+            "it has 260 entries of objects in total, the limit is 256: split",
         ),
         (
             objects(3, "{ \"b\": [[1, 2], [3, 4]] }").replace("[1", &format!("[{}1", "1,".repeat(100))),
@@ -70,7 +70,7 @@ fn a_document_that_is_too_large_to_be_read_does_not_load() {
         ),
         (
             objects(2, &format!("{{ \"b\": 1, \"c\": {} }}", text(2049))),
-            "it has 4098 bytes of text in all, at most 4096",
+            "it has 4098 bytes of text in total, the limit is 4096",
         ),
     ] {
         let fault = with(&rule, &document).expect_err(expected).remove(0).to_string();

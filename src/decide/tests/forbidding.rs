@@ -101,7 +101,7 @@ fn what_is_wrong_with_a_limit_is_said_of_a_limit() {
     let wrong = faults("limit(\"most\", |s, p| [when(s.rollout), cap(-1)]);");
     assert!(wrong.starts_with("t.rhai:1:") && wrong.contains(": limit most: invalid action: "), "{wrong}");
     let twice = "limit(\"most\", |s, p| [cap(20)]);";
-    assert!(faults(&format!("{twice}\n{twice}")).contains("one name, one rule or limit"));
+    assert!(faults(&format!("{twice}\n{twice}")).contains("rule or limit names must be unique"));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn several_files_are_one_ranking_and_all_their_limits_hold() {
     for taken in [limit("fleet_calm", "when(s.rollout), veto(\"lower\", \"x\")"), always("fleet_calm", 1, "restart()")]
     {
         let faults = load(&[both[0], ("shop/own/a.rhai", &taken)]).unwrap_err();
-        assert!(faults[0].to_string().contains("`fleet_calm` is declared in flyball-system/fleet/a.rhai:2:1 already"));
+        assert!(faults[0].to_string().contains("`fleet_calm` is already declared in flyball-system/fleet/a.rhai:2:1"));
     }
 }
 
@@ -136,26 +136,27 @@ fn a_limit_only_forbids_and_a_rule_never_does() {
         &format!("{}{}", always("r", 1, "restart()"), limit("calm", "when(s.rollout), restart()")),
         "t.rhai:3:18: limit calm: a limit only forbids",
     );
-    refused(&one("when(s.rollout), veto(\"all\", \"x\")"), "t.rhai:2:18: rule r: veto(..) and cap(..) hold against");
-    refused(&one("when(s.rollout), cap(9)"), "t.rhai:2:18: rule r: veto(..) and cap(..) hold against every rule");
+    refused(&one("when(s.rollout), veto(\"all\", \"x\")"), "t.rhai:2:18: rule r: veto(..) and cap(..) apply to");
+    refused(&one("when(s.rollout), cap(9)"), "t.rhai:2:18: rule r: veto(..) and cap(..) apply to every rule");
     refused(
         &limit("calm", "when(s.rollout), cap(0)"),
         "t.rhai:2:18: limit calm: invalid action: cap: 0 is not between 1 and 100000",
     );
     refused(
         &limit("calm", "when(s.rollout), veto(\"scaling\", \"x\")"),
-        "t.rhai:2:18: limit calm: veto: there is no `scaling`, there is all, raise, lower, scale, traffic, rollout, external",
+        "t.rhai:2:18: limit calm: veto: unknown `scaling`; known: all, raise, lower, scale, traffic, rollout, \
+         external",
     );
     refused(
         &limit("calm", "when(s.rollout), veto(\"all\", \" \")"),
-        "t.rhai:2:18: limit calm: veto: its reason is a line of 1 to",
+        "t.rhai:2:18: limit calm: veto: its reason must be one line of 1 to",
     );
     let held = |word: &str| {
         limit("calm", &format!("{word}((s.cpu.current > pct(50)).held_for(\"2m\")), veto(\"all\", \"x\")"))
     };
     refused(
         &held("when"),
-        "t.rhai:2:49: limit calm: a limit holds from the first moment: take held_for(..) off when(cpu.current > ",
+        "t.rhai:2:49: limit calm: a limit applies immediately: remove held_for(..) from when(cpu.current > ",
     );
     assert_eq!(
         acts(&Case::new(), &format!("{}{}", always("r", 1, "restart()"), held("unless"))),
@@ -195,8 +196,8 @@ fn a_test_may_expect_that_a_limit_stands() {
         [
             None,
             None,
-            Some("expected calm to stand; calm: maintenance is false".to_owned()),
-            Some("down is a rule, which asks for something; only a limit stands".to_owned())
+            Some("expected calm to apply; calm: maintenance is false".to_owned()),
+            Some("down is a rule; expect_stands takes a limit".to_owned())
         ]
     );
 }

@@ -20,17 +20,17 @@ fn what_cannot_be_cannot_be_given() {
         ("\"replicas.current\": -4", "replicas.current is -4, expected a whole number from 0 to 100000"),
         ("\"replicas.ready\": 4.9", "replicas.ready is 4.9, expected a whole number from 0 to 100000"),
         ("\"capacity.floor\": -1", "capacity.floor is -1, expected a whole number"),
-        ("\"errors.current\": pct(120)", "errors.current is 120.0 %, a value of errors is 0.0 % to 100.0 %"),
-        ("\"errors.mean\": pct(-1)", "errors.mean is -1.0 %, a value of errors is 0.0 % to 100.0 %"),
-        ("\"errors.predicted\": pct(101)", "errors.predicted is 101.0 %, a value of errors is 0.0 % to 100.0 %"),
-        ("\"errors.upper95_of_max\": pct(500)", "errors.upper95_of_max is 500.0 %, a value of errors is"),
+        ("\"errors.current\": pct(120)", "errors.current is 120.0 %, errors ranges from 0.0 % to 100.0 %"),
+        ("\"errors.mean\": pct(-1)", "errors.mean is -1.0 %, errors ranges from 0.0 % to 100.0 %"),
+        ("\"errors.predicted\": pct(101)", "errors.predicted is 101.0 %, errors ranges from 0.0 % to 100.0 %"),
+        ("\"errors.upper95_of_max\": pct(500)", "errors.upper95_of_max is 500.0 %, errors ranges from"),
         ("\"bounds.min\": 9, \"bounds.max\": 4", "bounds.min is 9, above bounds.max, which is 4"),
         (
             "can_scale_up: true, at_max_replicas: true",
-            "can_scale_up is given as true, and is false by all that is given: ",
+            "can_scale_up is given as true, but the other facts make it false: ",
         ),
-        ("can_scale_up: true, \"replicas.current\": 9, \"bounds.max\": 9", "can_scale_up is given as true, and is"),
-        ("at_min_replicas: true, \"replicas.current\": 9, \"bounds.min\": 2", "at_min_replicas is given as true, and"),
+        ("can_scale_up: true, \"replicas.current\": 9, \"bounds.max\": 9", "can_scale_up is given as true, but"),
+        ("at_min_replicas: true, \"replicas.current\": 9, \"bounds.min\": 2", "at_min_replicas is given as true, but"),
     ] {
         let found = outcome(&format!("given(#{{ {facts} }}).decide();")).unwrap_or_default();
         assert!(found.starts_with("x_test.rhai:2:") && found.contains(expected), "{facts}: {found}");
@@ -56,7 +56,7 @@ fn a_change_that_nobody_uses_fails_the_test() {
     let given = "let a = given(#{ \"replicas.current\": 2 });\n";
     for words in ["a.set(\"replicas.current\", 9); a.decide().expect_none();", "a.without(\"replicas\"); a.decide();"] {
         let found = outcome(&format!("{given}{words}")).unwrap_or_default();
-        assert!(found.starts_with("x_test.rhai:3:3: what set(..) or without(..) returns is not used"), "{found}");
+        assert!(found.starts_with("x_test.rhai:3:3: the result of set(..) or without(..) is unused"), "{found}");
     }
     for words in [
         "let b = a.set(\"replicas.current\", 9); b.decide().expect(\"r\"); a.decide().expect_none();",

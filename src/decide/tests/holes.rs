@@ -31,7 +31,8 @@ fn a_rule_cannot_keep_state_in_captured_variables() {
     for captured in ["let seen = 0;", "const LIMIT = 3;"] {
         let name = if captured.contains("seen") { "seen" } else { "LIMIT" };
         let policy = format!("{captured}\n{}", one(&format!("when(s.queue.current > {name}), restart()")));
-        let said = format!("t.rhai:3:24: `{name}` stands outside of the function: it would be shared between services");
+        let said =
+            format!("t.rhai:3:24: `{name}` is declared outside the function: it would be shared between services");
         refused(&policy, &said);
     }
 }
@@ -42,7 +43,7 @@ fn a_rule_cannot_keep_state_in_captured_variables() {
 #[test]
 fn functions_carry_nothing() {
     let (curry, pointer) = ("`curry` is not available in policies", "`Fn` is not available in policies");
-    let outside = "`f` stands outside of the function";
+    let outside = "`f` is declared outside the function";
     for (body, expected) in [
         ("let f = id; for i in 0..64 { f = f.curry(f); }", curry),
         ("let f = id; for i in 0..64 { f = curry(f, f); }", curry),
@@ -75,14 +76,14 @@ fn a_load_that_holds_too_much_memory_ends() {
     let policy = format!("let x = 0; for i in 0..2000 {{ x += i; }}\n{}", one("when(s.rollout), restart()"));
     let faults = compile([("t.rhai", policy.as_str())], &vocabulary(), &full).unwrap_err();
     let text = faults[0].to_string();
-    assert!(text.starts_with("t.rhai:1:") && text.ends_with("limit: what it keeps takes too much memory"), "{text}");
+    assert!(text.starts_with("t.rhai:1:") && text.ends_with("limit: it uses too much memory"), "{text}");
 }
 
 /// Closures are held to the names that there are, as functions are.
 #[test]
 fn wrong_names_inside_closures_are_found_at_load() {
     refused(&one("when(s.queue.current > limmit), restart()"), "t.rhai:2:24: unknown name `limmit`");
-    refused(&one("when(slo::breach(s)), restart()"), "t.rhai:2:6: nothing is imported as `slo`");
+    refused(&one("when(slo::breach(s)), restart()"), "t.rhai:2:6: no import named `slo`");
     refused(&one("when(s.p9.predicted > ms(1)), restart()"), "t.rhai:2:7: rule r: unknown signal `p9`");
 }
 
@@ -90,11 +91,11 @@ fn wrong_names_inside_closures_are_found_at_load() {
 #[test]
 fn comparisons_across_types_are_errors() {
     for (condition, expected) in [
-        ("s.maintenance == true", "a condition cannot be compared by =="),
-        ("true != s.maintenance", "a condition cannot be compared by !="),
-        ("s.maintenance == s.rollout", "a condition cannot be compared by =="),
-        ("s.queue.current == 5", "a quantity cannot be compared by =="),
-        ("s.queue.current != s.replicas.current", "a quantity cannot be compared by !="),
+        ("s.maintenance == true", "a condition cannot be compared with =="),
+        ("true != s.maintenance", "a condition cannot be compared with !="),
+        ("s.maintenance == s.rollout", "a condition cannot be compared with =="),
+        ("s.queue.current == 5", "a quantity cannot be compared with =="),
+        ("s.queue.current != s.replicas.current", "a quantity cannot be compared with !="),
         ("s.queue.current > \"5\"", "a quantity cannot be compared with a text"),
         ("\"5\" < s.queue.current", "a quantity cannot be compared with a text"),
         ("s.queue.current > ()", "a quantity cannot be compared with nothing"),
@@ -102,13 +103,13 @@ fn comparisons_across_types_are_errors() {
         ("s.queue.current > s.rollout", "a quantity cannot be compared with a condition"),
         ("s.queue > 5", "a signal without a view (.current, .mean, .predicted) cannot be compared with a number"),
         ("5 < s.queue", "a signal without a view (.current, .mean, .predicted) cannot be compared with a number"),
-        ("s.queue == s.queue", "a signal without a view (.current, .mean, .predicted) cannot be compared by =="),
+        ("s.queue == s.queue", "a signal without a view (.current, .mean, .predicted) cannot be compared with =="),
         ("s.replicas > 3", "replicas without .current or .ready cannot be compared with a number"),
         ("s.capacity > 3", "capacity without .needed_now, .needed_ahead or .floor cannot be compared with a number"),
-        ("s == 1", "the service cannot be compared by =="),
-        ("p != ()", "the parameters cannot be compared by !="),
-        ("restart() == restart()", "a clause cannot be compared by =="),
-        ("s.rollout in [s.rollout]", "a condition cannot be compared by =="),
+        ("s == 1", "the service cannot be compared with =="),
+        ("p != ()", "the parameters cannot be compared with !="),
+        ("restart() == restart()", "a clause cannot be compared with =="),
+        ("s.rollout in [s.rollout]", "a condition cannot be compared with =="),
     ] {
         let faults = try_set(&one(&format!("when({condition}), restart()"))).unwrap_err();
         assert!(faults[0].message.starts_with(expected), "{condition}: {}", faults[0]);
@@ -298,10 +299,7 @@ fn an_error_of_what_compares_two_elements_is_one_of_the_set() {
             ("|x, y| throw \"no\"", "no"),
             ("|x, y| { if x > 1 { throw \"no\"; } x - y }", "no"),
             ("|x, y| x.nope", "Unknown property"),
-            (
-                "|x, y| \"no\"",
-                "what compares two elements of a list returned a text, expected a whole number, true or false",
-            ),
+            ("|x, y| \"no\"", "the comparison function returned a text, expected a whole number, true or false"),
         ] {
             let faults = try_set(&format!("let a = [3, 1, 2]; {call}{compare});\n{rule}")).expect_err(compare);
             assert!(faults[0].to_string().contains(expected), "{call}{compare}): {faults:?}");

@@ -225,7 +225,7 @@ fn what_is_missing_is_unknown_and_says_why() {
         ("s.queue.current > 1", "stale for 90 s"),
         ("s.queue.predicted > 1", "stale for 90 s"),
         ("s.rps.predicted > rps(1)", "no forecast yet: 3 of 10 minutes seen"),
-        ("s.rps.forecast_change > pct(1)", "a change against zero has no size"),
+        ("s.rps.forecast_change > pct(1)", "a change relative to zero is undefined"),
         ("s.cpu.at(\"31m\") > pct(1)", "no forecast 1860 s ahead"),
         ("s.maintenance", "absent: no such series"),
         ("s.replicas.current > 1", "not found"),
@@ -363,8 +363,7 @@ fn parameters_come_from_the_service_and_are_checked() {
     let RuleOutcome::Error { message } = rule.outcome else { panic!("{:?}", rule.outcome) };
     assert_eq!(
         message,
-        "t.rhai:3:1: rule r: parameter `limit` of shop/checkout: 3.00 s is not between 1 ms and 1.00 s; \
-         correct it in the service's parameters"
+        "t.rhai:3:1: rule r: parameter `limit` of shop/checkout: 3.00 s is not between 1 ms and 1.00 s; fix it in the service's parameters"
     );
 }
 

@@ -45,12 +45,12 @@ fn what_is_wrong_with_a_library_is_said_at_its_own_place() {
     let rule = user("slo::careful(s, ms(200)), restart()");
     for (library, policy, expected) in [
         ("fn x( {", rule.as_str(), "lib/slo.rhai:1:7: "),
-        ("rule(\"x\", #{}, 1);", &rule, "lib/slo.rhai:1:1: rule(..) belongs into a file that is not below lib/"),
-        ("param(\"x\", 1);", &rule, "lib/slo.rhai:1:1: param(..) belongs into a file"),
-        ("otherwise(\"x\");", &rule, "lib/slo.rhai:1:1: otherwise(..) belongs into a file"),
-        ("import \"lib/slo\" as me;", &rule, "lib/slo.rhai:1:8: `lib/slo` imports itself, by way of lib/slo"),
-        ("import \"../etc\" as me;", &rule, "lib/slo.rhai:1:8: no library `../etc`: what is imported is a file of"),
-        ("const SPAN = 1; fn f() { SPAN }", &rule, "lib/slo.rhai:1:26: `SPAN` stands outside of the function"),
+        ("rule(\"x\", #{}, 1);", &rule, "lib/slo.rhai:1:1: rule(..) belongs in a file outside lib/"),
+        ("param(\"x\", 1);", &rule, "lib/slo.rhai:1:1: param(..) belongs in a file"),
+        ("otherwise(\"x\");", &rule, "lib/slo.rhai:1:1: otherwise(..) belongs in a file"),
+        ("import \"lib/slo\" as me;", &rule, "lib/slo.rhai:1:8: `lib/slo` imports itself, via lib/slo"),
+        ("import \"../etc\" as me;", &rule, "lib/slo.rhai:1:8: no library `../etc`: import a file of"),
+        ("const SPAN = 1; fn f() { SPAN }", &rule, "lib/slo.rhai:1:26: `SPAN` is declared outside the function"),
         ("loop { }", &rule, "lib/slo.rhai:1:6: operations: more than 200000"),
         (
             "fn careful(s, bound) {\n  [when(s.p9.current > bound)]\n}",
@@ -59,7 +59,7 @@ fn what_is_wrong_with_a_library_is_said_at_its_own_place() {
         ),
         ("fn careless() { 1 }", &rule, "t.rhai:3:6: rule r: no function `slo::careful"),
         (SLO, &user("slo::careful(s), restart()"), "t.rhai:3:6: rule r: no function `slo::careful"),
-        (SLO, &rule.replace("lib/slo", "slo"), "t.rhai:1:8: no library `slo`: what is imported is a file of the set"),
+        (SLO, &rule.replace("lib/slo", "slo"), "t.rhai:1:8: no library `slo`: import a file of the set"),
         (SLO, &rule.replace("lib/slo", "lib/none"), "t.rhai:1:8: no library `lib/none`"),
     ] {
         let faults = load(&[("lib/slo.rhai", library), ("t.rhai", policy)]).expect_err(library);
@@ -73,7 +73,7 @@ fn what_is_wrong_with_a_library_is_said_at_its_own_place() {
     ];
     let faults = load(&circle).unwrap_err();
     assert_eq!(faults[0].to_string(), "lib/a.rhai:1:8: `lib/b` did not load");
-    assert_eq!(faults[1].to_string(), "lib/b.rhai:1:8: `lib/a` imports itself, by way of lib/a, lib/b");
+    assert_eq!(faults[1].to_string(), "lib/b.rhai:1:8: `lib/a` imports itself, via lib/a, lib/b");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_name_that_nobody_declares_is_refused_in_a_function_that_no_rule_calls_too()
     for (function, expected) in [
         (
             "fn idle(s) { s.p9.current > ms(1) }",
-            "lib/slo.rhai:4:16: unknown signal `p9`, in function `idle`, which no rule",
+            "lib/slo.rhai:4:16: unknown signal `p9` in function `idle`, which no rule",
         ),
         ("fn idle(s) { inner(s) }\nfn inner(s) { [when(s.quue.over(\"5m\").max > 1)] }", "lib/slo.rhai:5:"),
         ("fn idle(s) { if true { s.rollot } else { false } }", "lib/slo.rhai:4:"),
@@ -121,7 +121,7 @@ fn imports_are_limited() {
         .collect();
     let files: Vec<_> = chain.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let faults = load(&files).unwrap_err();
-    assert!(faults.iter().any(|fault| fault.message.contains("more than 8 deep")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.message.contains("more than 8 levels deep")), "{faults:?}");
 }
 
 /// A library of a namespace beside one of the fleet: which of them an import means nobody could say.
@@ -131,6 +131,6 @@ fn two_files_of_one_name_are_refused() {
     let faults = load(&files).unwrap_err();
     assert_eq!(
         faults[0].to_string(),
-        "lib/slo.rhai: the set has two files of this name: rename one, and what imports it"
+        "lib/slo.rhai: the set has two files with this name: rename one, and update its imports"
     );
 }

@@ -29,7 +29,7 @@ fn what_recurses_is_stopped() {
 
 #[test]
 fn what_grows_is_stopped() {
-    stopped("let x = \"ab\"; loop { x += x; }", "limit: a text grew too long");
+    stopped("let x = \"ab\"; loop { x += x; }", "limit: a string grew too long");
     stopped("let x = []; loop { x.push(1); }", "limit: an array grew too large");
     stopped("let x = []; x.pad(1000000000, 0);", "limit: an array grew too large");
     stopped("let x = [1]; loop { x += x; }", "limit: an array grew too large");
@@ -72,7 +72,7 @@ fn the_deadline_ends_the_load() {
         let result = compile([("a.rhai", policy.as_str()), ("b.rhai", "")], &vocabulary(), &deadline);
         result.err().map(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
-    let over = "deadline: the time for loading the set is over";
+    let over = "deadline: loading the set took too long";
     assert_eq!(faults_after(0).unwrap(), [format!("a.rhai: {over}"), format!("b.rhai: {over}")]);
     let inside = faults_after(5).unwrap();
     assert!(inside[0].starts_with("a.rhai:1:") && inside[0].ends_with(over), "{inside:?}");
@@ -97,7 +97,7 @@ fn notes_are_bounded_in_number_and_length() {
     };
     let rule = set(&noted(512, 16));
     assert_eq!(Case::new().decide(&mut Decider::new(), &rule).rules[0].notes.len(), 16);
-    refused(&noted(513, 1), "t.rhai:2:18: rule r: note: it has 513 bytes, 1 to 512 are kept");
+    refused(&noted(513, 1), "t.rhai:2:18: rule r: note: it has 513 bytes, expected 1 to 512");
     refused(&noted(0, 1), "t.rhai:2:18: rule r: note: it has 0 bytes");
     refused(&noted(1, 17), "t.rhai:1:1: rule r: it has more than 16 notes");
 }
@@ -119,13 +119,12 @@ fn a_set_that_is_too_dear_is_refused_with_the_rule_and_its_cost() {
     assert_eq!(allowed.costs().collect::<Vec<_>>(), [("dear", 990)]);
     refused(
         &rule("dear", 31),
-        "t.rhai:1:1: rule dear: cost: it takes 1023 operations in every decision, at most 1000: leave out conditions",
+        "t.rhai:1:1: rule dear: cost: it takes 1023 operations per decision, the limit is 1000: remove conditions",
     );
     let many: String = (0..11).map(|number| rule(&format!("r{number}"), 30)).collect();
     refused(
         &many,
-        "policy set: cost: its 11 rules take 10890 operations in every decision, at most 10000 (r0 takes 990, r1 takes 990, \
-         r2 takes 990): leave out rules",
+        "policy set: cost: its 11 rules take 10890 operations per decision, the limit is 10000 (r0 takes 990, r1 takes 990, r2 takes 990): remove",
     );
 }
 

@@ -31,7 +31,7 @@ fn the_shipped_policies_have_nothing_odd() {
 /// What the settings say of signals is held against the rules.
 #[test]
 fn what_the_settings_say_of_signals() {
-    let never = "never-matches: t.rhai:1:1: rule r: no input meets all its conditions";
+    let never = "never-matches: t.rhai:1:1: rule r: no input satisfies all its conditions";
     let always = "always-holds: t.rhai:1:1: rule r: ";
     check(&one("when(s.rps.current > rps(2e9)), restart()"), &[never]);
     check(&one("when(s.rps.current < rps(-1)), restart()"), &[never]);
@@ -116,12 +116,12 @@ fn single_rules_and_parameters() {
     check(&one("when(s.can_scale_up), restart()"), &[]);
     check(
         &one("when(s.can_scale_up), restart()").replace("protect", "cost"),
-        &["cost-in-maintenance: t.rhai:1:1: rule r: it saves money and does not look at maintenance"],
+        &["cost-in-maintenance: t.rhai:1:1: rule r: it is a cost rule and does not check maintenance"],
     );
     check(&one("when(s.can_scale_up), unless(s.maintenance.or(false)), restart()").replace("protect", "cost"), &[]);
     check(
         &one("when(s.can_scale_up), scale_to(s.queue.current)"),
-        &["unbounded-action: t.rhai:1:1: rule r: queue.current can be of any size: limit it, as in min(queue.current"],
+        &["unbounded-action: t.rhai:1:1: rule r: queue.current can have any size: limit it, as in min(queue.current"],
     );
     check(&one("when(s.can_scale_up), scale_to(min(s.queue.current, 9))"), &[]);
     check(&one("when(s.can_scale_up), scale_to(s.capacity.needed_now)"), &[]);
@@ -131,13 +131,13 @@ fn single_rules_and_parameters() {
     check(
         &declared("param(\"a\", ms(5));"),
         &[
-            "undocumented-parameter: t.rhai:2:3: parameter `a` does",
-            "unbounded-parameter: t.rhai:2:3: parameter `a` takes",
+            "unbounded-parameter: t.rhai:2:3: parameter `a` accepts",
+            "undocumented-parameter: t.rhai:2:3: parameter `a` has no",
         ],
     );
     check(
         &declared("param(\"a\", ms(5), #{ min: ms(1), doc: \"x\" });"),
-        &["unbounded-parameter: t.rhai:2:3: parameter `a` takes any value a service sets: add max"],
+        &["unbounded-parameter: t.rhai:2:3: parameter `a` accepts any value a service sets: add max"],
     );
     check(
         &declared(
@@ -209,8 +209,7 @@ fn rules_that_can_match_together_are_found() {
             named("c", "when(s.cpu.current > p.low), promote()").replacen("priority: 1", "priority: 2", 1)
         );
         let found = findings(&[("t.rhai", &policy)]);
-        let expected =
-            "conflicting-rules: t.rhai:5:1: rule b: it can match together with a, of equal priority and goal";
+        let expected = "conflicting-rules: t.rhai:5:1: rule b: it can match together with a at equal priority and goal";
         assert_eq!(found.len(), usize::from(together), "{left} {right}: {found:?}");
         assert!(found.iter().all(|found| found.starts_with(expected)), "{left} {right}: {found:?}");
     }
@@ -227,7 +226,7 @@ fn another_priority_is_an_answer_unless_conflicts_are_errors() {
     check(
         &format!("{policy}\nconflicts(\"error\");"),
         &[
-            "conflicting-rules: t.rhai:4:1: rule b: it can match together with a, and unless both want the same nothing is done",
+            "conflicting-rules: t.rhai:4:1: rule b: it can match together with a, and then nothing is done unless both want the same",
         ],
     );
 }
@@ -236,7 +235,7 @@ fn another_priority_is_an_answer_unless_conflicts_are_errors() {
 fn a_rule_that_never_matches_is_found() {
     check(
         &one("when(s.cpu.current > pct(60)), when(s.cpu.current < pct(20)), restart()"),
-        &["never-matches: t.rhai:1:1: rule r: no input meets all its conditions"],
+        &["never-matches: t.rhai:1:1: rule r: no input satisfies all its conditions"],
     );
     check(&one("when(s.rollout), unless(s.rollout), restart()"), &["never-matches: "]);
     check(&one("when(s.cpu.current > pct(60)), when(s.cpu.current < pct(70)), restart()"), &[]);
@@ -246,7 +245,7 @@ fn a_rule_that_never_matches_is_found() {
 #[test]
 fn a_rule_that_saves_money_looks_at_maintenance_the_right_way_round() {
     let cost = |clauses: &str| one(clauses).replace("protect", "cost");
-    let found = &["cost-in-maintenance: t.rhai:1:1: rule r: it saves money and does not look at maintenance"][..];
+    let found = &["cost-in-maintenance: t.rhai:1:1: rule r: it is a cost rule and does not check maintenance"][..];
     for (condition, expected) in [
         ("unless(s.maintenance)", &[][..]),
         ("when(!s.maintenance)", &[]),
@@ -269,7 +268,7 @@ fn a_parameter_that_may_leave_the_range_of_its_action_is_found() {
     check(
         &declared("min: 1, max: 100"),
         &[
-            "unbounded-action: t.rhai:2:1: rule r: scale_by: 100 is not between 0.1 and 10, and a service may set p.f so",
+            "unbounded-action: t.rhai:2:1: rule r: scale_by: 100 is not between 0.1 and 10, and a service may set p.f to",
         ],
     );
     check(

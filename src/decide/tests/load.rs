@@ -5,21 +5,18 @@ use super::*;
 #[test]
 fn a_fault_names_file_line_column_and_rule() {
     for (clauses, expected) in [
-        (
-            "when(s.p9.predicted > ms(200)), scale_by(1.5)",
-            "t.rhai:2:7: rule r: unknown signal `p9`: there is capacity_",
-        ),
+        ("when(s.p9.predicted > ms(200)), scale_by(1.5)", "t.rhai:2:7: rule r: unknown signal `p9`; known: capacity_"),
         (
             "when(s.p99.predictd > ms(200)), restart()",
-            "t.rhai:2:11: rule r: unknown view of a signal `predictd`: there",
+            "t.rhai:2:11: rule r: unknown view of a signal `predictd`; known",
         ),
-        ("when(s.p99.current > p.p99_max), restart()", "t.rhai:2:23: rule r: unknown parameter `p99_max`: there is no"),
+        ("when(s.p99.current > p.p99_max), restart()", "t.rhai:2:23: rule r: unknown parameter `p99_max`; known: no"),
         (
             "when(s.cpu.curent > pct(1)), restart()",
-            "t.rhai:2:11: rule r: unknown view of a signal `curent`: there is current, ",
+            "t.rhai:2:11: rule r: unknown view of a signal `curent`; known: current, ",
         ),
-        ("when(s.replicas.curent > 1), restart()", "t.rhai:2:16: rule r: unknown count of replicas `curent`: there is"),
-        ("when(s.capacity.now > 1), restart()", "t.rhai:2:16: rule r: unknown view of the capacity `now`: there is"),
+        ("when(s.replicas.curent > 1), restart()", "t.rhai:2:16: rule r: unknown count of replicas `curent`; known"),
+        ("when(s.capacity.now > 1), restart()", "t.rhai:2:16: rule r: unknown view of the capacity `now`; known"),
         ("when(s.p99.current > ratio), restart()", "t.rhai:2:22: unknown name `ratio`"),
         ("when(s.p99.current > msec(200)), restart()", "t.rhai:2:22: rule r: no function `msec (i64)`"),
         ("whne(s.can_scale_up), restart()", "t.rhai:2:1: rule r: no function `whne (condition)`"),
@@ -30,16 +27,16 @@ fn a_fault_names_file_line_column_and_rule() {
         ("when(s.can_scale_up)", "t.rhai:1:1: rule r: it does nothing: add an action"),
         ("restart()", "t.rhai:1:1: rule r: it would always act: add a when(..)"),
         ("when(s.rollout), restart(), rollback()", "t.rhai:1:1: rule r: it has two actions, a rule has one"),
-        ("when(all([])), restart()", "t.rhai:2:6: rule r: all([]) says nothing"),
+        ("when(all([])), restart()", "t.rhai:2:6: rule r: all([]) is empty"),
         ("when(any([s.rollout, 1])), restart()", "t.rhai:2:6: rule r: element 2 of any([..]) is a number"),
-        ("when(s.p99.at(\"5 min\") > ms(1)), restart()", "t.rhai:2:12: rule r: `5 min` is not a time span"),
+        ("when(s.p99.at(\"5 min\") > ms(1)), restart()", "t.rhai:2:12: rule r: `5 min` is not a duration"),
         ("when(s.p99.upper95_of_max(\"5m\") > ms(1)), restart()", "t.rhai:2:12: rule r: upper95_of_max(5m): the maxim"),
-        ("when(s.rollout.held_for(\"0000002m\")), restart()", "t.rhai:2:16: rule r: `0000002m` is not a time span"),
-        ("when(s.rollout.held_for(\"0s\")), restart()", "t.rhai:2:16: rule r: `0s` is not a time span"),
-        ("when(!(s.rollout.held_for(\"2m\"))), restart()", "t.rhai:2:6: rule r: held_for(..) has to come last"),
-        ("when(all([s.rollout.held_for(\"2m\")])), restart()", "t.rhai:2:6: rule r: held_for(..) has to come last"),
+        ("when(s.rollout.held_for(\"0000002m\")), restart()", "t.rhai:2:16: rule r: `0000002m` is not a duration"),
+        ("when(s.rollout.held_for(\"0s\")), restart()", "t.rhai:2:16: rule r: `0s` is not a duration"),
+        ("when(!(s.rollout.held_for(\"2m\"))), restart()", "t.rhai:2:6: rule r: held_for(..) must come last"),
+        ("when(all([s.rollout.held_for(\"2m\")])), restart()", "t.rhai:2:6: rule r: held_for(..) must come last"),
         ("when(s.rollout), { throw \"no\" }", "t.rhai:2:20: rule r: no"),
-        ("when(s.rollout), param(\"x\", 1)", "t.rhai:2:18: rule r: param(..) belongs to the top level"),
+        ("when(s.rollout), param(\"x\", 1)", "t.rhai:2:18: rule r: param(..) belongs at the top level"),
         ("when(s.p99.current > ms(0.0/0.0)), restart()", "t.rhai:2:22: rule r: NaN is not a number to compare with"),
     ] {
         refused(&one(clauses), expected);
@@ -51,7 +48,7 @@ fn what_is_not_forecast_or_kept_is_refused_with_what_is() {
     for (condition, expected) in [
         (
             "s.p99.quantile(0.42, \"5m\") > ms(1)",
-            "t.rhai:2:12: rule r: no quantile 0.42 is tracked: there is 0.005, 0.0",
+            "t.rhai:2:12: rule r: quantile 0.42 is not tracked; known: 0.005, 0.0",
         ),
         (
             "s.p99.quantile_of_max(0.95, \"7m\") > ms(1)",
@@ -61,11 +58,11 @@ fn what_is_not_forecast_or_kept_is_refused_with_what_is() {
             "s.p99.longest_run_above(5) > \"2m\"",
             "t.rhai:2:12: rule r: longest_run_above: the bound is a plain number, exp",
         ),
-        ("s.p99.longest_run_above(ms(5)) > \"soon\"", "t.rhai:2:37: rule r: `soon` is not a time span"),
+        ("s.p99.longest_run_above(ms(5)) > \"soon\"", "t.rhai:2:37: rule r: `soon` is not a duration"),
         ("s.p99.longest_run_above(ms(5)) > 2", "t.rhai:2:37: rule r: p99.longest_run_above(5 ms) is a time: write ms"),
-        ("s.p99.over(\"7m\").max > ms(1)", "t.rhai:2:12: rule r: over(\"7m\"): there is over(\"1m\").mean and"),
-        ("s.p99.over(\"1m\").max > ms(1)", "t.rhai:2:23: rule r: over(\"1m\").max is not kept: there is mean"),
-        ("s.p99.over(\"5m\").min > ms(1)", "t.rhai:2:22: rule r: unknown view of a window `min`: there is mean, p99"),
+        ("s.p99.over(\"7m\").max > ms(1)", "t.rhai:2:12: rule r: over(\"7m\"); known: over(\"1m\").mean and"),
+        ("s.p99.over(\"1m\").max > ms(1)", "t.rhai:2:23: rule r: over(\"1m\").max is not available; known: mean"),
+        ("s.p99.over(\"5m\").min > ms(1)", "t.rhai:2:22: rule r: unknown view of a window `min`; known: mean, p99"),
         ("s.p99.over(\"5m\") > ms(1)", "t.rhai:2:23: rule r: a window without a view (.mean, .p99, .max, .change) can"),
         (
             "s.p99.current.needs_replicas() > 1",
@@ -81,7 +78,7 @@ fn what_is_not_forecast_or_kept_is_refused_with_what_is() {
         ),
         (
             "s.rps.current.needs_replicas(rps(0), 1.2) > 1",
-            "t.rhai:2:20: rule r: needs_replicas: the rate of one pod is 0.0/s, expected more than zero",
+            "t.rhai:2:20: rule r: needs_replicas: the rate of one pod is 0.0/s, expected above zero",
         ),
         (
             "s.rps.current.needs_replicas(rps(-5), 1.2) > 1",
@@ -100,7 +97,7 @@ fn what_is_not_forecast_or_kept_is_refused_with_what_is() {
             "t.rhai:2:27: rule r: unknown signal `capacity_available_region_c`, whi",
         ),
         ("s.capacity_available.current", "t.rhai:2:26: rule r: unknown view of a signal that is declared for regions"),
-        ("s.rollout.region(\"A\")", "t.rhai:2:16: rule r: rollout is no declared flag: it has no regions"),
+        ("s.rollout.region(\"A\")", "t.rhai:2:16: rule r: rollout is not a declared flag: it has no regions"),
     ] {
         refused(&one(&format!("when({condition}), restart()")), expected);
     }
@@ -126,7 +123,7 @@ fn a_unit_is_never_guessed() {
             "s.p99.current + 1 > ms(1)",
             "t.rhai:2:20: rule r: p99.current is a time: write ms(..), secs(..), mins(..) or \"2m\", not 1",
         ),
-        ("s.p99.current * s.p99.current > ms(1)", "t.rhai:2:20: rule r: p99.current and p99.current: one factor has"),
+        ("s.p99.current * s.p99.current > ms(1)", "t.rhai:2:20: rule r: p99.current and p99.current: one factor must"),
         (
             "s.p99.current.or(1) > ms(1)",
             "t.rhai:2:20: rule r: p99.current is a time: write ms(..), secs(..), mins(..) or \"2m\", not 1",
@@ -148,9 +145,9 @@ fn an_action_that_can_never_be_right_is_refused() {
         ("autoscaler_floor(0)", "invalid action: autoscaler_floor: 0 is not between 1 and 100000"),
         ("throttle(#{ to: 0.8, ttl: \"10m\" })", "throttle: to is a plain number, expected a share: write pct(..)"),
         ("throttle(#{ to: pct(0), ttl: \"10m\" })", "invalid action: throttle: to: 0.0 % is not between 1.0 % and"),
-        ("throttle(#{ to: pct(80), ttl: \"5s\" })", "throttle: ttl is 5 s, allowed are 10 s to 21600 s"),
-        ("throttle(#{ to: pct(80) })", "throttle: option `ttl` is missing, it takes to, ttl"),
-        ("throttle(#{ to: pct(80), ttl: \"10m\", x: 1 })", "throttle: unknown option `x`, there is to, ttl"),
+        ("throttle(#{ to: pct(80), ttl: \"5s\" })", "throttle: ttl is 5 s, expected 10 s to 21600 s"),
+        ("throttle(#{ to: pct(80) })", "throttle: option `ttl` is missing; known: to, ttl"),
+        ("throttle(#{ to: pct(80), ttl: \"10m\", x: 1 })", "throttle: unknown option `x`; known: to, ttl"),
         ("shift(#{ from: \"A\", to: \"A\", step: pct(1), limit: pct(1) })", "shift: `from` and `to` are both A"),
         (
             "shift(#{ from: 1, to: \"A\", step: pct(1), limit: pct(1) })",
@@ -160,9 +157,9 @@ fn an_action_that_can_never_be_right_is_refused() {
             "shift(#{ from: \"A\", to: \"B\", step: pct(9), limit: pct(5) })",
             "invalid action: shift: limit: 5.0 % is not",
         ),
-        ("resize(#{ cpu: 1.5 })", "resize: option `memory` is missing, it takes cpu, memory"),
+        ("resize(#{ cpu: 1.5 })", "resize: option `memory` is missing; known: cpu, memory"),
         ("resize(#{ cpu: 50, memory: 1 })", "invalid action: resize: cpu: 50 is not between 0.1 and 10"),
-        ("webhook(\"\")", "webhook: its name is a line of 1 to 63 bytes"),
+        ("webhook(\"\")", "webhook: its name must be one line of 1 to 63 bytes"),
     ] {
         refused(&one(&format!("when(s.can_scale_up), {action}")), &format!("t.rhai:2:23: rule r: {expected}"));
     }
@@ -176,7 +173,7 @@ fn declarations_are_checked() {
         ("rule(\"r\", #{ goal: \"cost\" }, |s, p| []);", "t.rhai:1:1: rule r: rule: option `priority` is missing"),
         (
             "rule(\"r\", #{ priority: 1, goal: \"speed\" }, |s, p| []);",
-            "t.rhai:1:1: rule r: rule: goal `speed` is not kn",
+            "t.rhai:1:1: rule r: rule: unknown goal `speed`",
         ),
         (
             "rule(\"r\", #{ priority: 1.5, goal: \"cost\" }, |s, p| []);",
@@ -188,11 +185,11 @@ fn declarations_are_checked() {
         ),
         (
             "rule(\"Scale Up\", #{ priority: 1, goal: \"cost\" }, |s, p| []);",
-            "t.rhai:1:1: the name `Scale Up` is not one (a",
+            "t.rhai:1:1: `Scale Up` is not a valid name (a",
         ),
         (
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s| [when(s.rollout), restart()]);",
-            "t.rhai:1:1: rule r: no function that takes",
+            "t.rhai:1:1: rule r: no function with parameters",
         ),
         (
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| s.rollout);",
@@ -200,25 +197,25 @@ fn declarations_are_checked() {
         ),
         (
             "rule(\"undo\", #{ priority: 1, goal: \"cost\" }, |s, p| []);",
-            "t.rhai:1:1: rule undo: records name by it what no rule asked for",
+            "t.rhai:1:1: rule undo: the name is reserved for decisions without a rule",
         ),
         (
             "rule(\"return_floor\", #{ priority: 1, goal: \"cost\" }, |s, p| []);",
-            "t.rhai:1:1: rule return_floor: records name by it what no rule asked for",
+            "t.rhai:1:1: rule return_floor: the name is reserved for decisions without a rule",
         ),
         ("param(\"x\", ms(5), #{ min: ms(10) });", "t.rhai:1:1: param: the default 5 ms is below 10 ms"),
         ("param(\"x\", ms(5), #{ min: 1 });", "t.rhai:1:1: param: a bound is a plain number, expected a time"),
         ("param(\"x\", 1, #{ min: 2 });", "t.rhai:1:1: param: the default 1 is below 2"),
         ("param(\"x\", 3, #{ max: 2 });", "t.rhai:1:1: param: the default 3 is above 2"),
-        ("param(\"x\", 3, #{ maximum: 2 });", "t.rhai:1:1: param: unknown option `maximum`, there is min, max, doc"),
+        ("param(\"x\", 3, #{ maximum: 2 });", "t.rhai:1:1: param: unknown option `maximum`; known: min, max, doc"),
         ("param(\"x\", true);", "t.rhai:1:1: param: the default is a bool, expected a number or a quantity"),
         (
             "param(\"x\", 1); param(\"x\", 2);",
-            "t.rhai:1:16: `x` is declared in t.rhai:1:1 already: one name, one parameter",
+            "t.rhai:1:16: `x` is already declared in t.rhai:1:1: parameter names must be unique",
         ),
         (
             "otherwise(\"a\"); otherwise(\"b\");",
-            "t.rhai:1:17: otherwise(..) stands in t.rhai:1:1 already: a set has one",
+            "t.rhai:1:17: otherwise(..) is already declared in t.rhai:1:1: a set has only one",
         ),
         ("let x = ;", "t.rhai:1:9: Unexpected ';'"),
         ("when(1);", "t.rhai:1:1: no function `when (i64)`"),
@@ -228,7 +225,7 @@ fn declarations_are_checked() {
     }
     refused(
         &format!("{rule}\n{rule}"),
-        "t.rhai:4:1: `r` is declared in t.rhai:1:1 already: one name, one rule or limit",
+        "t.rhai:4:1: `r` is already declared in t.rhai:1:1: rule or limit names must be unique",
     );
 }
 
@@ -287,13 +284,13 @@ fn files_of_a_set_share_parameters_but_not_functions() {
 #[test]
 fn sizes_are_checked_before_parsing() {
     let long = "x".repeat(256 * 1024 + 1);
-    refused(&long, "t.rhai: it has 262145 bytes, at most 262144 are read");
+    refused(&long, "t.rhai: it has 262145 bytes, the limit is 262144");
     let files: Vec<_> = (0..65).map(|number| (format!("{number}.rhai"), " ".repeat(32 * 1024))).collect();
     let faults =
         compile(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), &vocabulary(), &never()).unwrap_err();
     let texts: Vec<_> = faults.iter().map(ToString::to_string).collect();
-    assert_eq!(texts[0], "policy set: it has 65 files, at most 64 are loaded");
-    assert_eq!(texts[1], "policy set: it has 2129920 bytes, at most 2097152 are read");
+    assert_eq!(texts[0], "policy set: it has 65 files, the limit is 64");
+    assert_eq!(texts[1], "policy set: it has 2129920 bytes, the limit is 2097152");
 }
 
 #[test]
@@ -319,12 +316,12 @@ fn a_vocabulary_has_one_unit_for_a_name() {
     check(
         &[with("lag", Unit::Seconds), with("lag", Unit::Count)],
         Err(
-            "signal `lag` of shop/checkout is a plain number, elsewhere a time: one name has one unit, rename one of them",
+            "signal `lag` of shop/checkout is a plain number, elsewhere a time: a name must have one unit, rename one of them",
         ),
     );
     check(
         &[with("replicas", Unit::Count)],
-        Err("signal `replicas` of shop/checkout: the name is taken by flyball itself, choose another"),
+        Err("signal `replicas` of shop/checkout: the name is reserved by flyball, choose another"),
     );
 }
 
@@ -352,22 +349,19 @@ fn a_clause_outside_of_the_list_is_refused() {
 fn words_of_the_language_are_no_names_of_anything_else() {
     let rule = one("when(s.rollout), restart()");
     for (text, expected) in [
-        (
-            "fn unless(c) { when(c) }\n",
-            "t.rhai:1:4: `unless` is a word of the language: give the function another name",
-        ),
-        ("fn max(a, b) { a }\n", "t.rhai:1:4: `max` is a word of the language"),
-        ("let when = 1;\n", "t.rhai:1:5: `when` is a word of the language: give the variable another name"),
-        ("import \"lib/x\" as all;\n", "t.rhai:1:19: `all` is a word of the language: give the import another name"),
+        ("fn unless(c) { when(c) }\n", "t.rhai:1:4: `unless` is a reserved word: give the function another name"),
+        ("fn max(a, b) { a }\n", "t.rhai:1:4: `max` is a reserved word"),
+        ("let when = 1;\n", "t.rhai:1:5: `when` is a reserved word: give the variable another name"),
+        ("import \"lib/x\" as all;\n", "t.rhai:1:19: `all` is a reserved word: give the import another name"),
     ] {
         refused(&format!("{text}{rule}"), expected);
     }
     let library = ("lib/x.rhai", "fn held_for(c, t) { c }");
     let fault = load(&[library, ("t.rhai", &rule)]).unwrap_err().remove(0).to_string();
-    assert!(fault.starts_with("lib/x.rhai:1:4: `held_for` is a word of the language"), "{fault}");
+    assert!(fault.starts_with("lib/x.rhai:1:4: `held_for` is a reserved word"), "{fault}");
     let tests = [("x_test.rhai", "fn given(x) { x }")];
     let faults = run_tests(&Arc::new(set(&rule)), &vocabulary(), tests, &|_| true, &never).unwrap_err();
-    assert!(faults[0].to_string().starts_with("x_test.rhai:1:4: `given` is a word of the language"), "{faults:?}");
+    assert!(faults[0].to_string().starts_with("x_test.rhai:1:4: `given` is a reserved word"), "{faults:?}");
     set(&format!("fn limits(limit) {{ limit }}\nlet limit = limits(1);\nlet run = limit;\n{rule}"));
 }
 
@@ -387,11 +381,20 @@ fn the_words_that_are_taken_are_those_of_the_reference() {
 /// What a policy says stands in records and on terminals as it is.
 #[test]
 fn control_characters_are_refused_in_what_is_kept_and_spelled_out_in_what_is_told() {
-    refused(&one("when(s.rollout), note(\"a\\nok\"), restart()"), "t.rhai:2:18: rule r: note: it holds a line break");
-    refused(&one("when(s.rollout), note(\"\\x1b[2J\"), restart()"), "t.rhai:2:18: rule r: note: it holds a line break");
-    refused(&one("when(s.rollout), webhook(\"a\\nb\")"), "t.rhai:2:18: rule r: webhook: its name is a line");
+    refused(
+        &one("when(s.rollout), note(\"a\\nok\"), restart()"),
+        "t.rhai:2:18: rule r: note: it contains a line break",
+    );
+    refused(
+        &one("when(s.rollout), note(\"\\x1b[2J\"), restart()"),
+        "t.rhai:2:18: rule r: note: it contains a line break",
+    );
+    refused(&one("when(s.rollout), webhook(\"a\\nb\")"), "t.rhai:2:18: rule r: webhook: its name must be one line");
     let rule = one("when(s.rollout), restart()");
-    refused(&format!("otherwise(\"a\\nb\");\n{rule}"), "t.rhai:1:1: otherwise: the text is a line of 1 to 256 bytes");
+    refused(
+        &format!("otherwise(\"a\\nb\");\n{rule}"),
+        "t.rhai:1:1: otherwise: the text must be one line of 1 to 256 bytes",
+    );
     refused("throw \"\\x1b[2J\\nvalid\";", "t.rhai:1:1: \\u{1b}[2J\\nvalid");
 }
 
@@ -399,7 +402,7 @@ fn control_characters_are_refused_in_what_is_kept_and_spelled_out_in_what_is_tol
 #[test]
 fn a_comment_that_is_not_closed_is_refused_in_every_file() {
     let rule = one("when(s.rollout), restart()");
-    let said = "this comment is not closed, and nothing after it is read: end it with `*/`";
+    let said = "this comment is not closed, so everything after it is ignored: end it with `*/`";
     for open in ["/* the cheap one", "/* a /* b */", "/* // */ /* a", "/**/ /*"] {
         let column = if open.ends_with("/* a") {
             10

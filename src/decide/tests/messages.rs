@@ -10,17 +10,17 @@ fn fault(clause: &str) -> String {
 #[test]
 fn a_fault_says_what_to_write_instead() {
     for (clause, expected) in [
-        ("when(s[\"cpu\"].current > pct(1))", "a signal is named by a dot: write .cpu in place of [\"cpu\"]"),
-        ("when(s.cpu[\"current\"] > pct(1))", "a view of a signal is named by a dot: write .current in place of"),
-        ("when(p[\"x\"] > 1)", "a parameter is named by a dot: write .x in place of [\"x\"]"),
+        ("when(s[\"cpu\"].current > pct(1))", "access a signal with a dot: write .cpu instead of [\"cpu\"]"),
+        ("when(s.cpu[\"current\"] > pct(1))", "access a view of a signal with a dot: write .current instead of"),
+        ("when(p[\"x\"] > 1)", "access a parameter with a dot: write .x instead of [\"x\"]"),
         ("when(s.maintenance.current)", "maintenance is a condition and has no `current`: write when(s.maintenance)"),
-        ("when(s.queue.current > p.x.current)", "p.x is a number and has no `current`: take that away"),
-        ("when(s.cpu.current.mean > pct(1))", "cpu.current is a number and has no `mean`: take that away"),
+        ("when(s.queue.current > p.x.current)", "p.x is a number and has no `current`: remove `.current`"),
+        ("when(s.cpu.current.mean > pct(1))", "cpu.current is a number and has no `mean`: remove `.mean`"),
         ("when(S.cpu.current > pct(1))", "unknown name `S`: did you mean `s`?"),
         ("when(s.cpu.current > LIMIT)", "unknown name `LIMIT`: functions do not see the constants of their file"),
         (
             "when(s.rollout), scale_to(s.rps.current)",
-            "scale_to is a rate, expected a plain number: make it one by .needs_rep",
+            "scale_to is a rate, expected a plain number: convert it with .needs_rep",
         ),
         ("when(s.rollout), scale_by(pct(9))", "scale_by is a share, expected a plain number"),
         ("when(\"x\")", "no function `when (text)`: it takes a condition"),
@@ -78,23 +78,19 @@ fn a_document_with_a_fault_is_told_once() {
     let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
     assert!(told.len() == 1 && told[0].starts_with("c.data.json:1:"), "{told:#?}");
     let faults = load(&[("a.rhai", &policy), ("c.data.json", "{ \"lim\": 1 }")]).unwrap_err();
-    assert!(
-        faults[0].to_string().contains("there is no `limit` in it: there is lim; did you mean `lim`?"),
-        "{}",
-        faults[0]
-    );
+    assert!(faults[0].to_string().contains("it has no `limit`; known: lim; did you mean `lim`?"), "{}", faults[0]);
 }
 
 #[test]
 fn a_member_that_a_document_does_not_have_is_told_with_those_that_it_has() {
     let document = r#"{ "limit": 1, "spot": { "eu": { "high": 2, "low": 1 } }, "none": {} }"#;
     for (read, expected) in [
-        ("data(\"c\").lmi", "there is no `lmi` in it: there is limit, none, spot; did you mean `limit`?"),
-        ("data(\"c\")[\"lmi\"]", "there is no `lmi` in it: there is limit, none, spot; did you mean `limit`?"),
-        ("data(\"c\").spot[\"eu\"].hihg", "there is no `hihg` in it: there is high, low; did you mean `high`?"),
-        ("data(\"c\").none.x", "there is no `x` in it, nothing is"),
-        ("data(\"c\").spot.overseas", "there is no `overseas` in it: there is eu"),
-        ("#{ a: 1 }.hgih", "there is no `hgih` in it: see what the document or the map holds; did you mean `high`?"),
+        ("data(\"c\").lmi", "it has no `lmi`; known: limit, none, spot; did you mean `limit`?"),
+        ("data(\"c\")[\"lmi\"]", "it has no `lmi`; known: limit, none, spot; did you mean `limit`?"),
+        ("data(\"c\").spot[\"eu\"].hihg", "it has no `hihg`; known: high, low; did you mean `high`?"),
+        ("data(\"c\").none.x", "it has no `x`; it is empty"),
+        ("data(\"c\").spot.overseas", "it has no `overseas`; known: eu"),
+        ("#{ a: 1 }.hgih", "it has no `hgih`: check the content of the document or map; did you mean `high`?"),
     ] {
         let policy = one(&format!("when(s.queue.current > {read}), restart()"));
         let faults = load(&[("a.rhai", &policy), ("c.data.json", document)]).unwrap_err();

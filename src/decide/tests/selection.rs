@@ -99,7 +99,7 @@ fn a_set_may_make_every_conflict_an_error() {
         other @ Choice::Undo { .. } => panic!("{other:?}"),
     };
     assert_eq!(acts(&busy, ""), "up");
-    let said = "conflict: up, r match at once and want different things, and the set allows one";
+    let said = "conflict: up, r match at the same time and want different actions";
     assert_eq!(acts(&busy, "conflicts(\"error\");"), said);
     let alike = format!("{}\nconflicts(\"error\");", named("also", "when(s.cpu.current > pct(50)), scale_by(2)"));
     assert_eq!(acts(&busy, &alike), said.replace("up, r", "up, r, also"), "one of three differs");
@@ -110,7 +110,7 @@ fn a_set_may_make_every_conflict_an_error() {
     assert!(matches!(two("scale_by(2)", "scale_by(2)"), Choice::Act { rule, .. } if &*rule == "a"));
     assert!(matches!(two("scale_by(2)", "scale_by(3)"), Choice::Nothing(_)));
     assert_eq!(acts(&idle, "conflicts(\"error\");"), "up");
-    refused("conflicts(\"first\");", "t.rhai:1:1: conflicts(\"first\"): there is \"error\"; without it the higher");
+    refused("conflicts(\"first\");", "t.rhai:1:1: conflicts(\"first\"): expected \"error\"; without it the higher");
 }
 
 #[test]
@@ -157,12 +157,12 @@ fn doing_nothing_has_a_reason_without_numbers() {
     let case = Case::new().without("p99");
     for (clauses, expected) in [
         ("when(s.queue.current > 5), restart()", "quiet (r: queue.current does not hold)"),
-        ("when(s.can_scale_up), unless(s.queue.current < 5), restart()", "quiet (r: queue.current stands against it)"),
+        ("when(s.can_scale_up), unless(s.queue.current < 5), restart()", "quiet (r: queue.current prevents it)"),
         ("when(s.can_scale_up), when(s.p99.current > ms(5)), restart()", "quiet (r: p99.current is unknown)"),
         ("when(s.p99.current > ms(5)), when(s.rollout), restart()", "quiet (r: rollout does not hold)"),
         (
             "when((s.queue.current < 5).held_for(\"1m\")), restart()",
-            "quiet (r: queue.current is not known to have held long enough)",
+            "quiet (r: queue.current may not have held long enough)",
         ),
         (
             "when(s.can_scale_up), scale_to(s.capacity.floor)",

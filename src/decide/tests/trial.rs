@@ -51,19 +51,16 @@ fn expectations_pass_and_fail() {
         ),
         (".decide().expect_unknown(\"r\")", Some("expected r to be unknown, it is matched")),
         (".decide().expect_no_rule_reading(\"queue\")", Some("r matches although queue is not known")),
-        (
-            ".decide().because(\"cpu.current\")",
-            Some("r has no condition `cpu.current`: there is queue.current, can_sc"),
-        ),
+        (".decide().because(\"cpu.current\")", Some("r has no condition `cpu.current`; known: queue.current, can_sc")),
         (
             ".decide().because(\"queue.current\").margin_at_least(4.1)",
             Some("queue.current holds by 4, expected at least"),
         ),
-        (".decide().margin_at_least(4)", Some("margin_at_least(..) follows because(..)")),
+        (".decide().margin_at_least(4)", Some("margin_at_least(..) must follow because(..)")),
         (".decide().because(\"queue.current\").margin_at_least(ms(4))", Some("margin_at_least is a time, expected a")),
-        (".decide().expect(\"none\")", Some("the set has no rule `none`: there is r, held")),
+        (".decide().expect(\"none\")", Some("the set has no rule `none`; known: r, held")),
         (".set(\"queue\", 1)", Some("queue is a signal: name a view of it, such as \"queue.current\"")),
-        (".set(\"queue.currant\", 1)", Some("`queue.currant` cannot be given: there are flags, views of signals")),
+        (".set(\"queue.currant\", 1)", Some("`queue.currant` cannot be given, expected flags, views of signals")),
         (".set(\"queue.current\", ms(1))", Some("queue.current is a time, expected a plain number")),
         (".set(\"maintenance\", 1)", Some("maintenance is a number, expected true or false")),
         (".set(\"p.none\", 1)", Some("the set has no parameter `none`")),
@@ -94,9 +91,9 @@ fn time_passes_in_a_timeline_alone() {
             None,
         ),
         ("t.run(\"1m\"); t.without(\"cpu\").run(\"15s\").expect_unknown(\"held\");", None),
-        ("t.run(\"5s\").expect_none(); t.run(\"5s\");", Some("the run is shorter than a step")),
-        ("t.run(\"soon\");", Some("`soon` is not a time span")),
-        ("timeline(\"1s\").run(\"24h\");", Some("takes 86400 decisions, at most 5760 are made")),
+        ("t.run(\"5s\").expect_none(); t.run(\"5s\");", Some("the run is shorter than one step")),
+        ("t.run(\"soon\");", Some("`soon` is not a duration")),
+        ("timeline(\"1s\").run(\"24h\");", Some("takes 86400 decisions, the limit is 5760")),
     ] {
         let found = outcome(&format!("{busy}{words}"));
         let expected = failure.is_none_or(|expected| found.as_ref().is_some_and(|found| found.contains(expected)));
@@ -169,7 +166,7 @@ fn coverage_counts_each_truth_of_each_condition() {
 fn test_files_are_checked_before_any_test_runs() {
     for (tests, expected) in [
         ("test(\"x\" || 1);", "x_test.rhai:1:6: Expecting a boolean"),
-        ("test(\"x\", || 1);\ntest(\"x\", || 2);", "x_test.rhai:2:1: test `x` stands in this file already"),
+        ("test(\"x\", || 1);\ntest(\"x\", || 2);", "x_test.rhai:2:1: test `x` already exists in this file"),
         ("tset(\"x\", || 1);", "x_test.rhai:1:1: no function `tset"),
         ("given(#{ none: true });", "x_test.rhai:1:1: `none` cannot be given"),
         ("rule(\"r\", #{}, 1);", "x_test.rhai:1:1: no function `rule"),
@@ -283,7 +280,7 @@ fn a_slow_test_does_not_blame_its_neighbours() {
         if quick.is_empty() {
             assert_eq!(slow, "", "{looks}");
         } else if !quick.starts_with("deadline") {
-            assert_eq!(quick, "not run: the time for all tests was over in `slow` of a_test.rhai", "{looks}");
+            assert_eq!(quick, "not run: the time limit for all tests was reached in `slow` of a_test.rhai", "{looks}");
             behind += 1;
         } else {
             assert_eq!(slow, "", "{looks}: the time was over in the quick one");
@@ -338,7 +335,7 @@ fn a_recording_is_decided_on_again_with_a_past() {
     assert_eq!(none, "r acts in none of 5 recorded cycles");
     for (options, expected) in [
         ("", "test_replay: nothing is expected"),
-        ("never: [\"x\"]", "the set has no rule `x`: there is r, held"),
+        ("never: [\"x\"]", "the set has no rule `x`; known: r, held"),
         ("never: \"r\"", "test_replay: `never` and `expect` are lists"),
         ("ever: [\"r\"]", "test_replay: unknown option `ever`"),
     ] {
@@ -365,7 +362,10 @@ fn a_recording_is_found_by_its_name_where_only_one_has_it() {
     assert_eq!(found(&[fleet]), format!("replay of {fleet}"));
     assert_eq!(found(&[fleet, "incidents/lull.jsonl"]), "replay of incidents/lull.jsonl");
     let two = found(&[fleet, shop]);
-    assert!(two.contains("which recording is `incidents/lull.jsonl`: flyball-system/fleet/lull.jsonl, shop/"), "{two}");
+    assert!(
+        two.contains("recording `incidents/lull.jsonl` is ambiguous: flyball-system/fleet/lull.jsonl, shop/"),
+        "{two}"
+    );
 }
 
 /// A regression test that cannot be told is none.
@@ -392,7 +392,7 @@ fn a_recording_that_masks_what_a_rule_reads_does_not_vouch_for_it() {
     assert!(failure_of("r", false).is_some_and(|why| why.starts_with("r acts in shop/checkout@1-1")));
     let why = failure_of("r", true).unwrap();
     assert!(
-        why.starts_with("r cannot be told in shop/checkout@1-1") && why.ends_with("it reads what is masked"),
+        why.starts_with("r could not be evaluated in shop/checkout@1-1") && why.ends_with("it reads a masked value"),
         "{why}"
     );
     assert_eq!(failure_of("q", true), None, "what the other one reads is there");

@@ -42,7 +42,7 @@ impl Decisions {
 
     /// Returns the run, if it has decisions.
     pub(super) fn some(self) -> ScriptResult<Self> {
-        if self.made == 0 { Err("the run is shorter than a step: no decision was made".into()) } else { Ok(self) }
+        if self.made == 0 { Err("the run is shorter than one step: no decision was made".into()) } else { Ok(self) }
     }
 
     /// Expects that the last decision acts by this rule.
@@ -86,11 +86,11 @@ impl Decisions {
     pub(super) fn expect_stands(&self, limit: &str) -> ScriptResult<Self> {
         let found = self.rule(limit)?;
         if found.limit.is_none() {
-            return Err(format!("{limit} is a rule, which asks for something; only a limit stands").into());
+            return Err(format!("{limit} is a rule; expect_stands takes a limit").into());
         }
         match found.standing() {
             Some(_) => Ok(self.clone()),
-            None => Err(format!("expected {limit} to stand{}", standing(&self.last, limit)).into()),
+            None => Err(format!("expected {limit} to apply{}", standing(&self.last, limit)).into()),
         }
     }
 
@@ -116,14 +116,14 @@ impl Decisions {
         let named = conditions.iter().find(|condition| &*condition.text == text && condition.holds == Truth::True);
         let found = named.ok_or_else(|| {
             let known: Vec<_> = conditions.iter().map(|condition| &*condition.text).collect();
-            format!("{rule} has no condition `{text}`: there is {}", known.join(", "))
+            format!("{rule} has no condition `{text}`; known: {}", known.join(", "))
         })?;
         Ok(Self { named: Some(Arc::new(found.clone())), ..self.clone() })
     }
 
     /// Expects that the condition named before holds by at least this much.
     pub(super) fn margin_at_least(&self, least: &Dynamic) -> ScriptResult<Self> {
-        let condition = self.named.as_ref().ok_or("margin_at_least(..) follows because(..)")?;
+        let condition = self.named.as_ref().ok_or("margin_at_least(..) must follow because(..)")?;
         let Term::Number(least) = quantity_in(least, condition.unit, "margin_at_least")?.term else {
             return Err("margin_at_least: expected a plain quantity".into());
         };
@@ -143,7 +143,7 @@ impl Decisions {
         let found = self.last.rules.iter().find(|rule| &*rule.rule == name);
         found.ok_or_else(|| {
             let known: Vec<_> = self.last.rules.iter().map(|rule| &*rule.rule).collect();
-            format!("the set has no rule `{name}`: there is {}", known.join(", ")).into()
+            format!("the set has no rule `{name}`; known: {}", known.join(", ")).into()
         })
     }
 }

@@ -134,8 +134,8 @@ impl Given {
         let (low, high) = self.bench.vocabulary.range(&name);
         if self.bench.vocabulary.unit(&name).is_some() && !(low..=high).contains(&number) {
             let (value, span) = (unit.show(number), unit.span((low, high)));
-            let why = "another one is taken for none, and none is forecast";
-            return Err(format!("{key} is {value}, a value of {name} is {span}: {why}").into());
+            let why = "any other value counts as absent and is not forecast";
+            return Err(format!("{key} is {value}, {name} ranges from {span}: {why}").into());
         }
         Ok(())
     }
@@ -220,7 +220,7 @@ impl Given {
             };
             let replicas = target.asked();
             let by = format!("{replicas} replicas, and bounds of {min} to {max}");
-            return Err(format!("{key} is given as {given}, and is {found} by all that is given: {by}").into());
+            return Err(format!("{key} is given as {given}, but the other facts make it {found}: {by}").into());
         }
         Ok(())
     }
@@ -312,7 +312,8 @@ pub(super) fn start() -> Now {
 fn unknown(key: &str) -> String {
     let (views, target, capacity) = (GIVABLE.join(", "), TARGET.join(", "), CAPACITY.join(", "));
     format!(
-        "`{key}` cannot be given: there are flags, views of signals (<signal>.{views}), {target}, {capacity}, and p.<parameter>"
+        "`{key}` cannot be given, expected flags, views of signals (<signal>.{views}), {target}, {capacity}, and \
+         p.<parameter>"
     )
 }
 

@@ -137,9 +137,9 @@ impl Bench {
         let position = context.call_position();
         let fault = |message: String| self.faults.lock().push(PolicyFault::at(&file, position, message));
         if written.iter().any(|test| test.name == name && test.file == file) {
-            fault(format!("test `{name}` stands in this file already: one name, one test"));
+            fault(format!("test `{name}` already exists in this file: test names must be unique"));
         } else if written.len() >= MAX_TESTS {
-            fault(format!("a set has at most {MAX_TESTS} tests"));
+            fault(format!("a set can have at most {MAX_TESTS} tests"));
         } else {
             written.push(Test { name: name.to_owned(), file, ast, position, body });
         }
@@ -229,11 +229,11 @@ fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
 }
 
 /// What is wrong with a change that was not used.
-const UNUSED: &str = "what set(..) or without(..) returns is not used, and it changes nothing in place: decide on it, or \
-                      keep it as in busy = busy.set(..)";
+const UNUSED: &str = "the result of set(..) or without(..) is unused, and they change nothing in place: decide on it, \
+ or assign it as in busy = busy.set(..)";
 
 fn not_run(test: &Test, last: &Test) -> TestResult {
-    let message = format!("not run: the time for all tests was over in `{}` of {}", last.name, last.file);
+    let message = format!("not run: the time limit for all tests was reached in `{}` of {}", last.name, last.file);
     let failure = PolicyFault::at(&test.file, test.position, message);
     result(test, Some(failure))
 }
@@ -254,7 +254,7 @@ fn run(test: &Test, engine: &MeteredEngine, bench: &Bench) -> TestResult {
             let (failure, position) = explain(&error, LOAD_OPERATIONS);
             let position = if position.is_none() { test.position } else { position };
             let message = match failure {
-                Failure::Deadline => "deadline: the time for the tests is over".to_owned(),
+                Failure::Deadline => "deadline: the tests took too long".to_owned(),
                 other => other.to_string(),
             };
             Some(PolicyFault::at(&test.file, position, message))

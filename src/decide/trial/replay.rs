@@ -41,12 +41,12 @@ impl Replay {
                     replay.given = Given::of(bench, facts)?;
                 }
                 other => {
-                    return Err(format!("test_replay: unknown option `{other}`, there is never, expect, given").into());
+                    return Err(format!("test_replay: unknown option `{other}`; known: never, expect, given").into());
                 }
             }
         }
         if replay.never.is_empty() && replay.expect.is_empty() {
-            return Err("test_replay: nothing is expected: say never: [..] or expect: [..]".into());
+            return Err("test_replay: nothing is expected: add never: [..] or expect: [..]".into());
         }
         Ok(replay)
     }
@@ -62,7 +62,7 @@ impl Replay {
     /// What is not as expected.
     pub(super) fn run(&self, bench: &Bench) -> ScriptResult<()> {
         let records = records(bench, &self.path)?;
-        let Some(first) = records.first().map(|record| record.at) else { return Err("it holds no decision".into()) };
+        let Some(first) = records.first().map(|record| record.at) else { return Err("it contains no decision".into()) };
         let mut missing: Vec<&String> = self.expect.iter().collect();
         let mut deciders: BTreeMap<ServiceId, Decider> = BTreeMap::new();
         for record in &records {
@@ -79,7 +79,7 @@ impl Replay {
             bench.saw(&made);
             if let Some(rule) = self.never.iter().find(|never| is_masked(&made, never)) {
                 return Err(format!(
-                    "{rule} cannot be told in {} of {}: it reads what is masked",
+                    "{rule} could not be evaluated in {} of {}: it reads a masked value",
                     record.id, record.at
                 )
                 .into());
@@ -120,11 +120,11 @@ fn found(bench: &Bench, path: &str) -> ScriptResult<String> {
             let known: Vec<_> = bench.recordings.keys().map(String::as_str).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             Err(format!(
-                "the set has no recording `{path}`, there is {known}; `flyball explain SERVICE -n 100 -o json` makes one"
+                "the set has no recording `{path}`; known: {known}; `flyball explain SERVICE -n 100 -o json` records one"
             )
             .into())
         }
-        _ => Err(format!("which recording is `{path}`: {}? Rename one", named.join(", ")).into()),
+        _ => Err(format!("recording `{path}` is ambiguous: {}; rename one", named.join(", ")).into()),
     }
 }
 
@@ -135,7 +135,7 @@ fn rules(bench: &Bench, value: &Dynamic) -> ScriptResult<Vec<String>> {
     for name in &list {
         if !bench.set.rules().any(|rule| rule == name) {
             let known: Vec<_> = bench.set.rules().collect();
-            return Err(format!("the set has no rule `{name}`: there is {}", known.join(", ")).into());
+            return Err(format!("the set has no rule `{name}`; known: {}", known.join(", ")).into());
         }
     }
     Ok(list)
@@ -147,7 +147,7 @@ fn records(bench: &Bench, path: &str) -> ScriptResult<Vec<DecisionRecord>> {
     let mut records = Vec::new();
     for (number, line) in lines {
         let record: DecisionRecord = serde_json::from_str(line)
-            .map_err(|error| format!("{path}:{}: is no decision: {error}", number.saturating_add(1)))?;
+            .map_err(|error| format!("{path}:{}: not a decision: {error}", number.saturating_add(1)))?;
         records.push(record);
     }
     records.sort_by_key(|record| record.at);

@@ -70,9 +70,7 @@ impl Timeline {
         let mut past = self.0.lock();
         let steps = span.as_secs() / past.step.as_secs().max(1);
         if steps > MAX_STEPS {
-            return Err(
-                format!("run(\"{}\") takes {steps} decisions, at most {MAX_STEPS} are made", span.as_secs()).into()
-            );
+            return Err(format!("run(\"{}\") takes {steps} decisions, the limit is {MAX_STEPS}", span.as_secs()).into());
         }
         let first = u64::from(past.next == start());
         let mut made = Decisions::none(&past.bench);

@@ -62,7 +62,7 @@ impl PrometheusDouble {
         let stopped = token.clone().cancelled_owned();
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stopped).await {
-                tracing::warn!(%error, "telemetry endpoint of the demo ended");
+                tracing::warn!(%error, "telemetry endpoint of the demo stopped");
             }
         });
         Ok(Self { address, _stop: token.drop_guard() })

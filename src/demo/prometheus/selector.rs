@@ -21,7 +21,7 @@ struct Matcher {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorFault {
     /// Not `label operator "value"`.
-    #[error("`{0}` is no label matcher, expected label=\"value\" with one of = != =~ !~")]
+    #[error("`{0}` is not a label matcher, expected label=\"value\" with one of = != =~ !~")]
     Malformed(String),
     /// A regular expression beyond alternatives.
     #[error("`{0}` is not understood by the demo endpoint, expected plain texts separated by |")]

@@ -97,16 +97,16 @@ fn service(row: &ServiceRow) -> String {
 /// Returns why the plant stands still.
 pub(super) fn halted(halt: Halt) -> &'static str {
     match halt {
-        Halt::Starting => "plant waits: the loop is reading 14 days of history",
-        Halt::Behind => "plant halted: the loop is behind",
+        Halt::Starting => "simulation paused: the loop is reading 14 days of history",
+        Halt::Behind => "simulation paused: the loop is behind",
     }
 }
 
 /// Returns a refused policy.
 pub(super) fn refused(view: &ViewModel, fault: &str) -> String {
     match view.revision {
-        Some(_) => format!("policy refused, the last good one stays: {fault}"),
-        None => format!("policy refused, and there is none before it: nothing is decided until this is fixed: {fault}"),
+        Some(_) => format!("policy refused, keeping the last good one: {fault}"),
+        None => format!("policy refused, no policy is active: nothing is decided until this is fixed: {fault}"),
     }
 }
 
@@ -209,8 +209,8 @@ mod tests {
         let mut printer = Printer::default();
         let mut view = moment();
         view.policy_faults = vec!["capacity.rhai:3:5: unknown signal `rsp`".to_owned()];
-        assert!(refused(&view, "x").contains("the last good one stays"));
-        assert!(!refused(&ViewModel { revision: None, ..moment() }, "x").contains("the last good one stays"));
+        assert!(refused(&view, "x").contains("keeping the last good one"));
+        assert!(!refused(&ViewModel { revision: None, ..moment() }, "x").contains("keeping the last good one"));
         assert_eq!(printer.text(&view).len(), 7);
         assert_eq!(printer.text(&view).len(), 4, "the run and three services");
         let last = view.services[1].decision.as_mut().unwrap();
@@ -254,8 +254,8 @@ mod tests {
         view.kill = KillState::Unreadable { error: "no such file".to_owned() };
         let lines = Printer::default().text(&view);
         assert!(
-            lines[1].contains("halted: the loop is behind") && lines[1].contains("ENGAGED (unreadable: no such file)")
+            lines[1].contains("paused: the loop is behind") && lines[1].contains("ENGAGED (unreadable: no such file)")
         );
-        assert_eq!(lines[2], "  policy refused, the last good one stays: capacity.rhai:3:5: unknown signal `rsp`");
+        assert_eq!(lines[2], "  policy refused, keeping the last good one: capacity.rhai:3:5: unknown signal `rsp`");
     }
 }

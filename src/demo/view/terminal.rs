@@ -208,7 +208,7 @@ fn footer(view: &ViewModel) -> Text<'static> {
     let hints = &view.hints;
     let line = |key: &'static str, text: String| Line::from(vec![Span::styled(key, Modifier::BOLD), Span::raw(text)]);
     Text::from(vec![
-        line(" edit    ", format!("{}   (in force within a second)", hints.policy)),
+        line(" edit    ", format!("{}   (active within a second)", hints.policy)),
         line(" stop    ", format!("{}   (in a second terminal)", hints.kill)),
         line(" resume  ", hints.resume.clone()),
         line(" quit    ", format!("q    why: {}", hints.explain)),
@@ -285,7 +285,7 @@ mod tests {
         │                                                                                                  │
         │                                                                                                  │
         └──────────────────────────────────────────────────────────────────────────────────────────────────┘
-         edit    demo/policies/capacity.rhai   (in force within a second)
+         edit    demo/policies/capacity.rhai   (active within a second)
          stop    flyball kill   (in a second terminal)
          resume  flyball resume --reason ok
          quit    q    why: flyball explain shop/checkout
@@ -339,7 +339,7 @@ mod tests {
         let buffer = draw(&view, 130, 24);
         let red: String =
             buffer.content.iter().filter(|cell| cell.fg == Color::Red).map(ratatui::buffer::Cell::symbol).collect();
-        for part in ["ENGAGED (unreadable: no such file)", "plant halted", "policy refused", "612 ms of 200 ms"] {
+        for part in ["ENGAGED (unreadable: no such file)", "simulation paused", "policy refused", "612 ms of 200 ms"] {
             assert!(red.contains(part), "{part} is not red: {red}");
         }
     }

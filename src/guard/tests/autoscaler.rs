@@ -70,7 +70,7 @@ fn x2_a_lowering_moves_the_floor_at_most_to_where_it_was() {
     (world.spec.bounds.min, world.floor, world.needed_now) = (1, Some(1), Some(1));
     let verdict = world.propose(&scale_to(1));
     assert_eq!(verdict.permitted, None, "the floor is where flyball found it: {verdict:?}");
-    assert!(why(&verdict, GuardName::Bounds).contains("no permitted count is left"), "{verdict:?}");
+    assert!(why(&verdict, GuardName::Bounds).contains("no permitted replica count remains"), "{verdict:?}");
 }
 
 #[test]
@@ -91,12 +91,12 @@ fn x2_a_floor_is_not_lowered_while_the_autoscaler_does_not_scale() {
 #[test]
 fn x2_what_leaves_no_lever_is_named_and_held() {
     let mut world = World::at(4);
-    let closed = Autoscaling::Closed { why: "HPAs a, b scale it at once".to_owned() };
+    let closed = Autoscaling::Closed { why: "HPAs a, b scale it concurrently".to_owned() };
     world.target = TargetReading::Known { target: TargetState { autoscaling: closed, ..state(4, false) } };
     world.needed_now = Some(6);
     let verdict = world.propose_backed(6);
     assert_eq!(sum(&verdict), (VerdictKind::Hold, Some(GuardName::Ownership), None));
-    assert!(why(&verdict, GuardName::Ownership).contains("HPAs a, b scale it at once"), "{verdict:?}");
+    assert!(why(&verdict, GuardName::Ownership).contains("HPAs a, b scale it concurrently"), "{verdict:?}");
 }
 
 #[test]

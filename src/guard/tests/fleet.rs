@@ -15,12 +15,12 @@ fn a_namespace_and_the_fleet_have_a_limit_per_minute() {
         budget.charge(&write(&world, "a", 4, 5), 1000, world.now).unwrap();
     }
     let namespace = budget.charge(&write(&world, "a", 4, 5), 1000, world.now).unwrap_err();
-    assert_eq!(namespace, "namespace a had 20 writes in the last minute of 20 allowed");
+    assert_eq!(namespace, "namespace a used 20 of 20 allowed writes in the last minute");
     for index in 0..40 {
         budget.charge(&write(&world, if index % 2 == 0 { "b" } else { "c" }, 4, 5), 1000, world.now).unwrap();
     }
     let fleet = budget.charge(&write(&world, "d", 4, 5), 1000, world.now).unwrap_err();
-    assert_eq!(fleet, "the fleet had 60 writes in the last minute of 60 allowed");
+    assert_eq!(fleet, "the fleet used 60 of 60 allowed writes in the last minute");
     assert!(budget.charge(&write(&world, "a", 4, 5), 1000, world.now.plus(secs(60))).is_ok());
 }
 
@@ -30,7 +30,7 @@ fn at_most_a_tenth_of_the_fleet_goes_in_ten_minutes() {
     budget.charge(&write(&world, "a", 10, 7), 100, world.now).unwrap();
     budget.charge(&write(&world, "a", 10, 3), 100, world.now).unwrap();
     let refused = budget.charge(&write(&world, "b", 4, 3), 100, world.now).unwrap_err();
-    let expected = "10 of 100 replicas were removed in the last 10 minutes, 1 more would pass 10 %";
+    let expected = "10 of 100 replicas were removed in the last 10 minutes, 1 more would exceed 10 %";
     assert_eq!(refused, expected);
     assert!(budget.charge(&write(&world, "b", 4, 8), 100, world.now).is_ok(), "a raise is not a removal");
     assert!(budget.charge(&write(&world, "b", 4, 3), 100, world.now.plus(secs(600))).is_ok());
@@ -45,18 +45,18 @@ fn inv_04_lowerings_leave_half_of_each_budget_to_raises() {
         charge("a", 5, 4).unwrap();
     }
     let refused = charge("a", 5, 4).unwrap_err();
-    assert_eq!(refused, "namespace a had 10 lowerings in the last minute of 10 allowed");
+    assert_eq!(refused, "namespace a used 10 of 10 allowed lowerings in the last minute");
     for _ in 0..10 {
         charge("a", 4, 5).unwrap();
     }
-    assert!(charge("a", 4, 5).unwrap_err().starts_with("namespace a had 20 writes"));
+    assert!(charge("a", 4, 5).unwrap_err().starts_with("namespace a used 20 of 20"));
     for namespace in ["b", "c"] {
         for _ in 0..10 {
             charge(namespace, 5, 4).unwrap();
         }
     }
     let refused = charge("d", 5, 4).unwrap_err();
-    assert_eq!(refused, "the fleet had 30 lowerings in the last minute of 30 allowed");
+    assert_eq!(refused, "the fleet used 30 of 30 allowed lowerings in the last minute");
     assert!(charge("d", 4, 5).is_ok(), "what saves money does not stand in the way of a raise");
 }
 
@@ -104,7 +104,7 @@ fn what_the_journal_holds_stays_spent() {
         Some((world.now.wall, WriteOutcome::Rejected { reason: "made another value".to_owned(), did_nothing: false }));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err(), "the API server did something");
-    let reason = "found 10, not 5".to_owned();
+    let reason = "found 10, expected 5".to_owned();
     spent.ended = Some((world.now.wall, WriteOutcome::Abandoned { reason, trace: WriteTrace::Nothing }));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok(), "it did nothing");

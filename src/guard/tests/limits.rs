@@ -134,7 +134,10 @@ fn a_lowering_that_the_fleet_refused_is_asked_for_again_after_a_minute_and_a_rai
     world.memory.write_ended(&ended(&change, &refused, world.now));
     world.pass(15);
     let verdict = world.propose(&scale_to(7));
-    assert_eq!(why(&verdict, GuardName::Budget), "refused 15 s ago, asked for again after 60 s: 10 % are gone");
+    assert_eq!(
+        why(&verdict, GuardName::Budget),
+        "refused 15 s ago; next attempt 60 s after the refusal: 10 % are gone"
+    );
     assert_eq!(verdict.kind, VerdictKind::Hold);
     world.needed_now = Some(12);
     assert_ne!(world.propose_backed(12).decided_by, Some(GuardName::Budget));

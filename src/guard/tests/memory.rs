@@ -66,7 +66,8 @@ fn a_write_that_was_not_sent_is_not_charged() {
     for _ in 0..4 {
         let change = world.change(4, 6);
         world.memory.write_started(&change, world.now);
-        let rejected = WriteOutcome::Rejected { reason: "the server made 5 of 6".to_owned(), did_nothing: false };
+        let rejected =
+            WriteOutcome::Rejected { reason: "the server stored 5 instead of 6".to_owned(), did_nothing: false };
         world.memory.write_ended(&ended(&change, &rejected, world.now));
         world.cycle += 1;
     }
@@ -119,8 +120,7 @@ fn a_server_that_is_too_busy_is_left_alone_as_long_as_it_asks_up_to_a_minute() {
         world.memory.write_ended(&ended(&change, &WriteOutcome::Refused(busy), world.now));
         world.pass(pause - 1);
         let verdict = world.propose_backed(6);
-        let expected =
-            format!("the last write came to nothing: declined: busy, {} s ago; asked again after {pause} s", pause - 1);
+        let expected = format!("the last write failed {} s ago: declined: busy; retry {pause} s after it", pause - 1);
         assert_eq!(why(&verdict, GuardName::Budget), expected);
         assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
     }
@@ -138,9 +138,9 @@ fn what_was_rejected_is_named_where_its_budget_is_spent_and_needs_a_person() {
         world.cycle += 1;
     }
     world.pass(61);
-    let denied = "the last 4 writes came to nothing: rejected by the API server: not allowed";
+    let denied = "the last 4 writes failed: rejected by the API server: not allowed";
     let verdict = world.propose_backed(6);
-    let expected = format!("4 writes in the last 10 minutes of 4 allowed; {denied}");
+    let expected = format!("4 of 4 allowed writes in the last 10 minutes; {denied}");
     assert_eq!(why(&verdict, GuardName::Budget), expected);
     let needs = |world: &World| world.memory.denials(world.now).and_then(Denials::needs_a_person);
     assert_eq!(needs(&world).as_deref(), Some(denied));
@@ -162,8 +162,8 @@ fn what_may_have_done_something_stays_spent_over_a_restart() {
     let mut world = World::at(4);
     world.needed_now = Some(6);
     let ends = [
-        WriteOutcome::Rejected { reason: "the server made 5 of 6".to_owned(), did_nothing: false },
-        WriteOutcome::Abandoned { reason: "found 5, not 6".to_owned(), trace: WriteTrace::MayHave },
+        WriteOutcome::Rejected { reason: "the server stored 5 instead of 6".to_owned(), did_nothing: false },
+        WriteOutcome::Abandoned { reason: "found 5, expected 6".to_owned(), trace: WriteTrace::MayHave },
     ];
     let intents: Vec<Intent> = ends
         .into_iter()
@@ -177,14 +177,14 @@ fn what_may_have_done_something_stays_spent_over_a_restart() {
     world.memory = Memory::restore(&intents, world.now);
     let verdict = world.propose_backed(6);
     assert_eq!(verdict.decided_by, Some(GuardName::Budget), "{:?}", verdict.findings);
-    assert!(why(&verdict, GuardName::Cooldown).contains("no raise before"), "nothing was applied");
+    assert!(why(&verdict, GuardName::Cooldown).contains("no previous raise"), "nothing was applied");
 }
 
 #[test]
 fn inv_04_what_is_known_to_have_done_nothing_is_given_back_over_a_restart_too() {
     let ends = [
         WriteOutcome::Rejected { reason: "not allowed".to_owned(), did_nothing: true },
-        WriteOutcome::Abandoned { reason: "found 4, not 6".to_owned(), trace: WriteTrace::Nothing },
+        WriteOutcome::Abandoned { reason: "found 4, expected 6".to_owned(), trace: WriteTrace::Nothing },
         WriteOutcome::unavailable("cannot be read: no answer".to_owned()),
         WriteOutcome::Superseded { found: "5 where 4 was expected".to_owned() },
     ];
@@ -244,7 +244,7 @@ fn a_write_whose_end_is_too_much_is_let_go_with_its_cooldown_and_its_charge() {
     assert_eq!(world.propose(&scale_to(8)).decided_by, Some(GuardName::InFlight));
     world.memory.let_go(&ended(&change, &WriteOutcome::Applied, world.now));
     let verdict = world.propose(&scale_to(8));
-    assert_eq!(why(&verdict, GuardName::InFlight), "nothing is under way");
+    assert_eq!(why(&verdict, GuardName::InFlight), "nothing is in flight");
     assert!(why(&verdict, GuardName::Cooldown).starts_with("last raise"), "{:?}", verdict.findings);
     assert!(why(&verdict, GuardName::Budget).starts_with("1 writes"), "{:?}", verdict.findings);
 }
@@ -258,7 +258,7 @@ fn the_journal_restores_cooldowns_budgets_and_open_writes() {
     world.propose(&scale_to(8));
     let verdict = world.propose(&scale_to(8));
     assert_eq!(why(&verdict, GuardName::Cooldown), "last raise 115 s ago, cooldown 180 s");
-    assert_eq!(why(&verdict, GuardName::Budget), "1 writes in 10 minutes, 1 in the hour");
+    assert_eq!(why(&verdict, GuardName::Budget), "1 writes in the last 10 minutes, 1 in the last hour");
 
     let open = intent(&world, 6, 8, None);
     world.memory = Memory::restore(&[applied, open.clone()], world.now);
@@ -338,8 +338,8 @@ fn a_target_that_was_made_anew_is_not_held_for_what_its_predecessor_was_denied()
     let change = world.change(4, 6);
     let rejected = WriteOutcome::Rejected { reason: "please try again later.".to_owned(), did_nothing: true };
     world.memory.write_ended(&ended(&change, &rejected, world.now));
-    let expected = "the last write came to nothing: rejected by the API server: please try again later, 0 s ago; asked \
-                    again after 5 s";
+    let expected =
+        "the last write failed 0 s ago: rejected by the API server: please try again later; retry 5 s after it";
     assert_eq!(why(&world.propose_backed(6), GuardName::Budget), expected);
     world.memory.write_ended(&ended(&change, &rejected, world.now));
     world.target = TargetReading::Known { target: TargetState::calm("successor", 4) };

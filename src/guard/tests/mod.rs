@@ -78,7 +78,7 @@ fn mode() {
     world.spec.mode = Mode::Approve;
     let verdict = world.propose(&scale_to(7));
     let said = verdict.findings.iter().find(|found| found.guard == GuardName::Mode).unwrap();
-    assert!(said.why.contains("nothing can be approved yet"), "{}", said.why);
+    assert!(said.why.contains("approval is not implemented yet"), "{}", said.why);
     let mut raise = World::at(4);
     (raise.spec.allow_lowering, raise.needed_now) = (false, Some(6));
     assert_eq!(raise.propose_backed(6).kind, VerdictKind::Pass, "only a lowering needs to be allowed");
@@ -204,7 +204,7 @@ fn convergence() {
         let held = verdict.decided_by == Some(GuardName::Convergence);
         assert_eq!(held, holds, "{ready} {backed} {after}: {}", why(&verdict, GuardName::Convergence));
         let told = why(&World::lowering().propose(&scale_to(7)), GuardName::Convergence).to_owned();
-        assert_eq!(told, "concerns raising only");
+        assert_eq!(told, "applies to raising only");
     }
 }
 
@@ -221,14 +221,14 @@ fn pods_missing_long_before_a_raise_do_not_hold_the_next_one() {
     world.write(6, 12);
     world.target = limping(12, 5);
     let verdict = world.propose_backed(20);
-    assert!(why(&verdict, GuardName::Convergence).ends_with("on their way, and arrivals need more"), "{verdict:?}");
+    assert!(why(&verdict, GuardName::Convergence).ends_with("starting, but arrivals need more"), "{verdict:?}");
     // A second raise soon after does not begin the wait once more.
     world.write(12, 14);
     world.target = limping(14, 5);
     world.pass(180);
     let verdict = world.propose_backed(20);
     let told = why(&verdict, GuardName::Convergence);
-    assert!(told.contains("none has come for 195 s"), "{told}");
+    assert!(told.contains("none has become ready for 195 s"), "{told}");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn pods_that_come_one_by_one_are_no_reason_to_hold_what_arrivals_need() {
         world.target = TargetReading::Known { target };
         let verdict = world.propose_backed(20);
         let told = why(&verdict, GuardName::Convergence);
-        assert!(told.ends_with("on their way, and arrivals need more"), "{step}: {told}");
+        assert!(told.ends_with("starting, but arrivals need more"), "{step}: {told}");
         world.pass(15);
     }
 }

@@ -73,10 +73,10 @@ fn two_reverts_within_an_hour_make_it_stand_down() {
 #[test]
 fn a_foreign_edit_names_who_made_it() {
     for (target, expected) in [
-        (owned(3, "helm"), "Deployment shop/checkout was set from 4 to 3 by helm: decided anew next"),
+        (owned(3, "helm"), "Deployment shop/checkout was changed from 4 to 3 by helm; deciding again next cycle"),
         (
             state(3, false),
-            "Deployment shop/checkout was set from 4 to 3 by somebody whom its managedFields do not name: decided anew next",
+            "Deployment shop/checkout was changed from 4 to 3 by an unknown field manager; deciding again next cycle",
         ),
     ] {
         let mut world = World::at(4);

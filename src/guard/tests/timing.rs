@@ -156,6 +156,6 @@ fn a_gap_empties_the_window() {
         gap(&mut world);
         let verdict = if backed { world.propose_backed(7) } else { world.propose(&scale_to(7)) };
         assert_eq!(verdict.decided_by, Some(GuardName::Stabilisation), "{:?}", verdict.findings);
-        assert_eq!(why(&verdict, GuardName::Stabilisation), "seen without a gap for 0 s of 300 s");
+        assert_eq!(why(&verdict, GuardName::Stabilisation), "observed without a gap for 0 of 300 s");
     }
 }

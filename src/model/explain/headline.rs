@@ -136,7 +136,7 @@ fn large(parts: &Parts) -> String {
 fn unneeded(record: &DecisionRecord, action: &Action) -> String {
     let lacks = balance(record).filter(|balance| !balance.suffices);
     let lacks = lacks.map_or_else(String::new, |lacks| format!("; {}", lacks.words));
-    format!("to {action} changes nothing{lacks}")
+    format!("{action} has no effect{lacks}")
 }
 
 fn idle(record: &DecisionRecord, why: &Idle) -> String {
@@ -159,13 +159,13 @@ fn idle(record: &DecisionRecord, why: &Idle) -> String {
 fn untold(rule: &RuleTrace) -> Option<String> {
     let doubt = rule.conditions.iter().find(|condition| condition.holds == Truth::Unknown)?;
     let why = doubt.note.as_ref().map_or_else(|| clause(doubt), ToString::to_string);
-    (rule.outcome == RuleOutcome::Unknown).then(|| format!("{} cannot be told: {why}", rule.rule))
+    (rule.outcome == RuleOutcome::Unknown).then(|| format!("{} could not be evaluated: {why}", rule.rule))
 }
 
 /// What is needed beside what is there.
 struct Balance {
     suffices: bool,
-    /// `9 needed, 9 there`.
+    /// `9 needed, 9 running`.
     words: String,
 }
 
@@ -174,5 +174,5 @@ fn balance(record: &DecisionRecord) -> Option<Balance> {
     let needed = capacity.needed()?;
     let there = record.features.target.last()?.asked();
     let floor = capacity.floor_above_need().map_or_else(String::new, until_later);
-    Some(Balance { suffices: needed <= there, words: format!("{needed} needed{floor}, {there} there") })
+    Some(Balance { suffices: needed <= there, words: format!("{needed} needed{floor}, {there} running") })
 }

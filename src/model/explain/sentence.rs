@@ -25,7 +25,7 @@ pub fn sentence(record: &DecisionRecord) -> String {
             format!("did not {action} for {service}: {}; {outcome}", why(record, rule))
         }
         Course::Unneeded(Wanted { rule, action }) => {
-            format!("did nothing: to {action} changes nothing for {service}: {}{}", why(record, rule), cut(record))
+            format!("nothing to do: {action} has no effect on {service}: {}{}", why(record, rule), cut(record))
         }
         Course::Idle(why) => idle(&record.proposal.rules, why),
     };
@@ -40,7 +40,7 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
         _ => service.to_string(),
     };
     let verb = verb(change, record.outcome.as_ref());
-    let outcome = record.outcome.as_ref().map_or("the write is under way".to_owned(), ToString::to_string);
+    let outcome = record.outcome.as_ref().map_or("the write is in flight".to_owned(), ToString::to_string);
     let effect = record.effect.as_ref().map(effect).unwrap_or_default();
     format!(
         "{verb} {service} from {from} to {to}: {}{}; {outcome}{effect}",
@@ -53,7 +53,7 @@ fn effect(effect: &Effect) -> String {
     let convergence = match effect.convergence {
         Convergence::Converged { after } => format!("converged after {}", span(after)),
         Convergence::NotConverged { ready } => format!("did not converge ({ready} ready at the deadline)"),
-        Convergence::Overtaken => "overtaken by another change".to_owned(),
+        Convergence::Overtaken => "superseded by another change".to_owned(),
     };
     format!(", {convergence}, {}", effect.impact.as_str())
 }
@@ -62,7 +62,7 @@ fn stopped(record: &DecisionRecord, Wanted { rule, action }: Wanted<'_>, stop: &
     let (service, why) = (&record.id.service, why(record, rule));
     let verb = if stop.finding == Finding::Reject { "rejected" } else { "held" };
     let shadow = if record.mode == Mode::Shadow { " (in shadow: nothing would have been written anyway)" } else { "" };
-    format!("{verb} by {}: {}; {service} was to {action}: {why}{shadow}", stop.guard.as_str(), stop.why)
+    format!("{verb} by {}: {}; wanted to {action} for {service}: {why}{shadow}", stop.guard.as_str(), stop.why)
 }
 
 /// Returns what shadow mode would have done, in the past tense that follows "would have".
@@ -82,7 +82,7 @@ fn would(record: &DecisionRecord, action: &Action) -> String {
 
 pub(super) fn cut(record: &DecisionRecord) -> String {
     last_clamp(record)
-        .map(|(guard, from, to)| format!(", cut from {from} to {to} by {}", guard.as_str()))
+        .map(|(guard, from, to)| format!(", limited from {from} to {to} by {}", guard.as_str()))
         .unwrap_or_default()
 }
 
@@ -112,7 +112,7 @@ fn why(record: &DecisionRecord, rule: &str) -> String {
 /// Returns what is taken back, and what it did; `None` for a decision that a rule asked for.
 pub(super) fn undo(record: &DecisionRecord) -> Option<String> {
     match &record.proposal.choice {
-        Choice::Undo { of, why, .. } => Some(format!("takes back decision {of}, which hurt ({why})")),
+        Choice::Undo { of, why, .. } => Some(format!("reverts decision {of}, which made things worse ({why})")),
         Choice::Act { .. } | Choice::Nothing(_) => None,
     }
 }
@@ -154,7 +154,7 @@ pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
             Some(format!("{what} {} is muted after repeated failures{last}", rule.rule))
         }
         RuleOutcome::Unknown if rule.limit.is_none() && !rule.is_about_others() => {
-            Some(format!("rule {} cannot be told: {}", rule.rule, doubts(rule)))
+            Some(format!("rule {} could not be evaluated: {}", rule.rule, doubts(rule)))
         }
         RuleOutcome::Matched | RuleOutcome::NotMatched | RuleOutcome::Unknown => None,
     }
@@ -166,7 +166,7 @@ pub fn policy_trouble(record: &DecisionRecord) -> Option<String> {
     let failure = record.proposal.rules.iter().filter(fails).find_map(trouble);
     let words = failure.or_else(|| match (&record.proposal.choice, &record.outcome) {
         (Choice::Act { rule, action, .. }, Some(WriteOutcome::NoLever)) => {
-            Some(format!("rule {rule} asks to {action}, which nothing can carry out"))
+            Some(format!("rule {rule} asks to {action}, which no adapter supports"))
         }
         _ => None,
     })?;

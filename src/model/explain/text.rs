@@ -47,7 +47,7 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     let mode = record.mode.as_str();
     line(out, &format!("mode      {mode}; policy {revision}{from}; trace {}", record.trace))?;
     if let Some(candidate) = &record.candidate {
-        line(out, &format!("beside    policy {} wanted: {}", candidate.revision, choice(&candidate.choice)))?;
+        line(out, &format!("candidate policy {} wanted: {}", candidate.revision, choice(&candidate.choice)))?;
     }
     line(out, &format!("target    {}", target(&record.features.target)))?;
     if let Choice::Undo { of, trace, .. } = &record.proposal.choice {
@@ -68,7 +68,7 @@ fn line(out: &mut String, text: &str) -> fmt::Result {
 
 fn target(reading: &TargetReading) -> String {
     let state = reading.last().map_or_else(String::new, |target| {
-        let rollout = if target.rollout { ", rollout under way" } else { "" };
+        let rollout = if target.rollout { ", rollout in progress" } else { "" };
         let owner = target.owner.as_ref().map_or_else(String::new, |owner| format!(", set by {owner}"));
         let stuck = target.stuck.as_ref();
         let stuck = stuck.map_or_else(String::new, |stuck| format!(", {} cannot start: {}", stuck.pods, stuck.why));
@@ -78,7 +78,7 @@ fn target(reading: &TargetReading) -> String {
     });
     match reading {
         TargetReading::Known { .. } => state,
-        TargetReading::Outdated { silence, .. } => format!("{state}; not seen for {}", span(*silence)),
+        TargetReading::Outdated { silence, .. } => format!("{state}; not updated for {}", span(*silence)),
         TargetReading::Unknown { reason } => format!("unknown: {reason}"),
     }
 }
@@ -86,14 +86,14 @@ fn target(reading: &TargetReading) -> String {
 fn autoscaling(autoscaling: &Autoscaling) -> String {
     match autoscaling {
         Autoscaling::Nobody => String::new(),
-        Autoscaling::Closed { why } => format!("; not ours to scale: {why}"),
+        Autoscaling::Closed { why } => format!("; not scalable by flyball: {why}"),
         Autoscaling::Autoscaler(one) => {
             let Autoscaler { name, floor, baseline, ceiling, current, desired, .. } = one;
             let owner = one.owner.as_ref().map_or_else(String::new, |owner| format!(", set by {owner}"));
-            let trouble = one.trouble.as_ref().map_or_else(String::new, |why| format!(", does not scale: {why}"));
+            let trouble = one.trouble.as_ref().map_or_else(String::new, |why| format!(", not scaling: {why}"));
             format!(
-                "; scaled by HPA {name}: floor {floor} (before flyball {baseline}{owner}), at most {ceiling}, {current} \
-                 counted, {desired} wanted{trouble}"
+                "; scaled by HPA {name}: floor {floor} (before flyball {baseline}{owner}), ceiling {ceiling}, \
+                 {current} current, {desired} desired{trouble}"
             )
         }
     }
@@ -125,7 +125,7 @@ fn reading(unit: Unit, signal: &SignalFeatures) -> String {
     let windows = [("1 min mean", signal.mean_1m), ("5 min p99", signal.p99_5m), ("5 min max", signal.max_5m)];
     let windows = windows.iter().filter_map(|(name, value)| Some(format!("{name} {}", unit.show((*value)?.get()))));
     let change = signal.change_5m.map(|change| format!("{:+.1} % in 5 min", change.get() * 100.0));
-    let suspect = signal.suspect.then(|| "suspect: more than ten times the value before".to_owned());
+    let suspect = signal.suspect.then(|| "suspect: more than ten times the previous value".to_owned());
     [latest].into_iter().chain(windows).chain(change).chain(suspect).collect::<Vec<_>>().join("; ")
 }
 
@@ -153,12 +153,12 @@ fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result
         None => format!("{} unscored", score.model),
     });
     let losses = losses.collect::<Vec<_>>().join(", ");
-    writeln!(out, "\n  mean error (share of the forecast): {}", escape_controls(&losses))?;
+    writeln!(out, "\n  mean error (weight in the forecast): {}", escape_controls(&losses))?;
     signal.points.iter().try_for_each(|at| point(out, unit, at))?;
     for (minutes, made_of) in explained(signal) {
         let largest = made_of.named().iter().fold(0.0, |largest: f64, (_, part)| largest.max(part.abs()));
         let scale = unit.alike(&[largest]);
-        writeln!(out, "  parts in {minutes:>2} min: {}", parts(&made_of, |part| scale.show(part)))?;
+        writeln!(out, "  parts at {minutes:>2} min: {}", parts(&made_of, |part| scale.show(part)))?;
     }
     let forms = transforms(signal);
     if forms.is_empty() { Ok(()) } else { writeln!(out, "  transform: {forms}") }
@@ -201,9 +201,9 @@ pub fn worth(signal: &SignalOutlook) -> String {
     let skill = |skill: f64, rule: &str| format!("skill {skill:+.2} against {rule}");
     let persistence = signal.skill.map(|known| skill(known.vs_persistence, "persistence"));
     let naive = signal.skill.and_then(|known| Some(skill(known.vs_seasonal_naive?, "seasonal naive")));
-    let held = signal
-        .coverage
-        .map(|coverage| format!("95 % interval held {:.1} % of {:.0}", coverage.realised * 100.0, coverage.outcomes));
+    let held = signal.coverage.map(|coverage| {
+        format!("95 % interval covered {:.1} % of {:.0}", coverage.realised * 100.0, coverage.outcomes)
+    });
     let authority = format!("authority {}", signal.authority.as_str());
     [Some(authority), persistence, naive, held].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -217,7 +217,7 @@ fn unusual(kind: AnomalyKind) -> &'static str {
     match kind {
         AnomalyKind::Point => "one value far from its forecast",
         AnomalyKind::LevelShift => "the level has shifted",
-        AnomalyKind::Frozen => "the value stands still",
+        AnomalyKind::Frozen => "the value is frozen",
     }
 }
 
@@ -225,9 +225,9 @@ fn remark(flag: ForecastFlag) -> &'static str {
     match flag {
         ForecastFlag::Cold => "less than two days of history",
         ForecastFlag::Gap => "the newest minutes are missing",
-        ForecastFlag::LevelShift => "level just re-set after a lasting shift",
+        ForecastFlag::LevelShift => "level just reset after a lasting shift",
         ForecastFlag::Clipped => "newest value clipped as an outlier",
-        ForecastFlag::Event => "a known event is part of it",
+        ForecastFlag::Event => "includes a known event",
     }
 }
 
@@ -243,7 +243,7 @@ fn capacity(out: &mut String, capacity: &Capacity) -> fmt::Result {
     writeln!(out, "  one pod carries {:.1}/s, a new one takes {}", capacity.per_pod, span(capacity.lead_time))?;
     writeln!(
         out,
-        "  replicas needed now {}, for the next {} {}; not below {}",
+        "  replicas needed now {}, for the next {} {}; floor {}",
         show(capacity.needed_now),
         span(capacity.lasts),
         show(capacity.needed_ahead),
@@ -254,7 +254,7 @@ fn capacity(out: &mut String, capacity: &Capacity) -> fmt::Result {
 fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
     let mut head = match &rule.limit {
         Some(limit) => {
-            let stands = if rule.standing().is_some() { "stands" } else { "does not stand" };
+            let stands = if rule.standing().is_some() { "stands" } else { "does not apply" };
             format!("limit {} ({}): {stands}; {limit}", rule.rule, rule.outcome.as_str())
         }
         None => asking(rule),
@@ -263,7 +263,7 @@ fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
         write!(head, ": {message}")?;
     }
     if let Some(action) = &rule.action {
-        let able = if action.has_lever(None) { "" } else { ", which nothing can carry out" };
+        let able = if action.has_lever(None) { "" } else { ", which no adapter supports" };
         write!(head, "; to {action}{able}")?;
     }
     writeln!(
@@ -330,5 +330,5 @@ fn measured(effect: &Effect) -> String {
     let show = |latency: Option<f64>| latency.map_or("unknown".to_owned(), |latency| Unit::Seconds.show(latency));
     let (expected, found) = (show(effect.expected_latency), show(effect.measured_latency));
     let impact = effect.impact.as_str();
-    format!("effect    {impact}: latency {found}, {expected} expected without it; {}", effect.why)
+    format!("effect    {impact}: latency {found}, {expected} expected without the change; {}", effect.why)
 }

@@ -57,7 +57,7 @@ fn flip(condition: &ConditionTrace, holds: bool) -> Flip {
             let move_by = match change {
                 Some(change) if change > 0.0 => format!(", {} more", by(change)),
                 Some(change) if change < 0.0 => format!(", {} less", by(-change)),
-                Some(_) => ", it stands exactly on it".to_owned(),
+                Some(_) => ", it is exactly at the bound".to_owned(),
                 None => format!(", and known{}", unknown(condition)),
             };
             format!("{relation} {}{move_by}{}", scale.show(bound), hold(condition, wanted))
@@ -195,7 +195,7 @@ mod tests {
                 "below 500 ms, 400 ms less",
                 "at least 500 ms, and known",
                 "at most 200 ms, 100 ms less",
-                "above 200 ms, it stands exactly on it",
+                "above 200 ms, it is exactly at the bound",
                 "false",
                 "known, and false",
             ]

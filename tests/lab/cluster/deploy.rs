@@ -73,12 +73,12 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
         )
     };
     // A policy is in force a moment after it was taken.
-    let refused = || kubectl("flyball", &scale(51)).1.contains("the PlatformBound permits 50");
+    let refused = || kubectl("flyball", &scale(51)).1.contains("the PlatformBound of 50");
     eventually("the policy is in force", PATIENCE, async || refused().then_some(())).await;
     flyball(&scale(5), None);
-    flyball(&scale(0), Some("flyball never scales to nothing"));
+    flyball(&scale(0), Some("flyball may not scale to zero"));
     administer(&scale(60));
-    flyball(&scale(61), Some("the PlatformBound permits 50"));
+    flyball(&scale(61), Some("the PlatformBound of 50"));
     flyball(&scale(55), None);
     floors_are_bounded().await;
     flyball("delete hpa checkout -n deploy-test", Some("cannot delete"));
@@ -88,7 +88,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     flyball("get secrets -n deploy-test", Some("cannot list resource \"secrets\""));
     // Without the bound, and without its kind, the API server goes on taking what concerns others.
     for (gone, told) in [
-        ("platformbound flyball", "there is no PlatformBound named flyball"),
+        ("platformbound flyball", "no PlatformBound named flyball exists"),
         ("crd platformbounds.flyball.dev", "flyball.dev/v1alpha1 has no platformbounds"),
     ] {
         administer(&format!("delete {gone}"));
@@ -99,7 +99,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
             // What is cached of a policy lives for seconds.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        flyball(&scale(0), Some("flyball never scales to nothing"));
+        flyball(&scale(0), Some("flyball may not scale to zero"));
     }
     // The other tests have bounds of their own, or none, and run flyball themselves.
     administer("delete deployment flyball --namespace flyball-system");
@@ -110,9 +110,9 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
 
 /// With the shipped settings and flyball's own account: what is there is found well, and what is not is named.
 async fn doctor_surveys_the_server() {
-    doctor("flyball.dev/v1alpha1 is served, by the schemas of this version").await;
+    doctor("flyball.dev/v1alpha1 is served with the schemas of this version").await;
     doctor("PlatformBound: at most 50 replicas").await;
-    doctor("Deployment deploy-test/shop-web does not exist, so nothing is done for deploy-test/shop-web").await;
+    doctor("Deployment deploy-test/shop-web does not exist, so flyball does nothing for deploy-test/shop-web").await;
 }
 
 /// Waits until `flyball doctor` says so.
@@ -155,17 +155,17 @@ async fn floors_are_bounded() {
     let floor = |floor: u32| json!({ "spec": { "minReplicas": floor } });
     administer("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"maxReplicas\":90}}");
     eventually("the policy for floors is in force", PATIENCE, async || {
-        said(floor(51)).await.contains("a floor of 51, the PlatformBound permits 50").then_some(())
+        said(floor(51)).await.contains("minReplicas 51 exceeds the PlatformBound of 50").then_some(())
     })
     .await;
-    let (lowered, alone) = ("at most to the one that it found", "the floor of an autoscaler and nothing else of it");
+    let (lowered, alone) = ("minReplicas below its original value", "flyball may only change minReplicas");
     assert!(said(floor(1)).await.contains(lowered));
     let invented = json!({ "metadata": { "annotations": { "flyball.dev/floor-baseline": "1" } } });
-    assert!(said(invented.clone()).await.contains("records as the floor that it found"));
+    assert!(said(invented.clone()).await.contains("must record the current minReplicas"));
     let annotations = json!({ "flyball.dev/floor-baseline": "2" });
     assert_eq!(said(json!({ "metadata": { "annotations": annotations }, "spec": { "minReplicas": 5 } })).await, "");
     assert!(said(floor(1)).await.contains(lowered));
-    assert!(said(invented).await.contains("records as the floor that it found"));
+    assert!(said(invented).await.contains("must record the current minReplicas"));
     assert_eq!(said(floor(2)).await, "");
     for spec in [json!({ "maxReplicas": 40 }), json!({ "behavior": { "scaleDown": { "selectPolicy": "Disabled" } } })] {
         assert!(said(json!({ "spec": spec })).await.contains(alone), "{spec}");
@@ -173,7 +173,7 @@ async fn floors_are_bounded() {
     nothing_else_is_taken(&said, alone).await;
     administer("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"minReplicas\":60}}");
     assert_eq!(said(floor(55)).await, "", "towards the bound it may be lowered");
-    assert!(said(floor(56)).await.contains("the PlatformBound permits 50"));
+    assert!(said(floor(56)).await.contains("the PlatformBound of 50"));
 }
 
 /// Who owns an object, what holds its end up and what others know it by is nobody's but theirs.

@@ -89,7 +89,7 @@ async fn inv_27_nothing_is_lowered_while_a_rollout_is_under_way() {
     sleep(Duration::from_secs(75)).await;
     assert_eq!(governed.written().await, []);
     governed.shows("held by in_flight").await;
-    governed.tells("ActionBlocked", "a rollout is under way").await;
+    governed.tells("ActionBlocked", "a rollout is in progress").await;
     assert_eq!(governed.cluster.patch(&path, json!({ "spec": { "paused": false } })).await, 200);
     eventually("it is lowered once the rollout is over", Duration::from_secs(120), async || {
         (!governed.written().await.is_empty()).then_some(())

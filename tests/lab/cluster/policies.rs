@@ -102,7 +102,7 @@ async fn edited(place: Place, namespace: &str, more: &str) -> SignedDuration {
         governed.wants(8).await;
         expected.push((Some(5), 8));
         place.edit(&governed, QUIET).await;
-        governed.shows("the newest policies are in force").await;
+        governed.shows("the newest policies are active").await;
     }
     let written: Vec<_> = governed.written().await.iter().map(|it| (it.from, it.to)).collect();
     assert_eq!(written, expected);

@@ -98,7 +98,7 @@ impl Prepared {
         let write = format!("patch deployment fenced -n n0 --subresource scale --type merge {patch} --dry-run=server");
         eventually("the fence is in force", PATIENCE, async || {
             let (taken, words) = kubectl("flyball", &write);
-            (!taken && words.contains("the one that leads writes, which is nobody")).then_some(())
+            (!taken && words.contains("only the leading flyball replica may write: nobody")).then_some(())
         })
         .await;
         administer("delete loopleader flyball --namespace flyball-system");

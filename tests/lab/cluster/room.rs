@@ -35,7 +35,7 @@ async fn x5_where_no_node_has_room_flyball_stops_raising_until_one_has() {
     governed.needs(9);
     governed.shows("held by convergence").await;
     // An Event of a loop and a reason comes at most once a minute: more raises would have had the time to happen.
-    governed.tells("ActionBlocked", "more would not either").await;
+    governed.tells("ActionBlocked", "more pods would not start either").await;
     assert_eq!(unschedulable(&governed, NAME).await, 3);
     governed.shows("held by convergence").await;
     let steps = async || governed.written().await.iter().map(|it| (it.from, it.to)).collect::<Vec<_>>();

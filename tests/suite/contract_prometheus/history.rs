@@ -128,7 +128,7 @@ async fn faults_of_the_server_are_typed() {
         (
             200,
             r#"{"status":"success","data":{"resultType":"matrix","result":[{"values":[[1795521660,"1"],[1795521660,"1"],[1795521660,"1"]]}]}}"#,
-            "more than the 2 points asked for",
+            "more than the 2 points requested",
         ),
     ];
     for (status, body, expected) in cases {

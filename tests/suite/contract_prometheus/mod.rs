@@ -187,7 +187,7 @@ async fn the_token_of_the_file_and_the_headers_go_with_each_query_and_the_token_
     assert!(server.asked().is_empty(), "without a token nothing is asked");
     let error = unread.error.unwrap().to_string();
     assert!(
-        error.starts_with("not asked: bearer_token_file /") && error.ends_with("does not hold one token"),
+        error.starts_with("not queried: bearer_token_file /") && error.ends_with("does not contain exactly one token"),
         "{error}"
     );
     for token in ["s3cret-1".to_owned(), format!("{long}\n")] {
@@ -218,7 +218,9 @@ async fn a_server_with_a_certificate_of_its_own_is_believed_by_its_ca_file_alone
 async fn certificates_that_cannot_be_used_are_named_at_the_start() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "no certificate").unwrap();
-    for (ca_file, expected) in [(file.path(), "holds no certificate"), (Path::new("/nowhere/ca.pem"), "No such file")] {
+    for (ca_file, expected) in
+        [(file.path(), "contains no certificate"), (Path::new("/nowhere/ca.pem"), "No such file")]
+    {
         let access = Access { ca_file: Some(ca_file.to_owned()), ..Access::default() };
         let settings = PrometheusSettings::new("https://127.0.0.1:1", PATIENT).unwrap().with_access(&access).unwrap();
         let error = Prometheus::new(settings).unwrap_err().to_string();
@@ -346,7 +348,7 @@ async fn p2_a_round_whose_time_was_used_up_by_one_query_is_no_silence_of_the_ser
     assert_eq!((answer.error, answer.queries), (None, 3));
     assert_eq!(answer.arrivals[0][0], value(10.0, 1_795_521_590_123));
     let said: Vec<String> = answer.faults.iter().flatten().map(ToString::to_string).collect();
-    assert!(said[0].starts_with("no answer within") && said[1].starts_with("not asked"), "{said:?}");
+    assert!(said[0].starts_with("no answer within") && said[1].starts_with("not queried"), "{said:?}");
 }
 
 #[tokio::test]
@@ -448,7 +450,7 @@ async fn p4_an_answer_that_is_none_is_a_typed_error_that_says_so() {
         (200, "application/json", r#"{"status":"success","data":{"resultType":"vec"#, "malformed answer: EOF"),
         (200, "text/plain", r#"{"status":"success"}"#, "content type is text/plain"),
         (200, "application/json", r#"{"status":"error","error":"it broke"}"#, "it broke"),
-        (200, "application/json; charset=utf-8", r#"{"status":"error"}"#, "no error is given"),
+        (200, "application/json; charset=utf-8", r#"{"status":"error"}"#, "there is no error"),
         (200, "application/json", "[]", "malformed answer: invalid type"),
         (200, "application/json", "null", "malformed answer: invalid type"),
         (422, "application/json", r#"{"status":"error","error":"too many samples"}"#, "status 422: too many samples"),
@@ -631,7 +633,7 @@ async fn p15_redirects_are_not_followed() {
         let answer = all_down(&server.await.url, PATIENT).await;
         let Some(SourceError::Status { status: found, message }) = answer.error else { panic!("{:?}", answer.error) };
         assert_eq!(found, status);
-        assert!(message.contains("give the final address"), "{message}");
+        assert!(message.contains("use the final address"), "{message}");
     }
     assert!(elsewhere.asked().is_empty());
 }

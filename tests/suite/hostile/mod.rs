@@ -32,7 +32,7 @@ pub const OPERATIONS: Stop = "operations: more than";
 /// The nesting of calls.
 pub const DEPTH: Stop = "depth: calls are nested too deeply";
 /// The length of a text.
-pub const TEXT: Stop = "limit: a text grew too long";
+pub const TEXT: Stop = "limit: a string grew too long";
 /// The size of an array, with all that is in it.
 pub const ARRAY: Stop = "limit: an array grew too large";
 /// The size of a map, with all that is in it.
@@ -41,7 +41,7 @@ pub const MAP: Stop = "limit: a map grew too large";
 pub const SURVIVED: Stop = "the end was reached";
 
 /// What ends a script that its operations would end, where the machine is slow.
-pub const LATE: Stop = "deadline: the time";
+pub const LATE: Stop = "deadline: ";
 
 /// Paths and texts.
 pub type Set = Vec<(String, String)>;

@@ -64,7 +64,7 @@ pub(super) fn held() -> Vec<(Set, Stop)> {
         ("let x = #{}; let i = 0; loop { i += 1; x.set(`${i}`, timeline(\"15s\")); }", MAP),
         ("let x = [given(#{})]; loop { x = [x, x]; }", ARRAY),
         ("loop { timeline(\"1m\").set(\"maintenance\", true).run(\"1m\"); }", OPERATIONS),
-        ("let t = timeline(\"1s\"); t.run(\"24h\");", "run(\"86400\") takes 86400 decisions, at most 5760"),
+        ("let t = timeline(\"1s\"); t.run(\"24h\");", "run(\"86400\") takes 86400 decisions, the limit is 5760"),
         ("for_each_signal(|k| { loop { } }); loop { }", OPERATIONS),
     ]
     .map(|(body, stop)| (test(body), stop))
@@ -77,8 +77,8 @@ pub(super) fn mistyped() -> Vec<(Set, Stop)> {
         ("if s { }", "expected bool, found service"),
         ("if s.rollout { }", "a condition is not a bool"),
         ("s.rollout && s.can_scale_up", "a condition is not a bool"),
-        ("let x = s == s;", "the service cannot be compared by =="),
-        ("s.cpu.current == 1;", "a quantity cannot be compared by =="),
+        ("let x = s == s;", "the service cannot be compared with =="),
+        ("s.cpu.current == 1;", "a quantity cannot be compared with =="),
         ("s.cpu.current > \"1\";", "a quantity cannot be compared with a text"),
         ("s.cpu > pct(1);", "a signal without a view (.current, .mean, .predicted) cannot be compared"),
         ("p.none;", "unknown parameter `none`"),
@@ -97,7 +97,7 @@ pub(super) fn mistyped() -> Vec<(Set, Stop)> {
 
 /// Variables of a file that a rule or a test would share between calls.
 pub(super) fn captured() -> Vec<(Set, Stop)> {
-    let outside = "stands outside of the function";
+    let outside = "is declared outside the function";
     let mut sets = Vec::new();
     for declared in ["let n = 0;", "let n = [];", "let n = #{};", "const n = 1;", "let n = \"\";", "let n = 0.5;"] {
         for body in ["n += n; []", "let m = n; []", "[when(s.rps.current > n)]"] {
@@ -125,17 +125,17 @@ pub(super) fn imports() -> Vec<(Set, Stop)> {
                 ("lib/b.rhai", "import \"lib/a\" as a;"),
                 ("t.rhai", GOOD),
             ]),
-            "`lib/a` imports itself, by way of lib/a, lib/b",
+            "`lib/a` imports itself, via lib/a, lib/b",
         ),
-        imports("rule(\"x\", #{}, 1);", "belongs into a file that is not below lib/"),
-        imports("param(\"x\", 1);", "belongs into a file that is not below lib/"),
+        imports("rule(\"x\", #{}, 1);", "belongs in a file outside lib/"),
+        imports("param(\"x\", 1);", "belongs in a file outside lib/"),
         imports("loop { }", OPERATIONS),
         imports("fn f( {", "lib/a.rhai:1:7: Expecting ')'"),
         imports("import `lib/${\"a\"}` as a;", "`lib/a` imports itself"),
         imports("let x = []; loop { x.push(x); }", ARRAY),
         imports("throw 1;", "lib/a.rhai:1:1: Runtime error: 1"),
         imports("for i in 0..20 { import \"lib/none\" as n; }", "no library `lib/none`"),
-        (chain(12), "libraries import each other more than 8 deep"),
+        (chain(12), "imports of libraries are nested more than 8 levels deep"),
         (file(format!("{}{GOOD}", "import \"lib/none\" as n;\n".repeat(40))), "no library"),
     ]
 }
@@ -157,7 +157,7 @@ fn chain(length: usize) -> Set {
 pub(super) fn sources() -> Vec<(Set, Stop)> {
     let many =
         |count: usize, text: &str| (0..count).map(|number| (format!("f{number}.rhai"), text.to_owned())).collect();
-    let large = "bytes, at most 262144 are read";
+    let large = "bytes, the limit is 262144";
     let numbered = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
     vec![
         (file("x".repeat(257 * 1024)), large),
@@ -177,8 +177,8 @@ pub(super) fn sources() -> Vec<(Set, Stop)> {
             file(numbered(2_000, |n| GOOD.replace("good", &format!("r{n}")))),
             "limit: more than 256 functions in one file",
         ),
-        (many(65, GOOD), "it has 65 files, at most 64 are loaded"),
-        (many(60, &"/".repeat(64 * 1024)), "bytes, at most 2097152 are read"),
+        (many(65, GOOD), "it has 65 files, the limit is 64"),
+        (many(60, &"/".repeat(64 * 1024)), "bytes, the limit is 2097152"),
         (many(64, "throw 1;"), "f0.rhai:1:1: Runtime error: 1"),
         (Vec::new(), "it has no rules"),
         (file(format!("let x = \"{}\";\n{GOOD}", "y".repeat(5_000))), "Length of string exceeds the maximum limit"),
@@ -189,7 +189,7 @@ pub(super) fn sources() -> Vec<(Set, Stop)> {
 
 /// What adds to a set each time it is loaded or asked: names, rules, parts.
 pub(super) fn growth() -> Vec<(Set, Stop)> {
-    const PARTS: Stop = "parts in one expression, at most 64";
+    const PARTS: Stop = "parts in one expression, the limit is 64";
     let declared = |text: &str| file(format!("{text}\n{GOOD}"));
     let mut sets = vec![
         (declared("for i in 0..5000 { param(`p${i}`, i); } loop { }"), OPERATIONS),
@@ -197,8 +197,8 @@ pub(super) fn growth() -> Vec<(Set, Stop)> {
             declared("for i in 0..1000 { rule(`r${i}`, #{ priority: i, goal: \"cost\" }, |s, p| []); }"),
             "at most 256 rules",
         ),
-        (declared("loop { otherwise(\"x\"); }"), "already: a set has one"),
-        (declared("loop { param(\"x\", 1); }"), "already: one name, one parameter"),
+        (declared("loop { otherwise(\"x\"); }"), "a set has only one"),
+        (declared("loop { param(\"x\", 1); }"), "parameter names must be unique"),
     ];
     for (body, stop) in [
         ("let q = s.cpu.current; loop { q = q + q; }", PARTS),
@@ -224,10 +224,10 @@ pub(super) fn growth() -> Vec<(Set, Stop)> {
     let clauses = "when(q > pct(1)), ".repeat(40);
     sets.push((
         file(rule("r", &format!("{dear} [{clauses} restart()]"))),
-        "operations in every decision, at most 1000",
+        "operations per decision, the limit is 1000",
     ));
     let clauses = "when(s.can_scale_up), ".repeat(190);
     let many = (0..55).map(|n| rule(&format!("r{n}"), &format!("[{clauses} restart()]"))).collect::<String>();
-    sets.push((file(many), "operations in every decision, at most 10000"));
+    sets.push((file(many), "operations per decision, the limit is 10000"));
     sets
 }

@@ -106,11 +106,11 @@ async fn r4_a_service_that_keeps_failing_is_quarantined_and_probed_again() {
     tokio::time::sleep(MINUTE).await;
     let sick = control.service(&cart).unwrap();
     assert_eq!(sick.restarts, 6, "five restarts, then quarantine");
-    assert_eq!(sick.quarantined.as_deref(), Some("keeps failing; probed again in 60 s"));
+    assert_eq!(sick.quarantined.as_deref(), Some("keeps failing; next attempt in 60 s"));
     // The probe fails at once: back for twice as long.
     tokio::time::sleep(MINUTE).await;
     let sick = control.service(&cart).unwrap();
-    assert_eq!(sick.quarantined.as_deref(), Some("keeps failing; probed again in 120 s"));
+    assert_eq!(sick.quarantined.as_deref(), Some("keeps failing; next attempt in 120 s"));
     world.cluster.cursed.lock().clear();
     tokio::time::sleep(MINUTE * 2).await;
     let well = control.service(&cart).unwrap();
@@ -226,7 +226,7 @@ async fn inv_18_k7_a_silent_watch_holds_its_services_and_makes_the_process_unrea
     assert!(matches!(&*status.waiting_for, [Awaited::Watch { of, .. }] if of == "Deployment cart"), "{status:?}");
     assert_eq!((world.cluster.replicas("cart"), world.cluster.replicas("checkout")), (4, 8));
     let record = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
-    assert!(sentence(&record).contains("the view of the cluster is silent for 121 s"), "{}", sentence(&record));
+    assert!(sentence(&record).contains("no update from the cluster for 121 s"), "{}", sentence(&record));
     world.cluster.silent.lock().clear();
     tokio::time::sleep(Duration::from_secs(45)).await;
     assert!(control.status().ready, "{:?}", control.status().waiting_for);
@@ -260,7 +260,7 @@ async fn services_that_fall_silent_together_are_the_trouble_of_their_source() {
     for service in ["shop/cart", "shop/checkout", "shop/mail", "shop/search"] {
         let said = missing(service);
         assert!(
-            said.contains("source down: 4 of 5 services fell silent together: not a finite number"),
+            said.contains("source down: 4 of 5 services lost telemetry at once: not a finite number"),
             "{service}: {said}"
         );
     }
@@ -271,7 +271,7 @@ async fn services_that_fall_silent_together_are_the_trouble_of_their_source() {
     );
     assert_eq!(missing("shop/steady"), "fresh");
     let status = control.status();
-    let error = "4 of 5 services fell silent together: not a finite number".to_owned();
+    let error = "4 of 5 services lost telemetry at once: not a finite number".to_owned();
     assert_eq!(status.services_wait_for, [Awaited::Telemetry { services: 4, error }]);
     assert!(status.ready, "what services lack is no fault of the process: {:?}", status.waiting_for);
     tokio::time::sleep(MINUTE * 10).await;
@@ -337,7 +337,7 @@ async fn x5_no_further_raise_while_the_pods_of_the_last_one_do_not_come() {
         let held = last.verdict.decided_by == Some(GuardName::Convergence);
         assert_eq!(held, full, "{}", sentence(&last));
         tokio::time::sleep(MINUTE).await;
-        assert_eq!(world.cluster.replicas("cart"), 9, "no longer waited for after five minutes");
+        assert_eq!(world.cluster.replicas("cart"), 9, "no longer waiting for the rest after five minutes");
         tree.stop().await;
     }
 }

@@ -282,7 +282,8 @@ async fn x6_a_lowering_that_hurt_is_taken_back_once_by_a_decision_of_its_own() {
     assert_eq!(*trace, lowering.trace);
     assert!(!undo.verdict.findings.is_empty() && !undo.proposal.rules.is_empty());
     assert_eq!(undo.outcome, Some(WriteOutcome::Applied));
-    let told = format!("scaled {SHOP} from 6 to 8: takes back decision {}, which hurt (latency 500 ms", lowering.id);
+    let told =
+        format!("scaled {SHOP} from 6 to 8: reverts decision {}, which made things worse (latency 500 ms", lowering.id);
     assert!(sentence(undo).starts_with(&told), "{}", sentence(undo));
 }
 
@@ -442,7 +443,7 @@ async fn inv_05_what_the_fleet_cannot_afford_has_no_intent_and_who_is_gone_count
     let before = (intents(), world.cluster.reads.load(Ordering::Relaxed));
     let WriteOutcome::Refused(Refusal::Budget { reason }) = of("shop/search").await else { panic!() };
     assert!(reason.starts_with("1 of 0 replicas were removed"), "{reason}");
-    assert_eq!((intents(), world.cluster.reads.load(Ordering::Relaxed)), before, "nothing was begun");
+    assert_eq!((intents(), world.cluster.reads.load(Ordering::Relaxed)), before, "nothing was started");
 }
 
 /// The request may reach the server when its sender gives up, and the server counts its own deadline from there.

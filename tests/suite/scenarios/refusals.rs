@@ -90,7 +90,7 @@ async fn inv_04_inv_12_a_write_that_may_still_land_is_not_given_back_yet() {
     assert!(matches!(refused, WriteOutcome::Refused(Refusal::Budget { .. })), "{refused}");
     for ended in lost {
         let ended = ended.await.unwrap();
-        assert_eq!(ended.to_string(), format!("abandoned: found 4, not 6 ({WORDS})"));
+        assert_eq!(ended.to_string(), format!("abandoned: found 4, expected 6 ({WORDS})"));
         assert!(!ended.is_charged());
     }
     assert_eq!(raise(21).await.unwrap(), WriteOutcome::Applied);

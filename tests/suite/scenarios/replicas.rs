@@ -288,9 +288,9 @@ async fn inv_17_the_write_gate_asks_for_the_lease_and_the_epoch_at_the_write() {
         let WriteOutcome::Refused(Refusal::Leadership { reason }) = outcome else { panic!("{outcome}") };
         assert!(reason.contains(words), "{reason}");
     };
-    is_refused(&outcome(2).await, "takes over");
+    is_refused(&outcome(2).await, "taking over");
     gate.take_over(Epoch::new(2)).unwrap();
-    is_refused(&outcome(1).await, "decided in epoch 1, this is 2");
+    is_refused(&outcome(1).await, "decided in epoch 1, the current one is 2");
     // Lost while the kill switch is read, right before the write.
     *world.switch.1.lock() = Duration::from_millis(400);
     let losing = async {
@@ -466,7 +466,7 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
     refused.order("1", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     let end = follower.policies().last_order.unwrap();
-    assert!(!end.done && end.words.contains("order the one that leads"), "{end:?}");
+    assert!(!end.done && end.words.contains("send the order to the leader"), "{end:?}");
     orders.order("2", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     assert_eq!((leader.policies().in_force, follower.policies().in_force), (candidate.clone(), candidate.clone()));
@@ -552,7 +552,7 @@ async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_other
         assert_eq!(status.in_force, None);
         assert!(waiting.iter().any(|wait| matches!(wait, Awaited::PolicySetAfterRollback { .. })), "{waiting:?}");
         let last = late.service(&SHOP.parse().unwrap()).unwrap().last.unwrap();
-        assert_eq!(last.proposal.choice, Choice::Nothing("no policy set is in force".into()));
+        assert_eq!(last.proposal.choice, Choice::Nothing("no policy set is active".into()));
     }
 }
 

@@ -97,7 +97,7 @@ async fn people_promote_and_go_back_within_a_second_for_all_or_for_one() {
     tokio::time::sleep(SECOND).await;
     let status = control.policies();
     assert_eq!((&status.in_force, &status.rolled_back), (&first, &second));
-    assert!(status.last_order.is_some_and(|end| end.id == "3" && end.done && end.words.ends_with("is in force")));
+    assert!(status.last_order.is_some_and(|end| end.id == "3" && end.done && end.words.ends_with("is active")));
     // The store has the newer set still: neither a new announcement of it nor time brings it back.
     announce(&world, &to(6));
     tokio::time::sleep(MINUTE * 30).await;
@@ -352,7 +352,7 @@ async fn an_edit_of_a_team_holds_up_no_edit_of_the_fleet_and_takes_back_no_promo
     let status = control.policies();
     let revision = control.service(&LEDGER.parse().unwrap()).unwrap().revision.unwrap();
     assert_eq!(status.apart.values().collect::<Vec<_>>(), [&revision]);
-    assert_eq!(status.last_order.unwrap().words, format!("{LEDGER} goes by revision {revision}"));
+    assert_eq!(status.last_order.unwrap().words, format!("{LEDGER} uses revision {revision}"));
     assert!(status.release.is_some() && status.release != status.in_force, "{:?}", status.release);
     for team in 8..=10 {
         announce(&world, 6, team);

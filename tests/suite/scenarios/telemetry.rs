@@ -224,7 +224,7 @@ async fn the_start_waits_two_minutes_for_the_past_and_no_longer() {
         assert_eq!(control.status().ready, ready, "{:?}", control.status().waiting_for);
     }
     let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
-    let held = Choice::Nothing("warming up: history is being read".into());
+    let held = Choice::Nothing("warming up: reading history".into());
     assert_eq!(last.proposal.choice, held, "INV-18");
     tree.stop().await;
 }
@@ -261,7 +261,7 @@ async fn a_loop_whose_root_died_is_told_and_is_neither_ready_nor_fresh() {
     tokio::time::sleep(MINUTE + Duration::from_secs(16)).await;
     let status = control.status();
     let [still] = &status.waiting_for[..] else { panic!("{status:?}") };
-    assert!(still.to_string().starts_with("the loop stands still: source main was not asked for 7"), "{still}");
+    assert!(still.to_string().starts_with("the loop is stalled: source main was not queried for 7"), "{still}");
     assert!(!status.ready && !still.is_standstill() && control.standstill().is_none());
     assert_eq!(status.sources[0].fresh, 0);
     assert!(signal(&control, "rps").1.starts_with("stale for "), "{}", signal(&control, "rps").1);

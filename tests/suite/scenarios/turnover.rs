@@ -218,7 +218,7 @@ async fn a_limit_of_the_fleet_holds_against_the_rules_of_a_namespace() {
     with("limit(\"quota\", |s, p| [when(s.rps.current > rps(1)), cap(50)]);");
     tokio::time::sleep(MINUTE * 2).await;
     let faults = control.status().policy_faults;
-    assert!(faults.len() == 1 && faults[0].contains("`quota` is declared in base.rhai:2:1 already"), "{faults:?}");
+    assert!(faults.len() == 1 && faults[0].contains("`quota` is already declared in base.rhai:2:1"), "{faults:?}");
     assert_eq!(world.cluster.replicas("cart"), 6);
     tree.stop().await;
 }

@@ -87,7 +87,7 @@ impl LoopActions {
                 shared.local.append(Entry::Prepared(intent.clone())).await
             }
             Err(Failure::Status { code: 409, .. }) => {
-                return Err(JournalError::Contradiction(format!("intent {id} is prepared already")));
+                return Err(JournalError::Contradiction(format!("intent {id} is already prepared")));
             }
             Err(failure) if failure.is_refusal() => return Err(unwritable(failure.to_string())),
             Err(failure) => Err(unwritable(failure.to_string())),
@@ -167,7 +167,7 @@ impl Journal for LoopActions {
 
     fn health(&self) -> Result<(), JournalError> {
         if let Some((id, reason)) = self.shared.unended.lock().first_key_value() {
-            return Err(unwritable(format!("the end of LoopAction {id} is not written: {reason}")));
+            return Err(unwritable(format!("the outcome of LoopAction {id} cannot be written: {reason}")));
         }
         self.shared.local.health()
     }
@@ -257,7 +257,7 @@ impl Shared {
                 }
                 Some(Some(ended)) => ended,
                 None => {
-                    let reason = "there is no LoopAction of it".to_owned();
+                    let reason = "its LoopAction does not exist".to_owned();
                     (Timestamp::now(), WriteOutcome::Abandoned { reason, trace: WriteTrace::MayHave })
                 }
             };
@@ -276,7 +276,7 @@ impl Shared {
                 Ok(object) => all.push(held(&object)),
                 // Made by hand, or by a version that this one does not know: nobody's open intent is left out.
                 Err(error) if unread::is_open(&item) => unreadable.push(unread::unreadable(&item, &error)),
-                Err(error) => tracing::warn!(%error, "a LoopAction cannot be read and is left out"),
+                Err(error) => tracing::warn!(%error, "unreadable LoopAction ignored"),
             }
         }
         Ok((all, unreadable))

@@ -64,7 +64,7 @@ impl Shared {
                 Ok(Written::Again) => continue,
                 Err(reason) => reason,
             };
-            tracing::warn!(change = %id, reason, "status of a LoopAction not written, trying again");
+            tracing::warn!(change = %id, reason, "status of a LoopAction not written; retrying");
             if matches!(part, Part::End(_)) {
                 self.unended.lock().insert(id.clone(), reason);
             }
@@ -94,7 +94,7 @@ impl Shared {
             Err(failure) => return Err(failure.to_string()),
         };
         let Some(found) = self.look(&path).await? else {
-            tracing::warn!(change = %id, "the object of an intent is gone");
+            tracing::warn!(change = %id, "the LoopAction of an intent no longer exists");
             self.cache.lock().remove(id);
             return Ok(Written::Gone);
         };
@@ -103,7 +103,7 @@ impl Shared {
         let is_known = noted == found.intent;
         self.cache.lock().put(found);
         if is_known {
-            tracing::info!(change = %id, "another process was first to say so of the intent");
+            tracing::info!(change = %id, "another process already recorded this outcome of the intent");
             return Ok(Written::There);
         }
         match failure {

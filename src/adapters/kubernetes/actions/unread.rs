@@ -24,7 +24,7 @@ impl Shared {
                 namespace = one.namespace,
                 object = one.object,
                 why = one.why,
-                "an open LoopAction is unreadable"
+                "open LoopAction is unreadable"
             );
         }
         *self.unreadable.lock() = unreadable.to_vec();
@@ -43,7 +43,7 @@ impl Shared {
                             tracing::info!(
                                 namespace = one.namespace,
                                 object = one.object,
-                                "an unreadable LoopAction is settled"
+                                "unreadable LoopAction settled"
                             );
                             shared.unreadable.lock().retain(|other| *other != one);
                         }

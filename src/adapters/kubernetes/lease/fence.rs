@@ -35,7 +35,7 @@ impl Shared {
         };
         // Asked after it was read: whoever has written it since makes this write a conflict.
         if self.candidate.lock().lead(self.now()).epoch() != Some(epoch) {
-            return Err(format!("the term {epoch} is over"));
+            return Err(format!("term {epoch} has ended"));
         }
         let holder = self.candidate.lock().identity().to_owned();
         let spec = json!({ "holder": holder, "epoch": epoch.number() });
@@ -54,10 +54,10 @@ impl Shared {
     fn unfenced(&self, failure: &Failure) -> Result<(), String> {
         match failure {
             Failure::Status { code: 403 | 404, .. } => {
-                tracing::warn!(lease = self.name, reason = %failure, "the API server is not told who leads");
+                tracing::warn!(lease = self.name, reason = %failure, "the leader is not recorded at the API server");
                 Ok(())
             }
-            failure => Err(format!("the API server is not told who leads: {failure}")),
+            failure => Err(format!("the leader is not recorded at the API server: {failure}")),
         }
     }
 }

@@ -212,7 +212,11 @@ impl Shared {
             match self.announcements.lock().hear(metadata.annotations.policies_in_force(), version) {
                 Heard::Nothing => return,
                 Heard::TooLong(length) => {
-                    return tracing::warn!(lease = self.name, length, "what the holder says of policies is too long");
+                    return tracing::warn!(
+                        lease = self.name,
+                        length,
+                        "the policy announcement of the lease holder is too long"
+                    );
                 }
                 Heard::Own => None,
                 Heard::Other(text) => Some(text.into()),
@@ -247,7 +251,7 @@ impl Shared {
                 self.candidate.lock().granted(claim, version, sent);
                 *self.trouble.lock() = None;
                 if claim.begins {
-                    tracing::info!(lease = self.name, holder, epoch = claim.epoch.number(), "holds the lease");
+                    tracing::info!(lease = self.name, holder, epoch = claim.epoch.number(), "lease acquired");
                 }
             }
             Err(failure) if is_conflict(&failure) => self.candidate.lock().failed(true, self.now()),
@@ -257,7 +261,7 @@ impl Shared {
 
     fn failed(&self, failure: &Failure) {
         let reason = failure.to_string();
-        tracing::warn!(lease = self.name, reason, "the lease cannot be claimed or read");
+        tracing::warn!(lease = self.name, reason, "the lease cannot be acquired or read");
         *self.trouble.lock() = Some(reason);
         self.candidate.lock().failed(false, self.now());
     }
@@ -275,7 +279,7 @@ impl Shared {
             }
         };
         let given_up = tokio::time::timeout(RELEASE_WITHIN, give_up).await.is_ok();
-        tracing::info!(lease = self.name, epoch = claim.epoch.number(), given_up, "holds the lease no more");
+        tracing::info!(lease = self.name, epoch = claim.epoch.number(), given_up, "lease lost");
     }
 
     /// Writes the Lease once and returns the version that was made.

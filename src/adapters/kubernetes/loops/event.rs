@@ -29,7 +29,7 @@ pub(super) enum Subject {
     Hold,
     /// Whether the spec is accepted.
     Spec,
-    /// Whether the newest policies are in force.
+    /// Whether the newest policies are active.
     Policies,
 }
 
@@ -60,7 +60,9 @@ impl Reported {
                 Some(Draft::occurrence("ActionVerified", effect.impact == Impact::Hurt, note))
             }
             News::Quarantined(Some(reason)) => Some(Draft::occurrence("Quarantined", true, reason.clone())),
-            News::Quarantined(None) => Some(Draft::occurrence("Recovered", false, "its actors work again".to_owned())),
+            News::Quarantined(None) => {
+                Some(Draft::occurrence("Recovered", false, "its actors are running again".to_owned()))
+            }
         }
     }
 
@@ -71,7 +73,7 @@ impl Reported {
         let (reason, note) = match accepted {
             _ if before.as_ref() == Some(accepted) => return None,
             Acceptance::Valid => {
-                let note = "the spec is in force again".to_owned();
+                let note = "the spec is active again".to_owned();
                 return before.map(|_| Draft { reason: "SpecAccepted", warning: false, note, subject });
             }
             Acceptance::Invalid(faults) => ("SpecInvalid", faults.join("; ")),
@@ -80,7 +82,7 @@ impl Reported {
         Some(Draft { reason, warning: true, note, subject })
     }
 
-    /// Returns the Event of a change in whether the newest policies are in force. That the first ones are is no news.
+    /// Returns the Event of a change in whether the newest policies are active. That the first ones are is no news.
     pub(super) fn policies(&mut self, faults: &[String]) -> Option<Draft> {
         let before = self.policies.replace(faults.to_vec());
         if before.as_deref() == Some(faults) {
@@ -88,10 +90,10 @@ impl Reported {
         }
         let subject = Subject::Policies;
         if faults.is_empty() {
-            let note = "the newest policies are in force again".to_owned();
+            let note = "the newest policies are active again".to_owned();
             return before.map(|_| Draft { reason: "PolicyAccepted", warning: false, note, subject });
         }
-        let note = format!("{}; the last good policies stay in force", faults.join("; "));
+        let note = format!("{}; the last good policies remain active", faults.join("; "));
         Some(Draft { reason: "PolicyRefused", warning: true, note, subject })
     }
 

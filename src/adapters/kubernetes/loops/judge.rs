@@ -236,5 +236,5 @@ fn cut(spec: &Arc<ServiceSpec>, bound: Option<Bound>) -> (Arc<ServiceSpec>, Opti
         return (spec.clone(), None);
     }
     let bounded = ServiceSpec { mode, bounds, ..(**spec).clone() };
-    (Arc::new(bounded), Some(format!("the PlatformBound cuts {}", cuts.join(" and "))))
+    (Arc::new(bounded), Some(format!("the PlatformBound limits {}", cuts.join(" and "))))
 }

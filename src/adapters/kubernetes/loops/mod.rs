@@ -184,7 +184,7 @@ impl Keeper {
         let ignored: Vec<String> = loops.iter().filter_map(LoopObject::why_ignored).collect();
         let mut before = self.ignored.lock();
         for why in ignored.iter().filter(|why| !before.contains(why)) {
-            tracing::warn!(%why, "a declaration is ignored");
+            tracing::warn!(%why, "invalid declaration ignored");
         }
         *before = ignored;
     }
@@ -192,7 +192,7 @@ impl Keeper {
 
 /// Says that nobody has set a bound, and what to do about it.
 pub(super) fn no_bound() -> String {
-    format!("there is no PlatformBound named {BOUND_NAME}; apply one, such as deploy/base/bound.yaml")
+    format!("no PlatformBound named {BOUND_NAME} exists; apply one, such as deploy/base/bound.yaml")
 }
 
 /// Returns how far loops may go, as far as the watch has it.

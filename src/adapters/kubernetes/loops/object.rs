@@ -106,9 +106,9 @@ impl BoundObject {
     /// Why it cannot be used; the schema admits no such object.
     pub fn bound(&self) -> Result<Bound, String> {
         let spec =
-            BoundSpec::deserialize(&self.spec).map_err(|error| format!("the PlatformBound is faulty: {error}"))?;
+            BoundSpec::deserialize(&self.spec).map_err(|error| format!("the PlatformBound is invalid: {error}"))?;
         if spec.max_replicas == 0 {
-            return Err("the PlatformBound is faulty: spec.maxReplicas is 0, expected at least 1".to_owned());
+            return Err("the PlatformBound is invalid: spec.maxReplicas is 0, expected at least 1".to_owned());
         }
         Ok(Bound { max_replicas: spec.max_replicas, max_mode: spec.max_mode })
     }

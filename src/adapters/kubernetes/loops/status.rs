@@ -167,30 +167,30 @@ fn said(status: &Value) -> Value {
 fn accepted(judged: &Judged) -> Condition {
     let (reason, faults) = match &judged.accepted {
         Acceptance::Valid => {
-            let message = "the spec is in force".to_owned();
+            let message = "the spec is active".to_owned();
             return Condition { kind: ACCEPTED, holds: true, reason: "Valid", message };
         }
         Acceptance::Invalid(faults) => ("Invalid", faults),
         Acceptance::Collision(faults) => ("Collision", faults),
     };
-    let instead = if judged.spec.is_some() { "the last good spec stays in force" } else { "nothing is in force" };
+    let instead = if judged.spec.is_some() { "the last good spec remains active" } else { "no spec is active" };
     let message = format!("{}; {instead}", faults.join("; "));
     Condition { kind: ACCEPTED, holds: false, reason, message }
 }
 
 fn capped(judged: &Judged) -> Condition {
     let (holds, reason) = if judged.cut.is_some() { (true, "PlatformBound") } else { (false, "InsideBound") };
-    let message = judged.cut.clone().unwrap_or_else(|| "nothing is cut by the platform".to_owned());
+    let message = judged.cut.clone().unwrap_or_else(|| "the PlatformBound limits nothing".to_owned());
     Condition { kind: "Capped", holds, reason, message }
 }
 
 /// Says whether the newest policies are the ones in force.
 fn policy(faults: &[String]) -> Condition {
     if faults.is_empty() {
-        let message = "the newest policies are in force".to_owned();
+        let message = "the newest policies are active".to_owned();
         return Condition { kind: POLICY, holds: true, reason: "InForce", message };
     }
-    let message = format!("{}; the last good policies stay in force", faults.join("; "));
+    let message = format!("{}; the last good policies remain active", faults.join("; "));
     Condition { kind: POLICY, holds: false, reason: "Refused", message }
 }
 
@@ -200,7 +200,7 @@ fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&
     if judged.spec.is_none() {
         return match &judged.accepted {
             Acceptance::Collision(faults) => condition(false, "Collision", faults.join("; ")),
-            _ => condition(false, "NoSpec", "no valid spec was seen since flyball started".to_owned()),
+            _ => condition(false, "NoSpec", "no valid spec seen since flyball started".to_owned()),
         };
     }
     if let Some(reason) = quarantined {
@@ -210,10 +210,10 @@ fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&
         return condition(false, "Unbounded", why.clone());
     }
     let Some(record) = record else {
-        return condition(false, "Starting", "no round of telemetry has arrived yet".to_owned());
+        return condition(false, "Starting", "no telemetry has arrived yet".to_owned());
     };
     let Some(target) = record.features.target.known() else {
-        return condition(false, "TargetUnknown", "the target does not exist, or is not seen well enough".to_owned());
+        return condition(false, "TargetUnknown", "the target does not exist, or its state is unknown".to_owned());
     };
     if let Autoscaling::Closed { why } = &target.autoscaling {
         return condition(false, "ScaledByOthers", why.clone());
@@ -229,9 +229,9 @@ fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&
         return condition(false, "SignalsMissing", format!("no fresh value of {}", silent.join(", ")));
     }
     match &record.proposal.choice {
-        _ if record.mode == Mode::Observe => condition(true, "Observing", "observed; nothing is decided".to_owned()),
+        _ if record.mode == Mode::Observe => condition(true, "Observing", "observed; no decisions".to_owned()),
         Choice::Nothing(why) if record.proposal.rules.is_empty() => condition(false, "Waiting", why.to_string()),
-        _ => condition(true, "Deciding", "decides on fresh data".to_owned()),
+        _ => condition(true, "Deciding", "deciding on fresh data".to_owned()),
     }
 }
 

@@ -85,9 +85,11 @@ impl Writer {
             (Ok(object), Some((uid, status))) => self.outbox.wrote(&id, &uid, status, version(&object)),
             (Ok(_), None) => {}
             (Err(failure @ Failure::Status { code: 404 | 409, .. }), _) => {
-                tracing::debug!(service = %id, %failure, "the loop changed meanwhile");
+                tracing::debug!(service = %id, %failure, "the ServiceLoop changed in the meantime");
             }
-            (Err(failure @ Failure::Unbuildable(_)), _) => tracing::error!(service = %id, %failure, "cannot be told"),
+            (Err(failure @ Failure::Unbuildable(_)), _) => {
+                tracing::error!(service = %id, %failure, "status cannot be reported");
+            }
             (Err(failure), status) => {
                 tracing::warn!(service = %id, %failure, "status or event not written");
                 let is_of_this_loop = is_of_this_loop(&failure);

@@ -21,8 +21,7 @@ fn a_journal_that_was_moved_away_acknowledges_nothing_until_it_is_back() {
     append(&journal, decision(1)).unwrap();
     fs::rename(&path, &aside).unwrap();
     let error = append(&journal, Entry::Prepared(intent(1))).unwrap_err();
-    let told =
-        "cannot be written: it was moved away or removed; put it back, or start flyball anew; nothing is written";
+    let told = "cannot be written: it was moved away or removed; restore it, or restart flyball; no target is changed";
     assert!(error.to_string().contains(told), "{error}");
     std::thread::sleep(4 * PAUSE);
     assert!(journal.health().is_err() && !path.exists(), "an empty one in its place would have forgotten all");
@@ -46,7 +45,7 @@ fn another_journal_in_its_place_is_neither_written_nor_read() {
     let other = open(&path).unwrap();
     append(&other, decision(7)).unwrap();
     let error = append(&journal, Entry::Prepared(intent(1))).unwrap_err();
-    assert!(error.to_string().contains("another file is in its place"), "{error}");
+    assert!(error.to_string().contains("another file replaced it"), "{error}");
     std::thread::sleep(4 * PAUSE);
     drop(other);
     std::thread::sleep(4 * PAUSE);
@@ -59,7 +58,7 @@ fn what_is_no_journal_is_told_at_once() {
     let (_dir, path) = place();
     File::create(&path).unwrap();
     let empty = JournalReader::open(&path).err().unwrap().to_string();
-    assert!(empty.contains("is damaged: it is empty, so what it held is lost"), "{empty}");
+    assert!(empty.contains("is damaged: it is empty, so its content is lost"), "{empty}");
     fs::remove_file(&path).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     let pipe = JournalReader::open(&path).err().unwrap().to_string();

@@ -47,7 +47,7 @@ impl Read {
         if *zone != Zone::UTC && 3600 % self.step != 0 {
             let (zone, step) = (zone.name(), self.step);
             self.notes.push(format!(
-                "steps of {step} s do not fill an hour: the season follows universal time, not the clocks of {zone}"
+                "steps of {step} s do not divide an hour: the season follows UTC, not the clock of {zone}"
             ));
             return;
         }
@@ -80,7 +80,7 @@ pub fn text(file: &Path) -> anyhow::Result<String> {
         return std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
     }
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("cannot read the standard input")?;
+    std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
     Ok(text)
 }
 
@@ -146,7 +146,7 @@ pub fn keep(input: &Path, output: Option<&Path>) -> anyhow::Result<()> {
     let read = input.canonicalize().unwrap_or_default();
     let is_series = written.extension().is_some_and(|kind| kind == "csv");
     if written == read || (read.is_dir() && is_series && written.starts_with(&read)) {
-        bail!("{} is read: it would be written over, name another file", output.display());
+        bail!("refusing to overwrite the input file {}; name another file", output.display());
     }
     Ok(())
 }
@@ -168,20 +168,21 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
         }
     }
     let mut notes = in_order(&mut read);
-    let first = read.first().context("holds no rows")?.0;
+    let first = read.first().context("has no rows")?.0;
     let differences = differences(read.iter().map(|(at, ..)| *at));
-    let step = step(&differences).context("holds no second step")?;
+    let step = step(&differences).context("has only one step, at least two are needed")?;
     if let (Some(least), Some(most)) = (differences.first(), differences.last())
         && differences.iter().any(|difference| difference % step != 0)
     {
         notes.push(format!(
-            "its first stamps lie {least} to {most} s apart; steps of {step} s are taken, and each row for the nearest one"
+            "its first timestamps are {least} to {most} s apart; using steps of {step} s, each row assigned to the \
+             nearest"
         ));
     }
     let index = |at: i64| at.saturating_sub(first).saturating_add(step / 2).div_euclid(step);
     let last = read.iter().map(|(at, ..)| index(*at)).max().unwrap_or(0);
     if last >= MOST {
-        bail!("spans {last} steps of {step} s, at most {MOST} are read");
+        bail!("spans {last} steps of {step} s, the limit is {MOST}");
     }
     let mut values = vec![None; last as usize + 1];
     let mut rows: Vec<Row> = Vec::with_capacity(read.len());
@@ -200,17 +201,17 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
     if let Some((line, more)) = lost.split_first() {
         let more = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
         notes.push(format!(
-            "line {line}{more} falls into a step of {step} s that had a row already; the first one counts"
+            "line {line}{more} falls into a step of {step} s that already has a row; the first row counts"
         ));
     }
     notes.extend(precision(values.iter().copied().flatten())?);
-    let season = season
-        .or_else(|| usual_season(step))
-        .with_context(|| format!("not even a year has two steps of {step} s; name the season with --season STEPS"))?;
+    let season = season.or_else(|| usual_season(step)).with_context(|| {
+        format!("even a year has fewer than two steps of {step} s; set the season with --season STEPS")
+    })?;
     if i64::from(season) * step != DAY && (DAY - i64::from(season) * step).abs() < step {
         notes.push(format!(
-            "a day is no whole number of steps of {step} s: a season of {season} drifts against it; name another one with \
-             --season STEPS"
+            "a day is not a whole number of steps of {step} s: a season of {season} drifts against it; set another \
+             with --season STEPS"
         ));
     }
     let (first_step, step_seconds) = (Minute(first.div_euclid(step)), u32::try_from(step).unwrap_or(u32::MAX));
@@ -228,16 +229,16 @@ fn precision(values: impl Iterator<Item = f64>) -> anyhow::Result<Option<String>
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), ends);
     let (largest, apart) = (low.abs().max(high.abs()), high - low);
     if low <= high && largest > 1e29 {
-        bail!("holds values as large as {largest:e}, at most 1e29 can be forecast; name them in a larger unit");
+        bail!("has values as large as {largest:e}, at most 1e29 can be forecast; use a larger unit");
     }
     Ok(match () {
         () if low > high || apart == 0.0 => None,
         () if !(1e-9..1e12).contains(&largest) => Some(format!(
-            "its largest value is {largest:e}: the forecaster is made for 1e-9 to 1e12, name them in another unit"
+            "its largest value is {largest:e}: the forecaster is designed for 1e-9 to 1e12, use another unit"
         )),
         () if apart < VISIBLE * ROUNDING * largest => Some(format!(
-            "its values lie only {apart} apart near {largest}, where they are kept to {:.1e}: the quantiles of \
-             maxima are wider by as much; subtract what they have in common",
+            "its values are only {apart} apart near {largest}, where they are stored to {:.1e}: the quantiles of \
+             maxima widen by as much; subtract the common offset",
             ROUNDING * largest
         )),
         () => None,
@@ -249,14 +250,14 @@ fn in_order(rows: &mut [(i64, Option<f64>, usize)]) -> Vec<String> {
     let mut notes = Vec::new();
     let late = rows.windows(2).filter(|pair| matches!(pair, [(one, ..), (next, ..)] if next < one)).count();
     if late > 0 && late + 1 == rows.len() {
-        notes.push("its rows stand newest first; they were sorted by time".to_owned());
+        notes.push("its rows are newest first; they were sorted by time".to_owned());
     } else if late > 0 {
         let at = rows.windows(2).find_map(|pair| match pair {
             [(one, ..), (next, _, line)] if next < one => Some(*line),
             _ => None,
         });
         let at = at.unwrap_or_default();
-        notes.push(format!("its rows stand not in the order of time (line {at} first); they were sorted"));
+        notes.push(format!("its rows are not in time order (first at line {at}); they were sorted"));
     }
     rows.sort_by_key(|(at, ..)| *at);
     notes
@@ -317,7 +318,7 @@ fn value(text: &str, separator: char) -> Option<f64> {
 fn row(cells: &[String], line: &str, separator: char) -> Result<(i64, Option<f64>), (usize, String)> {
     let at = second(cells.first().map_or("", String::as_str)).map_err(|why| (1, why))?;
     let value = match cells.get(1).map(String::as_str) {
-        None => return Err((2, format!("there is none, expected timestamp{separator}value and not `{line}`"))),
+        None => return Err((2, format!("is missing, expected timestamp{separator}value instead of `{line}`"))),
         Some(number) => value(number, separator).ok_or_else(|| (2, format!("`{number}` is not a number")))?,
     };
     Ok((at, Some(value).filter(|value| value.is_finite())))
@@ -330,18 +331,15 @@ fn row(cells: &[String], line: &str, separator: char) -> Result<(i64, Option<f64
 /// Why it is none.
 pub fn second(stamp: &str) -> Result<i64, String> {
     if let Ok(number) = stamp.parse::<f64>() {
-        return since_epoch(number).ok_or_else(|| {
-            format!(
-                "`{stamp}` lies between 1990 and 2100 neither as seconds nor as milli-, micro- or nanoseconds since 1970"
-            )
-        });
+        return since_epoch(number)
+            .ok_or_else(|| format!("`{stamp}` is not a Unix timestamp between 1990 and 2100 in s, ms, us or ns"));
     }
     let zoned = stamp.parse::<Timestamp>().ok();
     let zoned = zoned.or_else(|| format!("{}Z", stamp.replace(' ', "T")).parse().ok());
     let zoned = zoned.or_else(|| format!("{stamp}T00:00:00Z").parse().ok());
     zoned
         .map(Timestamp::as_second)
-        .ok_or_else(|| format!("`{stamp}` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970"))
+        .ok_or_else(|| format!("`{stamp}` is not a time such as 2026-03-03T12:00:00Z or Unix seconds"))
 }
 
 /// Returns the second of a number since the epoch, whose unit follows from its size. Small ones are seconds of a clock

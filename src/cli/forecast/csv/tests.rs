@@ -58,14 +58,14 @@ fn stamps_of_all_kinds_make_a_grid_with_gaps() {
 fn what_is_odd_and_was_put_right_is_said() {
     let notes = |text: &str| parse(text, None, (0.0, 1e9)).unwrap().notes;
     assert_eq!(notes("60,1\n120,2\n120,2\n180,3\n"), Vec::<String>::new());
-    assert_eq!(notes("180,3\n120,2\n60,1\n"), ["its rows stand newest first; they were sorted by time"]);
-    let swapped = "its rows stand not in the order of time (line 3 first); they were sorted";
+    assert_eq!(notes("180,3\n120,2\n60,1\n"), ["its rows are newest first; they were sorted by time"]);
+    let swapped = "its rows are not in time order (first at line 3); they were sorted";
     assert_eq!(notes("60,1\n180,3\n120,2\n240,4\n"), [swapped]);
-    let twice = "line 3 (and 1 more) falls into a step of 60 s that had a row already; the first one counts";
+    let twice = "line 3 (and 1 more) falls into a step of 60 s that already has a row; the first row counts";
     assert_eq!(notes("60,1\n120,2\n120,7\n180,3\n180,nan\n240,1\n"), [twice]);
     // As of the loop, and as of the file that ends with the row before.
     assert_eq!(parse("60,1\n120,2\n120,7\n", None, (0.0, 1e9)).unwrap().series.values[1], Some(2.0));
-    let off = "its first stamps lie 299 to 301 s apart; steps of 300 s are taken, and each row for the nearest one";
+    let off = "its first timestamps are 299 to 301 s apart; using steps of 300 s, each row assigned to the nearest";
     assert_eq!(notes("300,1\n601,2\n900,3\n"), [off]);
 }
 
@@ -75,12 +75,12 @@ fn sizes_that_cost_precision_are_said() {
     assert_eq!([note([0.0; 3]), note([5.0; 3]), note([-3.0, 0.02, 8e9])], ["", "", ""]);
     assert!(note([1e20, 2e20, 1.0]).starts_with("its largest value is 2e20"));
     assert!(note([1e-20, 2e-20, 0.0]).starts_with("its largest value is 2e-20"));
-    assert!(note([1e7, 1e7 + 60.0, 1e7]).starts_with("its values lie only 60 apart near 10000060"));
+    assert!(note([1e7, 1e7 + 60.0, 1e7]).starts_with("its values are only 60 apart near 10000060"));
     let told = note([3e5, 3e5 + 400.0, 3e5 + 20.0]);
-    assert!(told.starts_with("its values lie only 400 apart near 300400, where they are kept to 4.6e0"), "{told}");
+    assert!(told.starts_with("its values are only 400 apart near 300400, where they are stored to 4.6e0"), "{told}");
     assert_eq!([note([3e5, 3e5 + 2e3, 3e5]), note([3e3, 4e3, 3.5e3])], ["", ""]);
     let refused = precision([1.0, -1e30].into_iter()).unwrap_err().to_string();
-    assert!(refused.starts_with("holds values as large as 1e30"), "{refused}");
+    assert!(refused.starts_with("has values as large as 1e30"), "{refused}");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn what_is_read_is_not_written_over() {
     std::fs::write(&series, "0,1\n").unwrap();
     let same = place.path().join(".").join("series.csv");
     let refused = keep(&series, Some(&same)).unwrap_err().to_string();
-    assert!(refused.ends_with("series.csv is read: it would be written over, name another file"), "{refused}");
+    assert!(refused.ends_with("series.csv; name another file"), "{refused}");
     assert!(keep(place.path(), Some(&series)).is_err(), "it is one of the directory");
     assert!(keep(&series, Some(&other)).is_ok() && keep(&series, None).is_ok());
     assert!(keep(Path::new(STANDARD_INPUT), Some(&series)).is_ok());
@@ -117,11 +117,10 @@ fn what_a_grid_cannot_follow_is_said() {
         assert_eq!(read.series.zone != Zone::UTC, zone != "UTC" && 3600 % step == 0);
         read.notes.join("; ")
     };
-    let drifts = "a day is no whole number of steps of 3000 s: a season of 29 drifts against it";
+    let drifts = "a day is not a whole number of steps of 3000 s: a season of 29 drifts against it";
     assert!(notes(3000, "UTC").starts_with(drifts), "{}", notes(3000, "UTC"));
     assert_eq!([notes(300, "Europe/Berlin"), notes(7200, "UTC"), notes(86_400, "UTC")], ["", "", ""]);
-    let hours =
-        "steps of 7200 s do not fill an hour: the season follows universal time, not the clocks of Europe/Berlin";
+    let hours = "steps of 7200 s do not divide an hour: the season follows UTC, not the clock of Europe/Berlin";
     assert_eq!(notes(7200, "Europe/Berlin"), hours);
 }
 
@@ -135,35 +134,31 @@ fn names_stay_one_cell() {
 #[test]
 fn what_is_no_series_is_said_with_its_line() {
     for (text, expected) in [
-        ("", "holds no rows"),
+        ("", "has no rows"),
         (
             "timestamp,value\n2024-13-01,1\n",
-            "line 2, column 1: `2024-13-01` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970",
+            "line 2, column 1: `2024-13-01` is not a time such as 2026-03-03T12:00:00Z or Unix seconds",
         ),
         (
             "timestamp,value\n60 1\n",
-            "line 2, column 1: `60 1` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970",
+            "line 2, column 1: `60 1` is not a time such as 2026-03-03T12:00:00Z or Unix seconds",
         ),
         // What stands first is a header only if nothing of it is a row.
         ("60,x\n120,1\n180,1\n", "line 1, column 2: `x` is not a number"),
-        ("60\n120,1\n180,1\n", "line 1, column 2: there is none, expected timestamp,value and not `60`"),
-        (
-            "6O,1\n120,1\n180,1\n",
-            "line 1, column 1: `6O` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970",
-        ),
-        ("60,1\n120\n", "line 2, column 2: there is none, expected timestamp,value and not `120`"),
-        ("timestamp,value\n1,1\n1,2\n", "holds no second step"),
+        ("60\n120,1\n180,1\n", "line 1, column 2: is missing, expected timestamp,value instead of `60`"),
+        ("6O,1\n120,1\n180,1\n", "line 1, column 1: `6O` is not a time such as 2026-03-03T12:00:00Z or Unix seconds"),
+        ("60,1\n120\n", "line 2, column 2: is missing, expected timestamp,value instead of `120`"),
+        ("timestamp,value\n1,1\n1,2\n", "has only one step, at least two are needed"),
         ("timestamp,value\n60,1\n120,x\n", "line 3, column 2: `x` is not a number"),
         (
             "1704067200000,1\n99999999999,1\n",
-            "line 2, column 1: `99999999999` lies between 1990 and 2100 neither as seconds nor as milli-, micro- or \
-             nanoseconds since 1970",
+            "line 2, column 1: `99999999999` is not a Unix timestamp between 1990 and 2100 in s, ms, us or ns",
         ),
-        ("60;1\n120", "line 2, column 2: there is none, expected timestamp;value and not `120`"),
-        ("timestamp,value\n0,1\n1,1\n1e9,1", "spans 1000000000 steps of 1 s, at most 10000000 are read"),
+        ("60;1\n120", "line 2, column 2: is missing, expected timestamp;value instead of `120`"),
+        ("timestamp,value\n0,1\n1,1\n1e9,1", "spans 1000000000 steps of 1 s, the limit is 10000000"),
         (
             "timestamp,value\n0,1\n20000000,1",
-            "not even a year has two steps of 20000000 s; name the season with --season STEPS",
+            "even a year has fewer than two steps of 20000000 s; set the season with --season STEPS",
         ),
     ] {
         assert_eq!(parse(text, None, (0.0, 1e9)).unwrap_err().to_string(), expected);

@@ -144,7 +144,7 @@ impl Outbox {
         }
     }
 
-    /// Takes in whether the newest policies are in force.
+    /// Takes in whether the newest policies are active.
     pub(super) fn policies(&self, faults: &PolicyFaults) {
         let Inner { loops, policies, stirred, .. } = &mut *self.inner.lock();
         *policies = Some(faults.clone());
