@@ -46,7 +46,7 @@ impl SetSize {
             return Err(format!("the set has more than {FILES_LIMIT} policies; remove some or join them"));
         }
         if bytes > SIZE_LIMIT {
-            return Err(format!("the policies have {bytes} bytes, at most {SIZE_LIMIT} are read"));
+            return Err(format!("the policies have {bytes} bytes, the limit is {SIZE_LIMIT}"));
         }
         Ok(())
     }
@@ -62,7 +62,7 @@ pub(super) fn check_file(path: &str, text: &str, place: &str) -> Result<(), Stri
         return Err(format!("{place} is larger than {limit} bytes"));
     }
     if text.trim().is_empty() {
-        return Err(format!("{place} is empty; delete it if that is meant"));
+        return Err(format!("{place} is empty; delete it if that is intended"));
     }
     Ok(())
 }

@@ -272,7 +272,7 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
 
 /// Returns how the message about a member begins that is not there.
 pub(super) fn no_member(name: &str) -> String {
-    format!("there is no `{name}` in it")
+    format!("it has no `{name}`")
 }
 
 /// How the message about a member that is not there ends, where it is not known what there is.

@@ -32,8 +32,8 @@ pub struct SignalFeatures {
     /// Smaller of the two newest distinct samples, if the signal is fresh and at most one scrape is missing between
     /// them: what a rise has confirmed, so that one odd sample moves nothing.
     pub confirmed: Option<Finite>,
-    /// Where the signal is now, if the newest samples rise far faster than the signal usually moves: the newest one
-    /// carried on over its age at the slower of the two newest slopes.
+    /// Where the signal is now, if the newest samples rise far faster than the signal usually moves: what came between
+    /// them, by the window they look back on, carried on to now at the slower of the two newest slopes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rising: Option<Finite>,
     /// More than ten times larger than the sample before and not yet confirmed three times.

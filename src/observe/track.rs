@@ -165,7 +165,7 @@ impl Track {
         let Reading::Fresh { staleness, .. } = reading else { return None };
         // What is not believed yet is carried nowhere.
         let believed = self.window.unconfirmed().is_none();
-        believed.then(|| carried_on(self.window.readable(), *staleness, spec.scrape_interval)).flatten()
+        believed.then(|| carried_on(self.window.readable(), *staleness, spec)).flatten()
     }
 }
 

@@ -95,7 +95,7 @@ impl Window {
     }
 
     /// Returns what may be read now, newest first: accepted samples, and rises whether confirmed or not.
-    pub(super) fn readable(&self) -> impl Iterator<Item = Sample> {
+    pub(super) fn readable(&self) -> impl Iterator<Item = Sample> + Clone {
         self.entries.iter().rev().filter(|entry| entry.mark != Mark::Dropped).map(|entry| entry.sample)
     }
 

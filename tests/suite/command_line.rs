@@ -299,7 +299,7 @@ fn the_way_back_that_is_printed_works_for_a_file_with_a_space() {
     flyball(place.path(), &["resume", "--file", "my $switch's.yaml", "-r", "start"]);
     let output = flyball(place.path(), &["kill", "--file", "my $switch's.yaml"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let way_back = said.lines().find_map(|line| line.strip_prefix("to go on: ")).unwrap_or_else(|| panic!("{said}"));
+    let way_back = said.lines().find_map(|line| line.strip_prefix("to resume: ")).unwrap_or_else(|| panic!("{said}"));
     let output = Command::new("sh").args(["-c", way_back]).current_dir(place.path()).output().unwrap();
     assert!(output.status.success(), "{way_back}: {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "the switch and its lock");

@@ -350,6 +350,31 @@ async fn a_recurring_surge_finds_its_pods_ready_and_they_are_bought_for_the_lead
     assert!((90..=330).contains(&ahead), "bought {ahead} s before the surge: {:?}", raise.outlook.capacity);
 }
 
+/// What a rate over a minute shows of a load that trebles within the minute from 12:12 on, and stays there.
+fn flash_crowd(_: &str, at: Timestamp) -> f64 {
+    let since = (at.as_second() - origin().as_second() - 12 * 60) as f64;
+    // Minutes of the load beyond what was there before, since it began.
+    let more = |since: f64| {
+        let minutes = since.max(0.0) / 60.0;
+        if minutes < 1.0 { minutes.powi(2) / 2.0 } else { minutes - 0.5 }
+    };
+    280.0 * (1.0 + 2.0 * (more(since) - more(since - 60.0)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flash_crowd_is_sized_by_what_arrives_and_not_by_what_its_window_shows() {
+    let text = settings(&[SHOP], "").replace("role: arrival_rate", "role: arrival_rate, window: 1m");
+    let world = World::with_settings(&text, steady(flash_crowd));
+    world.run_for(MINUTE * 20).await;
+    let records = world.records(SHOP);
+    let raise = records.iter().find(|record| record.change.as_ref().is_some_and(|change| change.to >= 12)).unwrap();
+    let waited = raise.at.as_second() - origin().as_second() - 12 * 60;
+    // 840/s need 12 pods of 75/s. The load is there after 60 s, the rate shows it after 120 s.
+    assert!(waited <= 75, "{waited} s");
+    let writes = applied(&records);
+    assert!(writes.len() <= 3 && writes.iter().all(|(_, to)| *to <= 14), "{writes:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_else() {
     let world = World::new(&[SHOP], steady(|_, _| 200.0));

@@ -167,7 +167,7 @@ async fn a_change_that_is_handed_on_while_its_service_is_retired_has_ended_unsen
     tokio::time::sleep(TICK).await;
     let planned: Vec<_> = slot.world.records(CART).into_iter().filter(|record| record.change.is_some()).collect();
     let outcomes: Vec<_> = planned.iter().map(|record| record.outcome.clone()).collect();
-    assert_eq!(outcomes, [Some(WriteOutcome::unsent("its service is supervised no more"))]);
+    assert_eq!(outcomes, [Some(WriteOutcome::unsent("its service is no longer supervised"))]);
     supervisor.stop(None);
 }
 

@@ -125,7 +125,7 @@ pub fn files(input: &Path, depth: Depth) -> anyhow::Result<BTreeMap<String, Path
         }
     }
     if found.is_empty() {
-        bail!("{} holds no .csv file", input.display());
+        bail!("{} contains no .csv file", input.display());
     }
     Ok(found)
 }
