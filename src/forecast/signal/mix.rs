@@ -2,7 +2,7 @@
 
 use super::{Common, GAP, Head, Kept};
 use crate::forecast::bands::{Course, Limits};
-use crate::forecast::lanes::{zip, zip3};
+use crate::forecast::lanes::zip;
 use crate::forecast::models::{CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
 use crate::forecast::pending::MISSING;
 use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
@@ -53,14 +53,15 @@ impl Head {
         let then = available[SEASONAL_DIFFERENCE].then(|| &paths[SEASONAL_DIFFERENCE]);
         let moving = self.bands.moving(&paths[PERSISTENCE], then, origin.gap);
         let weights = self.scores.weights_after(origin.gap, &kept.surges, available, moving);
-        let mut mixed = [0.0; HORIZONS.len()];
-        for ((path, weights), _) in paths.iter().zip(&weights).zip(available).filter(|(_, available)| **available) {
-            mixed = zip3(&mixed, path, weights, |mixed, own, weight| mixed + weight * own);
+        // Who has no say may have no forecast: nothing times that is no number.
+        let said = |weight: f32, value: f32| if weight > 0.0 { weight * value } else { 0.0 };
+        let (mut mixed, mut apart) = ([0.0; HORIZONS.len()], [0.0; HORIZONS.len()]);
+        for (path, weights) in paths.iter().zip(&weights) {
+            mixed = zip(&mixed, &zip(weights, path, said), |mixed, said| mixed + said);
         }
-        let mut apart = [0.0; HORIZONS.len()];
-        for ((path, weights), _) in paths.iter().zip(&weights).zip(available).filter(|(_, available)| **available) {
-            let off = zip3(path, &mixed, weights, |own, mixed, weight| weight * (own - mixed).abs());
-            apart = zip(&apart, &off, |apart, off| apart + off);
+        for (path, weights) in paths.iter().zip(&weights) {
+            let off = zip(path, &mixed, |own, mixed| (own - mixed).abs());
+            apart = zip(&apart, &zip(weights, &off, said), |apart, off| apart + off);
         }
         let path = mixed.map(|point| limits.hold(f64::from(point)));
         Some(Mix { path, limits, weights, moving, apart })
