@@ -3,7 +3,7 @@
 use super::{Common, GAP, Head, Kept};
 use crate::forecast::bands::{Course, Limits};
 use crate::forecast::lanes::zip;
-use crate::forecast::models::{CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
+use crate::forecast::models::{CATALOGUE, Origin, PERSISTENCE, SEASONAL_DIFFERENCE, View};
 use crate::forecast::pending::MISSING;
 use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
 use crate::forecast::short_minute::ShortMinute;
@@ -21,7 +21,7 @@ pub(super) struct ModelForecasts {
 
 /// The combined forecast.
 pub(super) struct Mix {
-    pub(super) path: Path,
+    pub(super) path: Lanes,
     limits: Limits,
     pub(super) weights: Weights,
     moving: Moving,
@@ -36,7 +36,7 @@ impl Head {
         let mut forecasts = ModelForecasts { paths: MISSING, available: [false; MODELS] };
         self.models.foresee(view, |model, path| {
             let Some(path) = path else { return };
-            forecasts.paths[model] = path.map(|point| limits.hold(point) as f32);
+            forecasts.paths[model] = path.map(|point| limits.hold(point as f32));
             forecasts.available[model] = true;
         });
         forecasts
@@ -63,7 +63,7 @@ impl Head {
             let off = zip(path, &mixed, |own, mixed| (own - mixed).abs());
             apart = zip(&apart, &zip(weights, &off, said), |apart, off| apart + off);
         }
-        let path = mixed.map(|point| limits.hold(f64::from(point)));
+        let path = mixed.map(|point| limits.hold(point));
         Some(Mix { path, limits, weights, moving, apart })
     }
 
@@ -85,14 +85,14 @@ impl Head {
         let Mix { path, weights, .. } = mix;
         let rows = self.bands.rows(&self.course(origin, mix, kept), &common.normal);
         let (realised, minutes) = self.bands.coverage();
-        let [max_10, max_30] = rows.maxima;
+        let [max_10, max_30] = rows.maxima.map(|row| row.map(f64::from));
         into.origin = origin.minute;
         into.readiness = Readiness::Ready;
         let points = HORIZONS.iter().zip(path).zip(&rows.points);
         into.points.extend(points.map(|((minutes, point), quantiles)| HorizonPoint {
             minutes: *minutes,
-            point: *point,
-            quantiles: *quantiles,
+            point: f64::from(*point),
+            quantiles: quantiles.map(f64::from),
         }));
         (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
         let shares = weights.each_ref().map(mean);
@@ -119,7 +119,7 @@ impl Head {
             let own = self.models.parts(model, view, at).unwrap_or_default();
             parts.add(&own, f64::from(weight));
         }
-        parts.complete(mix.path[at]);
+        parts.complete(f64::from(mix.path[at]));
         parts
     }
 
