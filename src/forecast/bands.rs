@@ -4,9 +4,8 @@
 //! often.
 
 use super::discounted::Discounted;
-use super::intervals::{Around, Ends, Trackers};
+use super::intervals::{Around, Ends, Levels, Trackers};
 use super::lanes::{larger, zip, zip3};
-use super::models::Path;
 use super::pending::{Issued, IssuedForecast, WINDOWS};
 use super::scores::{Lanes, Moving, longer};
 use super::seasonal_scale::SeasonalScale;
@@ -27,18 +26,28 @@ const APART: f32 = 0.5;
 /// An outcome further off than so many expected errors counts as much.
 const FURTHEST: f32 = 50.0;
 
-/// Permitted forecasts: the declared range, and within twice what was seen in a week (INV-26).
+/// Permitted forecasts: the declared range, and within twice what was seen in a week (INV-26). In the precision of what
+/// is published, and never beyond what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Smallest.
-    pub low: f64,
+    pub low: f32,
     /// Largest.
-    pub high: f64,
+    pub high: f32,
 }
 
 impl Limits {
+    /// Returns the limits within these.
+    pub fn within(low: f64, high: f64) -> Self {
+        let (short_low, short_high) = (low as f32, high as f32);
+        Self {
+            low: if f64::from(short_low) < low { short_low.next_up() } else { short_low },
+            high: if f64::from(short_high) > high { short_high.next_down() } else { short_high },
+        }
+    }
+
     /// Returns the nearest permitted value.
-    pub fn hold(self, value: f64) -> f64 {
+    pub fn hold(self, value: f32) -> f32 {
         // Plain comparisons are one instruction each; what is no number becomes the largest.
         let below = if value < self.high { value } else { self.high };
         if below > self.low { below } else { self.low }
@@ -49,9 +58,9 @@ impl Limits {
 #[derive(Debug, Clone, Copy)]
 pub struct Rows {
     /// For each horizon.
-    pub points: [QuantileRow; HORIZONS.len()],
+    pub points: [Levels; HORIZONS.len()],
     /// For the maximum over each window.
-    pub maxima: [QuantileRow; WINDOWS.len()],
+    pub maxima: [Levels; WINDOWS.len()],
 }
 
 /// What is foreseen: the path, where its signal stands, and what it may reach.
@@ -62,7 +71,7 @@ pub struct Course<'a> {
     /// The minute from which the horizons count.
     pub clock: Minute,
     /// Point forecasts.
-    pub path: &'a Path,
+    pub path: &'a Lanes,
     /// Where a change is foreseen; see [`Bands::moving`].
     pub moving: Moving,
     /// Usual height of the signal.
@@ -74,9 +83,6 @@ pub struct Course<'a> {
     /// Permitted forecasts.
     pub limits: Limits,
 }
-
-/// One number for each window.
-type Maxima = [f64; WINDOWS.len()];
 
 /// Trackers and realised coverage of one signal.
 #[derive(Debug, Clone, Copy)]
@@ -166,41 +172,37 @@ impl Bands {
 
     /// Returns all quantiles, to be published.
     pub fn rows(&self, course: &Course<'_>, normal: &QuantileRow) -> Rows {
-        let places = self.places(course);
-        let mut rows =
-            Rows { points: [[0.0; QUANTILES.len()]; HORIZONS.len()], maxima: [[0.0; QUANTILES.len()]; WINDOWS.len()] };
-        for index in 0..QUANTILES.len() {
-            let (points, maxima) = self.quantiles(index, &places, course.limits, normal);
-            rows.points.iter_mut().zip(points).for_each(|(row, value)| row[index] = value);
-            rows.maxima.iter_mut().zip(maxima).for_each(|(row, value)| row[index] = value);
-        }
-        rows
+        self.quantiles(&self.places(course), course.limits, normal)
     }
 
     /// Returns of what is said as much as scoring it needs.
     pub fn issued(&self, course: &Course<'_>, normal: &QuantileRow) -> IssuedForecast {
         let places = self.places(course);
-        let at = |index| self.quantiles(index, &places, course.limits, normal);
-        let [(low, _), (_, least), (_, most), (high, _)] =
-            [POINTS.at[0], MAXIMA.at[0], MAXIMA.at[1], POINTS.at[1]].map(at);
+        let Rows { points, maxima } = self.quantiles(&places, course.limits, normal);
+        let [low, high] = POINTS.at.map(|at| points.each_ref().map(|row| row[at]));
+        let [least, most] = MAXIMA.at.map(|at| maxima.each_ref().map(|row| row[at]));
         IssuedForecast {
             points: issue(places.path, places.points.width, low, high, course.moving),
             maxima: issue(places.peaks, places.maxima.width, least, most, within(course.moving)),
         }
     }
 
-    /// Returns the quantiles at a position of [`QUANTILES`].
-    fn quantiles(&self, index: usize, places: &Places, limits: Limits, normal: &QuantileRow) -> (Path, Maxima) {
-        let hold = |value: f32| limits.hold(f64::from(value));
-        let points = self.points.quantile(index, &places.points, normal).map(hold);
-        let mut maxima = self.maxima.quantile(index, &places.maxima, normal).map(hold);
+    fn quantiles(&self, places: &Places, limits: Limits, normal: &QuantileRow) -> Rows {
+        let mut rows = Rows {
+            points: self.points.rows(&places.points, limits, normal),
+            maxima: self.maxima.rows(&places.maxima, limits, normal),
+        };
         // A maximum lies above each of its values, and above that of a shorter window.
-        let mut least = f64::NEG_INFINITY;
-        for (maximum, below) in maxima.iter_mut().zip(peaks(&points)) {
-            least = larger(larger(least, below), *maximum);
+        let (mut least, mut below) =
+            ([f32::NEG_INFINITY; QUANTILES.len()], rows.points.iter().zip(HORIZONS).peekable());
+        for (maximum, window) in rows.maxima.iter_mut().zip(WINDOWS) {
+            while let Some((point, _)) = below.next_if(|(_, minutes)| *minutes <= window) {
+                least = zip(&least, point, larger);
+            }
+            least = zip(&least, maximum, larger);
             *maximum = least;
         }
-        (points, maxima)
+        rows
     }
 
     fn places(&self, course: &Course<'_>) -> Places {
@@ -213,12 +215,11 @@ impl Bands {
         let expected = |error: f32, factor: f32, apart: f32| error * factor + APART * apart;
         let errors = zip3(&errors, &scale.at_each(clock, &HORIZONS), &apart, expected);
         let maxima_errors = zip3(&maxima_errors, &scale.highest(clock, &WINDOWS), &peaks(&apart), expected);
-        let path = path.map(|point| point as f32);
-        let peaks = peaks(&path);
+        let peaks = peaks(path);
         Places {
-            points: self.points.around(&path, &errors, height, &stretch(&HORIZONS, gap)),
+            points: self.points.around(path, &errors, height, &stretch(&HORIZONS, gap)),
             maxima: self.maxima.around(&peaks, &maxima_errors, height, &stretch(&WINDOWS, gap)),
-            path,
+            path: *path,
             peaks,
         }
     }
@@ -263,11 +264,10 @@ struct Places {
 fn issue<const N: usize>(
     point: [f32; N],
     width: [f32; N],
-    low: [f64; N],
-    high: [f64; N],
+    low: [f32; N],
+    high: [f32; N],
     moving: [bool; N],
 ) -> Issued<N> {
-    let [low, high] = [low, high].map(|end| end.map(|value| value as f32));
     Issued { point, width, low, high, moving, since: [1.0; N] }
 }
 
@@ -277,7 +277,7 @@ fn within(moving: Moving) -> [bool; WINDOWS.len()] {
 }
 
 /// Returns the highest point of the path within each window.
-fn peaks<T: PartialOrd + Copy>(path: &[T; HORIZONS.len()]) -> [T; WINDOWS.len()] {
+fn peaks(path: &Lanes) -> [f32; WINDOWS.len()] {
     WINDOWS.map(|window| {
         let [first, ..] = *path;
         let within = path.iter().zip(&HORIZONS).filter(|(_, minutes)| **minutes <= window);
@@ -298,6 +298,16 @@ mod tests {
     use crate::forecast::intervals::normal_quantiles;
 
     #[test]
+    fn limits_are_never_beyond_what_was_asked_for() {
+        for (low, high) in [(0.1, 0.7), (-0.7, -0.1), (0.0, 100.0), (f64::MIN, f64::MAX)] {
+            let limits = Limits::within(low, high);
+            assert!(f64::from(limits.low) >= low && f64::from(limits.high) <= high, "{limits:?}");
+            let held = [f32::NEG_INFINITY, f32::INFINITY].map(|far| f64::from(limits.hold(far)));
+            assert!(held.iter().all(|value| (low..=high).contains(value)), "{low} {high}: {held:?}");
+        }
+    }
+
+    #[test]
     fn where_the_models_disagree_the_interval_is_wider_before_the_first_miss() {
         let (bands, scale, path) = (Bands::new(), SeasonalScale::new(1440), [100.0; HORIZONS.len()]);
         let rows = |last: f32| {
@@ -307,7 +317,7 @@ mod tests {
             let clock = Minute(0);
             let course = Course { scale: &scale, clock, path: &path, moving, height: 100.0, apart, gap: 0, limits };
             let Rows { points, maxima } = bands.rows(&course, &normal_quantiles());
-            let width = |row: QuantileRow| row[POINTS.at[1]] - row[POINTS.at[0]];
+            let width = |row: Levels| row[POINTS.at[1]] - row[POINTS.at[0]];
             (points.map(width), maxima.map(width))
         };
         let ((still, still_max), (apart, apart_max)) = (rows(0.0), rows(40.0));

@@ -69,7 +69,7 @@ impl Height {
     pub fn limits(&self, range: (f64, f64)) -> Limits {
         let most = FORESEEN * self.peak();
         let low = range.0.max(if range.0 >= 0.0 { 0.0 } else { -most });
-        Limits { low, high: most.min(range.1).max(low) }
+        Limits::within(low, most.min(range.1).max(low))
     }
 }
 

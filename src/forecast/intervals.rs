@@ -10,6 +10,7 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
+use super::bands::Limits;
 use super::discounted::Discounted;
 use super::lanes::{larger, smaller, zip, zip3};
 use super::pending::Issued;
@@ -66,12 +67,25 @@ pub struct Ends {
     pub furthest: f32,
 }
 
-/// The learned quantiles of `N` numbers side by side: all horizons, or all maxima.
+/// Values at [`QUANTILES`] as they are tracked: side by side, so that one step of arithmetic serves several.
+pub type Levels = [f32; QUANTILES.len()];
+
+/// [`QUANTILES`] themselves.
+const LEVELS: Levels = {
+    let (mut levels, mut index) = ([0.0; QUANTILES.len()], 0);
+    while index < QUANTILES.len() {
+        levels[index] = QUANTILES[index] as f32;
+        index += 1;
+    }
+    levels
+};
+
+/// The learned quantiles of `N` numbers: all horizons, or all maxima.
 #[derive(Debug, Clone, Copy)]
 pub struct Trackers<const N: usize> {
-    /// For each of [`QUANTILES`], never decreasing; in mean absolute residuals, so that they follow when all errors
-    /// grow or shrink.
-    quantiles: [[f32; N]; QUANTILES.len()],
+    /// Of each number, never decreasing; in mean absolute residuals, so that they follow when all errors grow or
+    /// shrink.
+    quantiles: [Levels; N],
     spread: Discounted<N>,
     /// Where none of the season's changes is foreseen, and where one is.
     error: [Discounted<N>; 2],
@@ -91,7 +105,6 @@ pub struct Around<const N: usize> {
     upper: [f32; N],
     /// Not enough outcomes for quantiles of their own.
     cold: [bool; N],
-    any_cold: bool,
 }
 
 /// Returns the unit for a residual of the forecast `point`, where `error` is its expected absolute error
@@ -105,7 +118,7 @@ impl<const N: usize> Trackers<N> {
     /// Returns trackers without outcomes.
     pub fn new() -> Self {
         Self {
-            quantiles: [[0.0; N]; QUANTILES.len()],
+            quantiles: [[0.0; QUANTILES.len()]; N],
             spread: Discounted::NOTHING,
             error: [Discounted::NOTHING; 2],
             outcomes: [0; N],
@@ -173,34 +186,25 @@ impl<const N: usize> Trackers<N> {
             // From the first outcomes only the spread is learned.
             *residual = if *first { f32::NAN } else { *residual };
         }
-        if first.contains(&true) {
-            for (quantiles, normal) in self.quantiles.iter_mut().zip(normal) {
-                for (quantile, first) in quantiles.iter_mut().zip(&first) {
-                    *quantile = if *first { *normal as f32 * SIGMA } else { *quantile };
+        let normal = normal.map(|normal| normal as f32 * SIGMA);
+        self.quantiles.iter_mut().zip(first).filter(|(_, first)| *first).for_each(|(levels, _)| *levels = normal);
+        let published = values.iter().zip(issued.low.iter().zip(&issued.high));
+        let tracked = self.quantiles.iter_mut().zip(&residuals).zip(self.spread.means()).zip(published);
+        for (((levels, residual), spread), (value, (low, high))) in tracked.filter(|(((_, at), _), _)| !at.is_nan()) {
+            let mut below = levels.map(|quantile| if *residual <= quantile * spread { 1.0 } else { 0.0 });
+            // A published end compares with the published number, widening included: that is what has to be calibrated.
+            for (at, end) in ends.at.into_iter().zip([low, high]) {
+                below[at] = if value <= end { 1.0 } else { 0.0 };
+            }
+            *levels = zip3(levels, &below, &LEVELS, |quantile, below, level| quantile + STEP * (level - below));
+            // They seldom pass each other.
+            if levels.iter().zip(&levels[1..]).fold(false, |crossed, (lower, upper)| crossed | lower.gt(upper)) {
+                let mut least = f32::NEG_INFINITY;
+                for quantile in levels {
+                    least = larger(*quantile, least);
+                    *quantile = least;
                 }
             }
-        }
-        let mut least = [f32::NEG_INFINITY; N];
-        for (index, (quantiles, level)) in self.quantiles.iter_mut().zip(&QUANTILES).enumerate() {
-            // A published end compares with the published number, widening included: that is what has to be calibrated.
-            let end = ends.at.iter().zip([&issued.low, &issued.high]).find(|(at, _)| **at == index);
-            let below = match end {
-                Some((_, end)) => zip(values, end, |value, end| if value <= end { 1.0 } else { 0.0 }),
-                None => zip3(&residuals, quantiles, self.spread.means(), |residual, quantile, spread| {
-                    if residual <= quantile * spread { 1.0 } else { 0.0 }
-                }),
-            };
-            let moved = zip(quantiles, &below, |quantile, below| quantile + STEP * (*level as f32 - below));
-            let next = zip3(
-                &residuals,
-                &moved,
-                quantiles,
-                |residual, moved, quantile| {
-                    if residual.is_nan() { quantile } else { moved }
-                },
-            );
-            least = zip(&next, &least, larger);
-            *quantiles = least;
         }
         let [lower, upper] = &mut self.widening;
         // The integrator ignores outliers: one of them is the maximum of up to 30 windows and would widen the interval
@@ -222,36 +226,39 @@ impl<const N: usize> Trackers<N> {
     /// before the origin).
     pub fn around(&self, points: &[f32; N], errors: &[f32; N], height: f64, stretch: &[f32; N]) -> Around<N> {
         let cold = self.outcomes.map(|outcomes| outcomes < ENOUGH);
-        let any_cold = cold.contains(&true);
         let width = zip(points, errors, |point, error| width(f64::from(point), f64::from(error), height) as f32);
         let units = zip(&width, self.spread.means(), |width, spread| smaller(width * spread, WIDEST));
-        let mut middle = zip3(points, &self.quantiles[MEDIAN], &units, |point, median, unit| point + median * unit);
+        let medians = self.quantiles.each_ref().map(|levels| levels[MEDIAN]);
+        let mut middle = zip3(points, &medians, &units, |point, median, unit| point + median * unit);
         let [mut lower, mut upper] = self.widening.each_ref().map(|widening| {
             let wide = zip(widening, &units, |widening, unit| (1.0 + widening) * unit);
             zip(&wide, stretch, |wide, stretch| wide * stretch)
         });
-        if any_cold {
+        if cold.contains(&true) {
             let normal = zip(errors, stretch, |error, stretch| stretch * SIGMA * error);
             middle = zip3(&cold, points, &middle, |cold, point, middle| if cold { point } else { middle });
             [lower, upper] = [lower, upper]
                 .map(|side| zip3(&cold, &normal, &side, |cold, normal, side| if cold { normal } else { side }));
         }
-        Around { width, middle, lower, upper, cold, any_cold }
+        Around { width, middle, lower, upper, cold }
     }
 
-    /// Returns the quantiles at a position in [`QUANTILES`]; they do not decrease with the position.
-    pub fn quantile(&self, index: usize, around: &Around<N>, normal: &QuantileRow) -> [f32; N] {
-        let (Some(learned), Some(normal)) = (self.quantiles.get(index), normal.get(index)) else {
-            return around.middle;
-        };
-        let sides = if index < MEDIAN { &around.lower } else { &around.upper };
-        let beside = zip3(learned, &self.quantiles[MEDIAN], sides, |quantile, median, side| (quantile - median) * side);
-        let mut values = zip(&around.middle, &beside, |middle, beside| middle + beside);
-        if around.any_cold {
-            let cold = zip(&around.middle, sides, |middle, side| middle + *normal as f32 * side);
-            values = zip3(&around.cold, &cold, &values, |is_cold, cold, value| if is_cold { cold } else { value });
+    /// Returns the quantiles of each number, never decreasing and within `limits`.
+    pub fn rows(&self, around: &Around<N>, limits: Limits, normal: &QuantileRow) -> [Levels; N] {
+        let mut rows = [[0.0; QUANTILES.len()]; N];
+        // A loop, and no map of arrays: that would be laid out lane by lane, and most of it would be moving numbers.
+        for (lane, (row, learned)) in rows.iter_mut().zip(&self.quantiles).enumerate() {
+            let (middle, median) = (around.middle[lane], learned[MEDIAN]);
+            let mut sides = [around.lower[lane]; QUANTILES.len()];
+            sides[MEDIAN..].fill(around.upper[lane]);
+            let said = |beside: f32, side: f32| limits.hold(middle + beside * side);
+            *row = if around.cold[lane] {
+                zip(normal, &sides, |normal, side| said(normal as f32, side))
+            } else {
+                zip(learned, &sides, |quantile, side| said(quantile - median, side))
+            };
         }
-        values
+        rows
     }
 }
 
@@ -266,7 +273,8 @@ mod tests {
 
     fn row(tracker: &Tracker, point: f64, error: f64, height: f64) -> QuantileRow {
         let around = tracker.around(&[point as f32], &[error as f32], height, &[1.0]);
-        std::array::from_fn(|index| f64::from(tracker.quantile(index, &around, &normal_quantiles())[0]))
+        let [row] = tracker.rows(&around, Limits { low: f32::MIN, high: f32::MAX }, &normal_quantiles());
+        row.map(f64::from)
     }
 
     /// Returns the expected error, `otherwise` before it is known.

@@ -4,7 +4,6 @@ use super::Series;
 use crate::forecast::bands::{Bands, Course, Limits};
 use crate::forecast::discounted::keep;
 use crate::forecast::intervals::normal_quantiles;
-use crate::forecast::models::Path;
 use crate::forecast::pending::{IssuedForecast, MISSING, Pending};
 use crate::forecast::seasonal_scale::SeasonalScale;
 use crate::model::outlook::HORIZONS;
@@ -63,13 +62,13 @@ impl Simple {
         let (mut bands, mut pending, normal) = (Bands::new(), Pending::new(), normal_quantiles());
         let mut scale = SeasonalScale::new(series.params().season_steps);
         let keep = keep(1440.0);
-        let mut limits = Limits { low: series.range.0, high: series.range.1 };
+        let mut limits = Limits::within(series.range.0, series.range.1);
         let (mut newest, mut height, mut seen) = (None, 0.0, 0.0);
         let step = |(index, value): (usize, &Option<f64>)| {
             let step = series.step(index);
             if let Some(value) = *value {
-                if value < limits.low {
-                    limits.low = f64::MIN;
+                if value < limits.low.into() {
+                    limits.low = f32::MIN;
                 }
                 let said = pending.due_at(step).mixed.points;
                 bands.surprise(&said, value).into_iter().for_each(|ratio| scale.learn(step, ratio, seen as u32));
@@ -79,7 +78,8 @@ impl Simple {
                 newest = Some(value);
             }
             let word = newest.map(|newest| {
-                let path: Path = HORIZONS.map(|ahead| self.point(series, index, usize::from(ahead), newest));
+                let point = |ahead: u16| self.point(series, index, usize::from(ahead), newest);
+                let path = HORIZONS.map(|ahead| point(ahead) as f32);
                 let moving = [false; HORIZONS.len()];
                 let apart = [0.0; HORIZONS.len()];
                 let course = Course { scale: &scale, clock: step, path: &path, moving, height, apart, gap: 0, limits };

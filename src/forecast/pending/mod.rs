@@ -199,12 +199,13 @@ impl Pending {
         // Distances are measured in the width as it is kept, so that its rounding adds nothing to theirs.
         let per_width = points.map(|point| 1.0 / point.width());
         let mixed = &word.points.point;
-        let apart: [[Apart; HORIZONS.len()]; MODELS] = from_fn(|model| {
-            zip3(&paths[model], mixed, &per_width, |said, mixed, per_width| Apart::of((said - mixed) * per_width))
-        });
+        let mut codes = [[0; HORIZONS.len()]; MODELS];
+        for (codes, path) in codes.iter_mut().zip(paths) {
+            *codes = zip3(path, mixed, &per_width, |said, mixed, per_width| Apart::code((said - mixed) * per_width));
+        }
         for (horizon, (slot, mixed)) in slots(&HORIZONS, origin).into_iter().zip(points).enumerate() {
             if let Some(cell) = self.points.get_mut(slot) {
-                *cell = Cell { models: from_fn(|model| apart[model][horizon]), mixed };
+                *cell = Cell { models: codes.each_ref().map(|codes| Apart::of(codes[horizon])), mixed };
             }
         }
         for (window, slot) in slots(&WINDOWS, origin).into_iter().enumerate() {

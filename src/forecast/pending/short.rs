@@ -107,12 +107,19 @@ impl Apart {
     /// The model had no forecast: a pattern that no distance is encoded as.
     pub const MISSING: Self = Self(u8::MAX);
 
-    /// Keeps a distance; NaN stands for none. Without a branch: several are kept at once.
+    /// Returns what is to be kept of a distance; NaN stands for none. Without a branch and in a number as wide as the
+    /// distance: several are made at once.
     #[inline]
-    pub fn of(apart: f32) -> Self {
+    pub fn code(apart: f32) -> u32 {
         let power = ((smaller(apart.abs(), FURTHEST) + NEAR).to_bits() + HALF) >> LEFT_OUT;
         let kept = (power - NEAREST) | ((apart.to_bits() >> ABOVE) & SIGN);
-        Self(if apart.is_nan() { u8::MAX } else { kept as u8 })
+        if apart.is_nan() { u8::MAX.into() } else { kept }
+    }
+
+    /// Keeps it.
+    #[inline]
+    pub fn of(code: u32) -> Self {
+        Self(code as u8)
     }
 
     /// Returns the distance, NaN for none.
@@ -131,30 +138,28 @@ impl Apart {
     }
 }
 
-impl Default for Apart {
-    fn default() -> Self {
-        Self::MISSING
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn kept(apart: f32) -> f32 {
+        Apart::of(Apart::code(apart)).get()
+    }
+
     #[test]
     fn a_distance_is_kept_to_a_sixteenth_and_what_is_none_stays_none() {
-        assert!(Apart::of(f32::NAN).get().is_nan() && Apart::MISSING.get().is_nan());
-        assert_eq!([0.0, -0.0, -1e-9].map(|apart| Apart::of(apart).get()), [0.0; 3]);
+        assert!(kept(f32::NAN).is_nan() && Apart::MISSING.get().is_nan());
+        assert_eq!([0.0, -0.0, -1e-9].map(kept), [0.0; 3]);
         for step in -80_i16..46 {
             let apart = 1.1_f32.powi(i32::from(step));
             for signed in [apart, -apart] {
-                let kept = Apart::of(signed).get();
-                assert!((kept - signed).abs() <= (apart + NEAR) / 16.0, "{signed}: {kept}");
+                let got = kept(signed);
+                assert!((got - signed).abs() <= (apart + NEAR) / 16.0, "{signed}: {got}");
             }
         }
         for far in [1e3, f32::MAX, f32::INFINITY] {
-            let kept = [far, -far].map(|apart| Apart::of(apart).get());
-            assert!(kept[0] > 100.0 && (kept[0] + kept[1]).abs() < f32::EPSILON, "{kept:?}");
+            let got = [far, -far].map(kept);
+            assert!(got[0] > 100.0 && (got[0] + got[1]).abs() < f32::EPSILON, "{got:?}");
         }
     }
 

@@ -54,7 +54,7 @@ impl Losses {
         let most = self.most();
         self.outcomes = self.outcomes * keep + 1.0;
         let part = 1.0 / self.outcomes;
-        let errors = zip(errors, &most, |error, most| if error > most { most } else { error });
+        let errors = zip(&most, errors, smaller);
         self.mean = zip(&self.mean, &errors, |mean, error| mean + part * (error - mean));
     }
 
@@ -63,7 +63,9 @@ impl Losses {
     /// at the shortest horizons) fades from the mean, and with it the skill of whoever foresees it.
     fn most(&self) -> Lanes {
         let times = if self.enough() { self.outcomes } else { f32::INFINITY };
-        self.mean.map(|mean| if mean > 0.0 { smaller(times * mean, LARGEST) } else { LARGEST })
+        // Nothing is clipped at zero; computed before it is picked, so that all lanes are one step.
+        let most = self.mean.map(|mean| times * mean);
+        most.map(|most| smaller(if most > 0.0 { most } else { LARGEST }, LARGEST))
     }
 
     fn scale(&mut self, factor: f64) {
@@ -191,10 +193,10 @@ impl Scores {
         let mut weights = [[0.0; HORIZONS.len()]; MODELS];
         let mut least = [f32::INFINITY; HORIZONS.len()];
         let is_measured = |losses: &Losses, available: &bool| *available && losses.enough();
-        for (losses, _) in
-            self.losses.iter().zip(available).filter(|(losses, available)| is_measured(losses, available))
-        {
-            least = zip(&losses.mean, &least, smaller);
+        for (losses, available) in self.losses.iter().zip(available) {
+            if is_measured(losses, available) {
+                least = zip(&losses.mean, &least, smaller);
+            }
         }
         let least_squares = least.map(|least| least * least);
         let mut sums = [0.0; HORIZONS.len()];

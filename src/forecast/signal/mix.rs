@@ -2,8 +2,8 @@
 
 use super::{Common, GAP, Head, Kept};
 use crate::forecast::bands::{Course, Limits};
-use crate::forecast::lanes::{zip, zip3};
-use crate::forecast::models::{CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
+use crate::forecast::lanes::zip;
+use crate::forecast::models::{CATALOGUE, Origin, PERSISTENCE, SEASONAL_DIFFERENCE, View};
 use crate::forecast::pending::MISSING;
 use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
 use crate::forecast::short_minute::ShortMinute;
@@ -21,7 +21,7 @@ pub(super) struct ModelForecasts {
 
 /// The combined forecast.
 pub(super) struct Mix {
-    pub(super) path: Path,
+    pub(super) path: Lanes,
     limits: Limits,
     pub(super) weights: Weights,
     moving: Moving,
@@ -36,7 +36,7 @@ impl Head {
         let mut forecasts = ModelForecasts { paths: MISSING, available: [false; MODELS] };
         self.models.foresee(view, |model, path| {
             let Some(path) = path else { return };
-            forecasts.paths[model] = path.map(|point| limits.hold(point) as f32);
+            forecasts.paths[model] = path.map(|point| limits.hold(point as f32));
             forecasts.available[model] = true;
         });
         forecasts
@@ -53,16 +53,17 @@ impl Head {
         let then = available[SEASONAL_DIFFERENCE].then(|| &paths[SEASONAL_DIFFERENCE]);
         let moving = self.bands.moving(&paths[PERSISTENCE], then, origin.gap);
         let weights = self.scores.weights_after(origin.gap, &kept.surges, available, moving);
-        let mut mixed = [0.0; HORIZONS.len()];
-        for ((path, weights), _) in paths.iter().zip(&weights).zip(available).filter(|(_, available)| **available) {
-            mixed = zip3(&mixed, path, weights, |mixed, own, weight| mixed + weight * own);
+        // Who has no say may have no forecast: nothing times that is no number.
+        let said = |weight: f32, value: f32| if weight > 0.0 { weight * value } else { 0.0 };
+        let (mut mixed, mut apart) = ([0.0; HORIZONS.len()], [0.0; HORIZONS.len()]);
+        for (path, weights) in paths.iter().zip(&weights) {
+            mixed = zip(&mixed, &zip(weights, path, said), |mixed, said| mixed + said);
         }
-        let mut apart = [0.0; HORIZONS.len()];
-        for ((path, weights), _) in paths.iter().zip(&weights).zip(available).filter(|(_, available)| **available) {
-            let off = zip3(path, &mixed, weights, |own, mixed, weight| weight * (own - mixed).abs());
-            apart = zip(&apart, &off, |apart, off| apart + off);
+        for (path, weights) in paths.iter().zip(&weights) {
+            let off = zip(path, &mixed, |own, mixed| (own - mixed).abs());
+            apart = zip(&apart, &zip(weights, &off, said), |apart, off| apart + off);
         }
-        let path = mixed.map(|point| limits.hold(f64::from(point)));
+        let path = mixed.map(|point| limits.hold(point));
         Some(Mix { path, limits, weights, moving, apart })
     }
 
@@ -84,14 +85,14 @@ impl Head {
         let Mix { path, weights, .. } = mix;
         let rows = self.bands.rows(&self.course(origin, mix, kept), &common.normal);
         let (realised, minutes) = self.bands.coverage();
-        let [max_10, max_30] = rows.maxima;
+        let [max_10, max_30] = rows.maxima.map(|row| row.map(f64::from));
         into.origin = origin.minute;
         into.readiness = Readiness::Ready;
         let points = HORIZONS.iter().zip(path).zip(&rows.points);
         into.points.extend(points.map(|((minutes, point), quantiles)| HorizonPoint {
             minutes: *minutes,
-            point: *point,
-            quantiles: *quantiles,
+            point: f64::from(*point),
+            quantiles: quantiles.map(f64::from),
         }));
         (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
         let shares = weights.each_ref().map(mean);
@@ -118,7 +119,7 @@ impl Head {
             let own = self.models.parts(model, view, at).unwrap_or_default();
             parts.add(&own, f64::from(weight));
         }
-        parts.complete(mix.path[at]);
+        parts.complete(f64::from(mix.path[at]));
         parts
     }
 
