@@ -21,7 +21,7 @@ const fn right(verb: &'static str, group: &'static str, resource: &'static str, 
     Right { verb, group, resource, purpose }
 }
 
-/// Every right in use in all namespaces; the ClusterRole of `deploy/base/rbac.yaml` grants these and no other.
+/// Every right in use in all namespaces; the cluster role of `deploy/base/rbac.yaml` grants these and no other.
 pub const RIGHTS: [Right; 19] = [
     right("list", "apps", "deployments", "see targets"),
     right("watch", "apps", "deployments", "see targets"),
