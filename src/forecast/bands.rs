@@ -4,7 +4,7 @@
 //! often.
 
 use super::discounted::Discounted;
-use super::intervals::{Around, Ends, Levels, Trackers};
+use super::intervals::{Around, Ends, Levels, Standing, Trackers};
 use super::lanes::{larger, zip, zip3};
 use super::pending::{Issued, IssuedForecast, WINDOWS};
 use super::scores::{Lanes, Moving, longer};
@@ -139,14 +139,21 @@ impl Bands {
     }
 
     /// Scores what was published for a minute at each horizon.
-    pub fn outcomes(&mut self, issued: &Issued<{ HORIZONS.len() }>, value: f64, normal: &QuantileRow, keep: f32) {
+    pub fn outcomes(
+        &mut self,
+        issued: &Issued<{ HORIZONS.len() }>,
+        value: f64,
+        standing: Standing,
+        normal: &QuantileRow,
+        keep: f32,
+    ) {
         let value = value as f32;
         let (mut inside, mut count) = (0.0, 0.0);
         for (width, (low, high)) in issued.width.iter().zip(issued.low.iter().zip(&issued.high)) {
             count += if width.is_finite() { 1.0 } else { 0.0 };
             inside += if width.is_finite() && *low <= value && value <= *high { 1.0 } else { 0.0 };
         }
-        self.points.outcome(issued, &[value; HORIZONS.len()], POINTS, normal);
+        self.points.outcome(issued, &[value; HORIZONS.len()], standing, POINTS, normal);
         if count > 0.0 {
             self.coverage.add(&[inside / count], keep);
         }
@@ -157,6 +164,7 @@ impl Bands {
         &mut self,
         maxima: [f32; WINDOWS.len()],
         issued: &Issued<{ WINDOWS.len() }>,
+        standing: Standing,
         normal: &QuantileRow,
         keep: f32,
     ) {
@@ -167,7 +175,7 @@ impl Bands {
                 self.maxima_coverage.add(&[f32::from(u8::from(*value <= *high))], keep.sqrt());
             }
         }
-        self.maxima.outcome(issued, &values, MAXIMA, normal);
+        self.maxima.outcome(issued, &values, standing, MAXIMA, normal);
     }
 
     /// Returns all quantiles, to be published.

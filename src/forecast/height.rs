@@ -2,6 +2,7 @@
 
 use super::bands::Limits;
 use super::history::DAY;
+use super::intervals::Standing;
 use crate::model::Minute;
 
 /// No value is learned as more than this multiple of the largest absolute value of a week.
@@ -12,6 +13,10 @@ const LEARNED: f64 = 10.0;
 const FORESEEN: f64 = 2.0;
 /// Share of a new value in the usual height (half-life half a day), once there were as many.
 const GAIN: f64 = 0.001;
+/// Minutes without a change after which a signal rests, and the share of the usual height within which what was foreseen
+/// of it then is exact.
+const RESTS: f32 = 30.0;
+const EXACT: f64 = 1e-3;
 /// Days of a week, and the one a week ago: its surges are foreseen.
 const DAYS: i32 = 8;
 
@@ -63,6 +68,12 @@ impl Height {
 
     fn peak(&self) -> f64 {
         f64::from(self.peaks.iter().copied().fold(0.0, f32::max))
+    }
+
+    /// Returns where a signal stands that has not changed for so many minutes and is never below `least`.
+    pub fn standing(&self, still: f32, least: f64) -> Standing {
+        let exact = if still >= RESTS { (EXACT * self.mean) as f32 } else { -1.0 };
+        Standing { least: least as f32, exact }
     }
 
     /// Returns what a forecast may be, given the declared range (`min`, `max`) of the signal.

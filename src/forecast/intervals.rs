@@ -67,6 +67,16 @@ pub struct Ends {
     pub furthest: f32,
 }
 
+/// Where a signal stands, of which an outcome says less than elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// Its least value: below it there is nothing that a lower end could miss.
+    pub least: f32,
+    /// Errors up to this are none, and within the interval no outcomes: hours in which nothing changes, as was foreseen,
+    /// say nothing of the hours in which something does. Negative while it changes.
+    pub exact: f32,
+}
+
 /// Values at [`QUANTILES`] as they are tracked: side by side, so that one step of arithmetic serves several.
 pub type Levels = [f32; QUANTILES.len()];
 
@@ -148,8 +158,24 @@ impl<const N: usize> Trackers<N> {
 
     /// Learns the outcomes of published forecasts, with `ends` published. A NaN, of value or forecast, is no outcome.
     /// How far off the values are is measured on the present level; whether an end held, as it was published.
-    pub fn outcome(&mut self, issued: &Issued<N>, values: &[f32; N], ends: Ends, normal: &QuantileRow) {
-        let off = zip(values, &issued.on_level(), |value, point| value - point);
+    pub fn outcome(
+        &mut self,
+        issued: &Issued<N>,
+        values: &[f32; N],
+        standing: Standing,
+        ends: Ends,
+        normal: &QuantileRow,
+    ) {
+        let Standing { least: lowest, exact } = standing;
+        let mut off = zip(values, &issued.on_level(), |value, point| value - point);
+        if exact >= 0.0 {
+            let ends = values.iter().zip(issued.low.iter().zip(&issued.high));
+            for (off, (value, (low, high))) in off.iter_mut().zip(ends) {
+                // What lies outside is an outcome, however near.
+                let is_none = off.abs() <= exact && low <= value && value <= high;
+                *off = if is_none { f32::NAN } else { *off };
+            }
+        }
         let width = zip(&issued.width, &issued.since, |width, since| width * since);
         // A missing forecast stays NaN: `larger` and `smaller` return their second number where either is NaN.
         let measured = zip(&off, &width, |off, width| larger(-LARGEST, smaller(LARGEST, off / width)));
@@ -157,9 +183,12 @@ impl<const N: usize> Trackers<N> {
         let mut residuals =
             zip(&measured, &width, |residual, width| if width > 2.0 * NO_UNIT { residual } else { f32::NAN });
         let [calm, moved] = &mut self.error;
-        // Clipped, so that an outlier or the first values of a new level do not inflate the expected error.
-        let most = zip(calm.means(), calm.weights(), |mean, outcomes| {
-            if outcomes > TEN && mean > 0.0 { ends.furthest * mean } else { f32::INFINITY }
+        // Clipped, so that an outlier or the first values of a new level do not inflate the expected error. Not below
+        // what the unit says, which follows slowly: where errors come in few of the outcomes, a mean that each clip
+        // lowers would come to nothing.
+        let usual = zip(self.spread.means(), &width, |spread, width| spread * width);
+        let most = zip3(calm.means(), calm.weights(), &usual, |mean, outcomes, usual| {
+            if outcomes > TEN && mean > 0.0 { ends.furthest * larger(usual, mean) } else { f32::INFINITY }
         });
         let errors = zip(&errors, &most, |error, most| if error > most { most } else { error });
         if issued.moving.contains(&true) {
@@ -195,6 +224,11 @@ impl<const N: usize> Trackers<N> {
             // A published end compares with the published number, widening included: that is what has to be calibrated.
             for (at, end) in ends.at.into_iter().zip([low, high]) {
                 below[at] = if value <= end { 1.0 } else { 0.0 };
+            }
+            // What is as low as it can be is no step of an end that is as low.
+            let [lower, _] = ends.at;
+            if *value <= lowest && low <= value {
+                below[lower] = LEVELS[lower];
             }
             *levels = zip3(levels, &below, &LEVELS, |quantile, below, level| quantile + STEP * (level - below));
             // They seldom pass each other.
@@ -304,7 +338,8 @@ mod tests {
             since: [1.0],
         };
         let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995, spread_keep: 0.997, furthest: 10.0 };
-        tracker.outcome(&issued, &[(100.0 + residual) as f32], ends, &normal_quantiles());
+        let standing = Standing { least: f32::NEG_INFINITY, exact: -1.0 };
+        tracker.outcome(&issued, &[(100.0 + residual) as f32], standing, ends, &normal_quantiles());
     }
 
     fn uniform(count: usize) -> impl Iterator<Item = f64> {

@@ -31,8 +31,8 @@ const COUNTS: f32 = 1.0;
 /// Logarithms of the least and the largest factor.
 const LEAST: f32 = 0.5;
 const LARGEST: f32 = 7.0;
-/// Share of the mean logarithm by which those of the last values may differ, and their mean from that of all: what
-/// still rises has found no level.
+/// Share of the mean logarithm by which those of the last values may differ, or as much as the interval is wide, up to
+/// that mean; and the share by which their mean may differ from that of all: what still rises has found no level.
 const ALIKE: f32 = 0.5;
 const STANDS: f32 = 0.25;
 /// A value so many times as far off as those before is the first one of another level.
@@ -59,6 +59,9 @@ pub struct Change {
     pub level: f64,
 }
 
+/// One number for the mean of the days, and one for a week ago, NaN where that is not known.
+type Profiles = [f32; 2];
+
 /// Values most of which lie beyond what was expected, on one side.
 #[derive(Debug, Clone, Copy)]
 struct Streak {
@@ -75,9 +78,9 @@ struct Streak {
 #[derive(Debug, Clone, Copy)]
 struct Shifted {
     since: ShortMinute,
-    /// Logarithms of the factor, and of the signal over its mean day since.
+    /// Logarithms of the factor, and of the signal over its profiles since.
     factor: f32,
-    of_day: f32,
+    of: Profiles,
     /// Values in a row that lie where the signal was before.
     back: u8,
 }
@@ -101,16 +104,17 @@ pub struct Shift {
 }
 
 impl Shift {
-    /// Takes in the value of `minute`, of which `said` was said, and which is `day` on the mean of the days. Returns
-    /// what has changed.
+    /// Takes in the value of `minute`, of which `said` was said, and which is `day` on the mean of the days, and what
+    /// `ago` returns was a week ago (NaN where that is not known). Returns what has changed.
     pub fn notice(
         &mut self,
         minute: Minute,
         value: f64,
         said: &Issued<{ HORIZONS.len() }>,
         day: f64,
+        ago: impl Fn() -> f64,
     ) -> Option<Change> {
-        if let Some(change) = self.undone(minute, value, day) {
+        if let Some(change) = self.undone(minute, value, day, &ago) {
             return Some(change);
         }
         let usual = self.usual;
@@ -133,7 +137,7 @@ impl Shift {
         let (ratio, away) = off(streak.since)?;
         let streak = streak.with(ratio, away)?;
         self.streak = Some(streak);
-        let factor = streak.factor()?;
+        let factor = streak.factor((ratio, away))?;
         let beyond_usual = (of_day - ratio + factor - usual) * factor.signum();
         if beyond_usual < AWAY * factor.abs() {
             return None;
@@ -151,11 +155,10 @@ impl Shift {
             None => factor,
         };
         let past = back.map_or(since, |shifted| shifted.since.get());
-        let of_day = (level / day) as f32;
+        let of = [day, ago()].map(|profile| (level / profile).ln() as f32 - factor);
         self.shifted = None;
-        if back.is_none() && of_day > 0.0 && of_day.is_finite() {
-            self.shifted =
-                Some(Shifted { since: ShortMinute::of(since), factor, of_day: of_day.ln() - factor, back: 0 });
+        if back.is_none() && of[0].is_finite() {
+            self.shifted = Some(Shifted { since: ShortMinute::of(since), factor, of, back: 0 });
         }
         Some(Change { factor: f64::from(factor).exp(), past, since, level })
     }
@@ -179,12 +182,19 @@ impl Shift {
         -factor
     }
 
-    /// Returns what puts the past back, if the signal is again where it was before the shift.
-    fn undone(&mut self, minute: Minute, value: f64, day: f64) -> Option<Change> {
+    /// Returns what puts the past back, if the signal is again where it was before the shift: beside the mean of the
+    /// days, and, where that is known, beside a week ago. The nights of all days are alike, and a working day that
+    /// stands above their mean comes down to it each evening.
+    fn undone(&mut self, minute: Minute, value: f64, day: f64, ago: impl Fn() -> f64) -> Option<Change> {
         let shifted = self.shifted.as_mut()?;
-        let Shifted { since, factor, of_day, back } = *shifted;
-        let off = (value / day).ln() as f32 - of_day;
-        let is_back = off * factor.signum() < -0.5 * factor.abs();
+        let Shifted { since, factor, of: [of_day, of_week], back } = *shifted;
+        let off = |profile: f64, before: f32| ((value / profile).ln() as f32 - before) * factor.signum();
+        let far = -0.5 * factor.abs();
+        let is_back_of_week = || {
+            let off = off(ago(), of_week);
+            off.is_nan() || off < far
+        };
+        let is_back = off(day, of_day) < far && is_back_of_week();
         shifted.back = if is_back { back + 1 } else { 0 };
         if usize::from(shifted.back) >= VALUES {
             (self.shifted, self.streak) = (None, None);
@@ -229,8 +239,12 @@ impl Streak {
         (self.beyond > 0.0).then_some(self)
     }
 
-    /// Returns the logarithm of the factor by which the last values are higher, if it is the same for all.
-    fn factor(&self) -> Option<f32> {
+    /// Returns the logarithm of the factor by which the last values are higher, if it is the same for all but for the
+    /// noise that is expected of the newest one.
+    fn factor(&self, (ratio, away): Off) -> Option<f32> {
+        if self.seen < VALUES as u32 {
+            return None;
+        }
         let mean = self.ratios.iter().sum::<f32>() / VALUES as f32;
         let (low, high) = self
             .ratios
@@ -238,7 +252,10 @@ impl Streak {
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), ratio| (low.min(*ratio), high.max(*ratio)));
         let needed = if mean < 0.0 { FALL } else { VALUES as u32 };
         let all = self.sum / self.seen as f32;
-        let alike = high - low <= ALIKE * mean.abs() && (mean - all).abs() <= STANDS * mean.abs();
+        // From the point to the end of the interval, as a logarithm.
+        let noise = (ratio.exp_m1().abs() / away).ln_1p();
+        let alike = high - low <= (2.0 * noise).clamp(ALIKE * mean.abs(), mean.abs())
+            && (mean - all).abs() <= STANDS * mean.abs();
         let far = self.beyond >= COUNTS * needed as f32 && (LEAST..=LARGEST).contains(&mean.abs());
         (self.seen >= needed && alike && far).then_some(mean)
     }
@@ -279,7 +296,7 @@ mod tests {
         let mut on = 1.0;
         let notice = |(minute, value): (i64, f64)| {
             // What was said and what is usual is multiplied with the rest.
-            let change = shift.notice(Minute(minute), value / on, &said, 100.0)?;
+            let change = shift.notice(Minute(minute), value / on, &said, 100.0, || f64::NAN)?;
             on *= change.factor;
             Some(change)
         };
@@ -317,7 +334,7 @@ mod tests {
             let (mut shift, said) = (Shift::default(), said(2.0 * outage));
             let before = (0..120).map(|_| outage * 200.0);
             let values = (0..).zip(before.chain([200.0; 20]));
-            values.filter_map(|(minute, value)| shift.notice(Minute(minute), value, &said, 200.0)).count()
+            values.filter_map(|(minute, value)| shift.notice(Minute(minute), value, &said, 200.0, || f64::NAN)).count()
         };
         assert_eq!(day(0.5), 0, "it is back where it usually is");
         assert_eq!(day(0.25), 0);
@@ -356,6 +373,44 @@ mod tests {
             assert_eq!((up.past, down.past), (Minute(0), Minute(0)), "the surge itself stays as it was");
             assert!(down.since > up.since);
         }
+    }
+
+    #[test]
+    fn noise_as_wide_as_the_interval_hides_no_level() {
+        let values = [[240.0, 165.0, 225.0, 160.0, 235.0, 170.0, 230.0, 165.0, 240.0]; 2].concat();
+        let told = |low: f32, high: f32| {
+            let (mut shift, said) = (Shift::default(), said(1.0));
+            let all = HORIZONS.map(f32::from);
+            let said = Issued { low: all.map(|_| low), high: all.map(|_| high), ..said };
+            let mut told = (0..).zip(&values).filter_map(|(minute, value)| {
+                shift.notice(Minute(minute), *value, &said, 100.0, || f64::NAN).map(|_| minute + 1)
+            });
+            told.next()
+        };
+        assert_eq!(told(90.0, 110.0), None, "values that differ far more than was expected are no level");
+        let after = told(72.0, 130.0);
+        assert!(after.is_some_and(|after| after <= 8), "{after:?}");
+    }
+
+    #[test]
+    fn what_stands_where_a_week_ago_says_is_not_back() {
+        let changes = |ago: fn(i64) -> f64| {
+            let (mut shift, said) = (Shift::default(), said(1.0));
+            // The level is found at noon of a working day, twice the mean of the days, and falls to it in the evening.
+            let days = (0..60).map(|minute| (minute, 400.0)).chain((60..90).map(|minute| (minute, 100.0)));
+            let mut told = Vec::new();
+            for (minute, value) in days {
+                let (on, ago) = if told.is_empty() { (1.0, ago(minute)) } else { (2.0, 2.0 * ago(minute)) };
+                let now = if minute < 60 { 200.0 } else { 50.0 } * on / 100.0;
+                let times = |part: [f32; HORIZONS.len()]| part.map(|value| value * now as f32);
+                let said = Issued { point: times(said.point), low: times(said.low), high: times(said.high), ..said };
+                told.extend(shift.notice(Minute(minute), value, &said, 100.0 * on, || ago));
+            }
+            told.len()
+        };
+        assert_eq!(changes(|minute| if minute < 60 { 200.0 } else { 50.0 }), 1, "a week ago it fell as well");
+        assert_eq!(changes(|_| 200.0), 2);
+        assert_eq!(changes(|_| f64::NAN), 2, "the mean of the days is all that is known");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
-use crate::forecast::evaluate::{Forecast, Online, Report, report};
+use crate::forecast::evaluate::{Forecast, Online, Report, between, report};
 use crate::model::outlook::{Authority, QUANTILES, SignalOutlook, quantile_index};
 
 use super::SeriesArgs;
@@ -94,8 +94,9 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     csv::keep(input, args.dump.as_deref())?;
     let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let (mut scored, mut left_out) = (Vec::new(), Vec::new());
+    let horizons = once(&args.horizons);
     for file in &files {
-        match args.series.read(file).and_then(|read| score(file, &read, &args.horizons, dump.as_mut())) {
+        match args.series.read(file).and_then(|read| score(file, &read, &horizons, dump.as_mut())) {
             Ok(row) => scored.push(row),
             // One file of a directory that is no series does not hide the others.
             Err(error) if files.len() > 1 => {
@@ -126,6 +127,17 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     Ok(if left_out.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Returns each of the horizons once, in their order.
+fn once(horizons: &[u16]) -> Vec<u16> {
+    let mut once = Vec::with_capacity(horizons.len());
+    for horizon in horizons {
+        if !once.contains(horizon) {
+            once.push(*horizon);
+        }
+    }
+    once
+}
+
 fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>) -> anyhow::Result<Scored> {
     let name = file_name(file);
     let series = &read.series;
@@ -138,6 +150,8 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
         let begun = Instant::now();
         let outlook = online.step(step, *value);
         updating += begun.elapsed();
+        let whole = outlook.and_then(|outlook| between(series, outlook, horizons));
+        let outlook = whole.as_ref().or(outlook);
         said.push(outlook.and_then(|outlook| Forecast::of(outlook, horizons)));
         if let Some(outlook) = outlook {
             changes += usize::from(outlook.authority != authority);
@@ -342,6 +356,11 @@ mod tests {
         assert!(lines[2].starts_with("rds_cpu~n_cc0c53  999.9  999.9  0.950  0.900 -999.9 "), "{text}");
         assert!(lines[1].ends_with(" 0.100  0.100      -  0.123  0.050      -  0.250"), "{text}");
         assert_eq!(overall(&rows).unwrap().series_lost, 3, "a rule that is never wrong is not beaten");
+    }
+
+    #[test]
+    fn a_horizon_that_is_typed_twice_counts_once() {
+        assert_eq!(once(&[7, 4, 7, 7, 30, 4]), [7, 4, 30]);
     }
 
     #[test]

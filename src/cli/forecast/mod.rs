@@ -15,6 +15,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::forecast::evaluate::between;
 use crate::forecast::zone::Zone;
 use crate::model::SignalOutlook;
 use crate::model::explain::{explained, parts, remarks, transforms, worth};
@@ -41,7 +42,7 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "SERVICE", conflicts_with_all = ["input", "season", "timezone", "negative"])]
     service: Option<String>,
     /// One of its signals. Default: all that are forecast.
-    #[arg(long, value_name = "NAME", requires = "service")]
+    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "input")]
     signal: Option<String>,
     /// Steps ahead, 1 to 30.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=30))]
@@ -137,7 +138,7 @@ pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
     let (outlook, past) = past::run(&read.series).with_context(|| csv::name(input))?;
     let grid = Grid { step: read.step, offset: read.offset };
     args.draw(&format!("steps of {}", grid.lasts(1)), grid, &past, &outlook)?;
-    let outlook = up_to(args.horizon, outlook);
+    let outlook = up_to(args.horizon, between(&read.series, &outlook, &[args.horizon]).unwrap_or(outlook));
     let origin = outlook.origin;
     match args.output {
         Output::Json => {
@@ -247,6 +248,20 @@ mod tests {
             assert_eq!(shown(value), expected);
         }
         assert_eq!((shown(2.5e-7), shown(0.000_123_4)), ("2.500e-7".to_owned(), "0.000123".to_owned()));
+    }
+
+    #[test]
+    fn a_signal_of_a_file_is_refused() {
+        use clap::Parser as _;
+
+        #[derive(clap::Parser)]
+        struct Typed {
+            #[command(flatten)]
+            args: ForecastArgs,
+        }
+        let parse = |typed: &str| Typed::try_parse_from(typed.split(' ')).map(|typed| typed.args.signal);
+        assert!(parse("forecast --input a.csv --signal rps").is_err());
+        assert_eq!(parse("forecast --service shop/web --signal rps").unwrap().as_deref(), Some("rps"));
     }
 
     #[test]

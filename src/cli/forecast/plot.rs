@@ -54,8 +54,7 @@ pub fn draw(title: &str, grid: Grid, past: &[Told], outlook: &SignalOutlook, hor
         // What is said from a step is said of the next one.
         past.iter().enumerate().filter_map(move |(index, told)| Some((at(index) + 1.0, of(&told.parts?))))
     };
-    let level = || parts(|parts| parts.level).filter(|(step, _)| *step <= 0.0);
-    let mut shown = history().chain(level()).chain(ahead(Some(0.025))).chain(ahead(Some(0.975)));
+    let mut shown = history().chain(ahead(Some(0.025))).chain(ahead(Some(0.975)));
     let frame = |(top, bottom): (f64, f64), values: &mut dyn Iterator<Item = (f64, f64)>| {
         let (low, high) = values
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, value)| (low.min(value), high.max(value)));
@@ -66,6 +65,9 @@ pub fn draw(title: &str, grid: Grid, past: &[Told], outlook: &SignalOutlook, hor
         (frame, labels(low, high).map(|(value, text)| frame.label(value, &text)).concat())
     };
     let (upper, mut drawn) = frame((TOP, UPPER), &mut shown);
+    // The level of a signal with a season may lie far from all of its last values: it gets no room of its own.
+    let within = |value: f64| (upper.ys.0..=upper.ys.1).contains(&value);
+    let level = || parts(|parts| parts.level).filter(|(step, level)| *step <= 0.0 && within(*level));
     for (lower, higher, shade) in INTERVALS {
         drawn += &upper.area(ahead(Some(lower)), ahead(Some(higher)).collect(), shade);
     }
@@ -139,6 +141,10 @@ mod tests {
             assert!(drawn.contains(text), "{text}");
         }
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
+        // A level far from what is seen takes no room from it.
+        let far = |told: &Told| Told { parts: parts.map(|parts| Parts { level: 230.0, ..parts }), ..*told };
+        let drawn = draw("", Grid::MINUTES, &past.iter().map(far).collect::<Vec<_>>(), &outlook, 15);
+        assert!(!drawn.contains(">level<") && !drawn.contains(">200<") && drawn.contains(">10<"), "{drawn}");
         let ahead = draw("", Grid::MINUTES, &[], &outlook, 1);
         assert!(!ahead.contains("NaN") && !ahead.contains("inf"), "{ahead}");
         // Nothing is named that is not there, no place is marked twice, and no room is left for parts.

@@ -168,6 +168,11 @@ impl Detector {
         }
     }
 
+    /// Returns for how many minutes with a value that has not changed.
+    pub fn still(&self) -> f32 {
+        self.standstill.lasts()
+    }
+
     /// Returns what is said of the newest closed minute; `None` if it had no value, and before enough was learned.
     pub fn newest(&self) -> Option<Anomaly> {
         self.newest

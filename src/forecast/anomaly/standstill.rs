@@ -56,6 +56,11 @@ impl Standstill {
         (self.value, self.lasts) = (value, 0.0);
     }
 
+    /// Returns for how many steps the value has not changed.
+    pub fn lasts(&self) -> f32 {
+        self.lasts
+    }
+
     fn judges(&self) -> bool {
         self.changes > CHANGES
     }

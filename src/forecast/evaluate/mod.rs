@@ -7,6 +7,7 @@
 //! | file | duty |
 //! |---|---|
 //! | `online` | the forecaster of the loop over one series |
+//! | `between` | forecasts between the horizons of the loop |
 //! | `simple` | the rules that a forecast has to beat, with the intervals of the same calibrator |
 //! | `holt_winters` | damped Holt-Winters as in textbooks, the usual rival |
 //! | `report` | errors, intervals, skill |
@@ -18,6 +19,7 @@
 pub mod nab;
 
 mod anomalies;
+mod between;
 mod holt_winters;
 mod online;
 mod report;
@@ -28,6 +30,7 @@ mod tests;
 
 pub use super::anomaly::{Anomaly, THRESHOLD as ALARM_THRESHOLD};
 pub use anomalies::judge;
+pub use between::between;
 pub use online::{Forecast, Online};
 pub use report::{HorizonReport, Report, report};
 

@@ -3,6 +3,7 @@
 use super::Series;
 use crate::forecast::bands::{Bands, Course, Limits};
 use crate::forecast::discounted::keep;
+use crate::forecast::height::Height;
 use crate::forecast::intervals::normal_quantiles;
 use crate::forecast::pending::{IssuedForecast, MISSING, Pending};
 use crate::forecast::seasonal_scale::SeasonalScale;
@@ -63,7 +64,8 @@ impl Simple {
         let mut scale = SeasonalScale::new(series.params().season_steps);
         let keep = keep(1440.0);
         let mut limits = Limits::within(series.range.0, series.range.1);
-        let (mut newest, mut height, mut seen) = (None, 0.0, 0.0);
+        let (mut newest, mut still, mut seen) = (None, 0.0, 0.0);
+        let mut height = Height::default();
         let step = |(index, value): (usize, &Option<f64>)| {
             let step = series.step(index);
             if let Some(value) = *value {
@@ -72,9 +74,10 @@ impl Simple {
                 }
                 let said = pending.due_at(step).mixed.points;
                 bands.surprise(&said, value).into_iter().for_each(|ratio| scale.learn(step, ratio, seen as u32));
-                bands.outcomes(&said, value, &normal, keep);
+                still = if newest == Some(value) { still + 1.0 } else { 0.0 };
+                bands.outcomes(&said, value, height.standing(still, f64::from(limits.low)), &normal, keep);
                 seen += 1.0;
-                height += f64::max(0.001, 1.0 / seen) * (value.abs() - height);
+                height.learn(step, value);
                 newest = Some(value);
             }
             let word = newest.map(|newest| {
@@ -82,7 +85,16 @@ impl Simple {
                 let path = HORIZONS.map(|ahead| point(ahead) as f32);
                 let moving = [false; HORIZONS.len()];
                 let apart = [0.0; HORIZONS.len()];
-                let course = Course { scale: &scale, clock: step, path: &path, moving, height, apart, gap: 0, limits };
+                let course = Course {
+                    scale: &scale,
+                    clock: step,
+                    path: &path,
+                    moving,
+                    height: height.usual(),
+                    apart,
+                    gap: 0,
+                    limits,
+                };
                 bands.issued(&course, &normal)
             });
             pending.keep(step, &MISSING, word.as_ref());

@@ -65,6 +65,16 @@ impl<const N: usize> Issued<N> {
         zip(&self.point, &self.since, |point, since| point * since)
     }
 
+    /// Tells whether any of it was said on another level.
+    pub fn is_shifted(&self) -> bool {
+        self.since != [1.0; N]
+    }
+
+    /// Returns as it was said what is told on the present level.
+    pub fn as_said(&self, on_level: &[f32; N]) -> [f32; N] {
+        zip(on_level, &self.since, |on_level, since| on_level / since)
+    }
+
     fn one(&self, lane: usize) -> One {
         let [point, width, low, high] = [&self.point, &self.width, &self.low, &self.high].map(|part| part[lane]);
         One::of(point, width, [low, high], self.moving[lane])

@@ -69,6 +69,7 @@ fn fade(weights: &mut Weights, horizon: usize, by: [f64; MODELS]) {
 mod tests {
     use super::*;
     use crate::forecast::models::{PERSISTENCE, SEASONAL_DIFFERENCE, SEASONAL_NAIVE};
+    use crate::forecast::pending::Issued;
     use crate::forecast::scores::Lanes;
 
     const CALM: Moving = [false; HORIZONS.len()];
@@ -91,7 +92,8 @@ mod tests {
             let published = std::array::from_fn(|lane| {
                 forecasts.iter().zip(&weights).map(|(forecast, weights)| forecast[lane] * weights[lane]).sum()
             });
-            scores.outcome(&mut surges, &forecasts, &published, CALM, 100.0, 0.998);
+            let said = Issued { point: published, ..Issued::NOTHING };
+            scores.outcome(&mut surges, &forecasts, &said, 100.0, 0.998);
         }
         (scores, surges)
     }

@@ -13,6 +13,7 @@ pub use self::regrets::Surges;
 use self::regrets::Regrets;
 use super::lanes::{larger, smaller, zip};
 use super::models::{CATALOGUE, PERSISTENCE, SEASONAL_NAIVE};
+use super::pending::Issued;
 use crate::model::outlook::{HORIZONS, Skill};
 
 /// One number for each of [`HORIZONS`], as much of it as scoring needs.
@@ -113,22 +114,24 @@ impl Scores {
         }
     }
 
-    /// Scores what the models said of a minute at each horizon, and what was published; NaN stands for what was not
-    /// said, and who was silent at one horizon is not scored at all. `moving` tells where a change was foreseen: what
-    /// counts there goes to `surges`.
+    /// Scores what the models said of a minute at each horizon, on the present level, and what was published; NaN stands
+    /// for what was not said, and who was silent at one horizon is not scored at all. Where a change was foreseen what
+    /// counts goes to `surges`. Shares are learned on the present level; what was lost before it was found was lost, and
+    /// a forecast is not trusted for what it would have said.
     pub fn outcome(
         &mut self,
         surges: &mut Surges,
         forecasts: &[Lanes; MODELS],
-        published: &Lanes,
-        moving: Moving,
+        said: &Issued<{ HORIZONS.len() }>,
         value: f64,
         keep: f32,
     ) {
+        let (published, moving) = (&said.on_level(), said.moving);
         // What the short form of the value leaves out counts where a forecast is very near.
         let (short, rest) = (value as f32, (value - f64::from(value as f32)) as f32);
         let off = |said: f32| (said - short) - rest;
-        let errors = |said: &Lanes| said.map(|said| off(said).abs());
+        let shifted = said.is_shifted();
+        let errors = |own: &Lanes| if shifted { said.as_said(own) } else { *own }.map(|own| off(own).abs());
         let slopes = published.map(|published| if off(published) > 0.0 { 1.0 } else { -1.0 });
         let saved = |forecasts: &Lanes| {
             zip(&zip(published, forecasts, |said, own| said - own), &slopes, |by, slope| by * slope)
@@ -302,7 +305,8 @@ mod tests {
                 told.map(|(forecast, weights)| forecast * weights[horizon]).sum()
             });
             let forecasts = forecasts.map(|forecast| [forecast; HORIZONS.len()]);
-            self.scores.outcome(&mut self.surges, &forecasts, &published, moving, 100.0, KEEP);
+            let said = Issued { point: published, moving, ..Issued::NOTHING };
+            self.scores.outcome(&mut self.surges, &forecasts, &said, 100.0, KEEP);
         }
     }
 

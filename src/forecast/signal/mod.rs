@@ -335,18 +335,20 @@ impl Head {
         common: &Common,
     ) {
         let IssuedForecast { points, maxima } = &due.mixed;
+        let standing = self.height.standing(self.detector.still(), self.range.0);
         if let Some(value) = value {
-            let (mixed, moving) = (points.on_level(), points.moving);
-            self.scores.outcome(&mut kept.surges, &due.models, &mixed, moving, value, common.loss_keep);
-            self.scores.held_outcome(&kept.recent.held(minute), value);
+            self.scores.outcome(&mut kept.surges, &due.models, points, value, common.loss_keep);
+            let held = kept.recent.held(minute);
+            let held = if points.is_shifted() { points.as_said(&held) } else { held };
+            self.scores.held_outcome(&held, value);
             self.bands
                 .surprise(points, value)
                 .into_iter()
                 .for_each(|ratio| kept.scale.learn(clock.now, ratio, self.seen));
-            self.bands.outcomes(points, value, &common.normal, common.coverage_keep);
+            self.bands.outcomes(points, value, standing, &common.normal, common.coverage_keep);
         }
         let ended = kept.recent.push(minute, value, self.every);
-        self.bands.windows_ended(ended, maxima, &common.normal, common.coverage_keep);
+        self.bands.windows_ended(ended, maxima, standing, &common.normal, common.coverage_keep);
     }
 
     /// Returns the usual height, if the signal cannot be negative.

@@ -19,8 +19,13 @@ impl Head {
         kept: &Kept,
     ) -> Option<Change> {
         self.ratio_height()?;
-        let [day] = kept.week.days(&kept.week.places(clock.now, &[0]))?;
-        self.shift.notice(minute, value, &due.mixed.points, day)
+        let here = kept.week.places(clock.now, &[0]);
+        let [day] = kept.week.days(&here)?;
+        let ago = || {
+            let [ago] = kept.week.ago(&here);
+            ago
+        };
+        self.shift.notice(minute, value, &due.mixed.points, day, ago)
     }
 
     /// Puts the past on the level of `minute`, which is not learned yet. Shares, skill and coverage stay: losses are as

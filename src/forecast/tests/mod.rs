@@ -1,5 +1,6 @@
 //! The stage as a whole: one service, one arrival rate, minutes in, outlooks out.
 
+mod kinds;
 mod robust;
 mod surges;
 
