@@ -121,7 +121,7 @@ impl From<ServiceSnapshot> for ServiceSummary {
         let load = position.and_then(|at| features?.signals.get(at)?.reading.fresh());
         let forecast = position.and_then(|at| snapshot.outlook.as_deref()?.signals.get(at)?.as_ref());
         let (peak, authority) = (forecast.and_then(Peak::of), forecast.map(|forecast| forecast.authority));
-        let max = target.map_or(snapshot.bounds, |target| target.bounds(snapshot.bounds)).max;
+        let max = features.map_or(snapshot.bounds, |features| features.target.bounds(snapshot.bounds)).max;
         let needed = snapshot.outlook.as_deref().and_then(|outlook| outlook.capacity.as_ref()?.needed_now);
         let beyond = needed.filter(|needed| *needed > max);
         let decision = snapshot.last.as_deref().map(Glance::of);

@@ -10,11 +10,10 @@ pub fn guard(case: &Case<'_>) -> Answer {
     if let Some(answer) = case.unless_moved() {
         return answer;
     }
-    let own = case.ctx.spec.bounds;
-    let target = case.ctx.features.target.last();
-    let bounds = target.map_or(own, |target| target.bounds(own));
+    let target = &case.ctx.features.target;
+    let bounds = target.bounds(case.ctx.spec.bounds);
     let low = bounds.min.max(1);
-    let autoscaler = target.and_then(TargetState::autoscaler).map_or_else(String::new, |one| {
+    let autoscaler = target.last().and_then(TargetState::autoscaler).map_or_else(String::new, |one| {
         format!(
             "; HPA {} permits {} to {}, its floor before flyball was {}",
             one.name, one.floor, one.ceiling, one.baseline

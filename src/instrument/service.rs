@@ -44,7 +44,8 @@ impl ActorRole {
 
 const MODES: [Mode; 4] = [Mode::Observe, Mode::Shadow, Mode::Approve, Mode::Auto];
 
-type Share = Gauge<f64, AtomicU64>;
+/// A gauge that may be unknown: NaN.
+type Number = Gauge<f64, AtomicU64>;
 
 /// The metrics of all services.
 #[derive(Debug, Clone, Default)]
@@ -57,10 +58,12 @@ pub(super) struct ServiceFamilies {
     mode: Family<Labels<2>, Gauge>,
     quarantined: Family<Labels<1>, Gauge>,
     denied: Family<Labels<1>, Gauge>,
+    replicas_needed: Family<Labels<1>, Number>,
+    replicas_max: Family<Labels<1>, Number>,
     authority: Family<Labels<2>, Gauge>,
-    skill: Family<Labels<2>, Share>,
-    coverage: Family<Labels<2>, Share>,
-    anomaly: Family<Labels<2>, Share>,
+    skill: Family<Labels<2>, Number>,
+    coverage: Family<Labels<2>, Number>,
+    anomaly: Family<Labels<2>, Number>,
 }
 
 impl ServiceFamilies {
@@ -75,6 +78,10 @@ impl ServiceFamilies {
         registry.register("quarantined", "Whether a service is quarantined", new.quarantined.clone());
         let help = "Whether writes of a service come to nothing at the API server, and a person has to know of it";
         registry.register("denied", help, new.denied.clone());
+        let help = "Replicas that the load of now needs, whatever the service may have; NaN while that is not known";
+        registry.register("replicas_needed", help, new.replicas_needed.clone());
+        let help = "The most replicas a service may have: the least of its own bound, the platform's and its autoscaler's";
+        registry.register("replicas_max", help, new.replicas_max.clone());
         let help = "What a forecast may do: 0 nothing, 1 add capacity, 2 also remove it";
         registry.register("forecast_authority", help, new.authority.clone());
         let help = "Skill of a forecast against persistence; above 0 is better";
@@ -92,12 +99,15 @@ impl ServiceFamilies {
             idle: self.decisions.get_or_create_owned(&decision(service, "none", VerdictKind::Idle)),
             quarantined: self.quarantined.get_or_create_owned(&[named(service)]),
             denied: self.denied.get_or_create_owned(&[named(service)]),
+            replicas_needed: self.replicas_needed.get_or_create_owned(&[named(service)]),
+            replicas_max: self.replicas_max.get_or_create_owned(&[named(service)]),
             signals: spec.signals.iter().map(|signal| signal.forecast.then(|| self.signal(service, signal))).collect(),
             used: Arc::new(Mutex::new(Some(Used::default()))),
             service: service.clone(),
             families: self.clone(),
         };
         metrics.mode(spec.mode);
+        metrics.replicas(None, spec.bounds.max);
         metrics
     }
 
@@ -134,6 +144,8 @@ pub struct ServiceMetrics {
     used: Arc<Mutex<Option<Used>>>,
     quarantined: Gauge,
     denied: Gauge,
+    replicas_needed: Number,
+    replicas_max: Number,
     /// In the order of the spec; `None` for signals without a forecast.
     signals: Vec<Option<SignalMetrics>>,
 }
@@ -160,9 +172,9 @@ struct Counted {
 struct SignalMetrics {
     label: Labels<2>,
     authority: Gauge,
-    skill: Share,
-    coverage: Share,
-    anomaly: Share,
+    skill: Number,
+    coverage: Number,
+    anomaly: Number,
 }
 
 impl ServiceMetrics {
@@ -219,6 +231,12 @@ impl ServiceMetrics {
         self.denied.set(denied.into());
     }
 
+    /// Notes how many replicas the load of now needs, `None` where that is not known, and how many there may be.
+    pub fn replicas(&self, needed: Option<u32>, max: u32) {
+        self.replicas_needed.set(needed.map_or(f64::NAN, f64::from));
+        self.replicas_max.set(max.into());
+    }
+
     /// Notes the mode: one series for each service, of the mode it has.
     pub fn mode(&self, mode: Mode) {
         for other in MODES {
@@ -242,6 +260,8 @@ impl ServiceMetrics {
         }
         families.quarantined.remove(&[named(&self.service)]);
         families.denied.remove(&[named(&self.service)]);
+        families.replicas_needed.remove(&[named(&self.service)]);
+        families.replicas_max.remove(&[named(&self.service)]);
         for mode in MODES {
             families.mode.remove(&[named(&self.service), ("mode", mode.as_str().into())]);
         }

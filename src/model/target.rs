@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::autoscaling::Autoscaling;
+use super::spec::Bounds;
 
 /// Kinds with a scale subresource that flyball knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -139,6 +140,11 @@ impl TargetReading {
             Self::Known { target } => Some(target),
             Self::Outdated { .. } | Self::Unknown { .. } => None,
         }
+    }
+
+    /// Returns the owner's bounds inside those of the autoscaler that scales the target, as far as one was seen.
+    pub fn bounds(&self, own: Bounds) -> Bounds {
+        self.last().map_or(own, |target| target.bounds(own))
     }
 
     /// Returns the last state seen, current or not.

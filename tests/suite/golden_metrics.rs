@@ -40,6 +40,7 @@ fn exercised() -> Metrics {
     service.measured(Impact::Helped);
     service.restarted(ActorRole::Decider);
     service.denied(true);
+    service.replicas(Some(2667), 40);
     service.mode(Mode::Shadow);
     metrics
 }

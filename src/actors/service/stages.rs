@@ -229,6 +229,8 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
     service.world.process.cycles.inc();
     service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
     service.metrics.denied(service.denied().is_some());
+    let needed = decided.record.outlook.capacity.as_ref().and_then(|capacity| capacity.needed_now);
+    service.metrics.replicas(needed, decided.record.features.target.bounds(service.spec().bounds).max);
     if let Some(candidate) = &decided.record.candidate {
         let record = &decided.record;
         service.world.policy.compared(&record.id, &record.proposal.choice, candidate);
