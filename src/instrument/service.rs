@@ -80,7 +80,8 @@ impl ServiceFamilies {
         registry.register("denied", help, new.denied.clone());
         let help = "Replicas that the load of now needs, whatever the service may have; NaN while that is not known";
         registry.register("replicas_needed", help, new.replicas_needed.clone());
-        let help = "The most replicas a service may have: the least of its own bound, the platform's and its autoscaler's";
+        let help =
+            "The most replicas a service may have: the least of its own bound, the platform's and its autoscaler's";
         registry.register("replicas_max", help, new.replicas_max.clone());
         let help = "What a forecast may do: 0 nothing, 1 add capacity, 2 also remove it";
         registry.register("forecast_authority", help, new.authority.clone());

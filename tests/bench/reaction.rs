@@ -2,6 +2,9 @@
 //! adapter, and the API double over loopback on a thread of its own.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,7 +23,7 @@ use crate::process::scratch;
 use crate::world::{NotingJournal, Source, lateness, name, ports, run_for, settings};
 
 /// The figures of [`run`].
-pub const IDS: &[&str] = &["sample_to_patch_p50_ms", "sample_to_patch_p99_ms"];
+pub const IDS: &[&str] = &["sample_to_patch_p50_ms", "sample_to_patch_p99_ms", "disk_sync_p50_ms"];
 /// The figures of [`batch`].
 pub const BATCH_IDS: &[&str] = &["batch_1k_decided_ms"];
 
@@ -69,7 +72,27 @@ pub fn run() -> anyhow::Result<Figures> {
     Ok(vec![
         ("sample_to_patch_p50_ms", median(&mut latencies)),
         ("sample_to_patch_p99_ms", quantile(&mut latencies, 0.99)),
+        ("disk_sync_p50_ms", disk_sync(directory.path())?),
     ])
+}
+
+/// Returns how long the disk below `directory` takes for the sync without which no intent is durable, ms: the part of
+/// `sample_to_patch_p50_ms` that no program can shorten. The median of writes of a page into a file of a fixed size.
+fn disk_sync(directory: &Path) -> anyhow::Result<f64> {
+    const SYNCS: u64 = 200;
+    const PAGE: [u8; 4096] = [1; 4096];
+    let mut file = File::create(directory.join("sync"))?;
+    file.write_all(&[0; PAGE.len() * SYNCS as usize])?;
+    file.sync_all()?;
+    let mut spans = Vec::new();
+    for page in 0..SYNCS {
+        file.seek(SeekFrom::Start(page * PAGE.len() as u64))?;
+        let started = Instant::now();
+        file.write_all(&PAGE)?;
+        file.sync_data()?;
+        spans.push(ms(started.elapsed()));
+    }
+    Ok(median(&mut spans))
 }
 
 /// Lets one source answer for all services each second, and takes the time from the answer to the last of their
