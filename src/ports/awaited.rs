@@ -63,7 +63,7 @@ pub enum Awaited {
     },
     /// An open intent that cannot be read: a person has to look.
     UnreadableIntent(Unreadable),
-    /// A declaration that nobody heeds: a person has to look.
+    /// A declaration that is refused or ignored: a person has to look.
     Unheeded {
         /// What it is, and why.
         declaration: String,

@@ -44,6 +44,8 @@ pub struct ServiceSnapshot {
     pub quarantined: Option<String>,
     /// What the API server last said to its writes, where they came to nothing.
     pub denied: Option<String>,
+    /// Why it stands down, if it does: somebody else sets its target back.
+    pub stood_down: Option<String>,
 }
 
 /// One service as it is declared, but for what is masked.

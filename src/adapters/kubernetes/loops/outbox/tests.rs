@@ -40,8 +40,14 @@ fn judged(version: u64) -> Judged {
         accepted: Acceptance::Valid,
         cut: None,
         unbounded: None,
+        paused: false,
         status: Value::Null,
     }
+}
+
+fn in_force() -> Judged {
+    let spec = crate::model::ServiceSpec::blank("shop/checkout".parse().unwrap());
+    Judged { spec: Some(Arc::new(spec)), ..judged(1) }
 }
 
 /// An outbox of these loops, told as far as it goes.
@@ -139,7 +145,7 @@ fn idle(seq: u32, why: &str) -> News {
 fn the_numbers_of_a_status_are_written_anew_at_a_bounded_pace() {
     let (outbox, begin) = (Outbox::new(), Instant::now());
     let id = |at: u32| format!("shop/service-{at}").parse::<ServiceId>().unwrap();
-    let all = |count: u32, outbox: &Outbox| outbox.judged((0..count).map(|at| (id(at), judged(1))).collect());
+    let all = |count: u32, outbox: &Outbox| outbox.judged((0..count).map(|at| (id(at), in_force())).collect());
     let written = |second: u64, outbox: &Outbox| {
         let mut whys = Vec::new();
         while let Ok(Writing::Status { id, uid, status }) =
@@ -203,4 +209,27 @@ fn a_state_that_changes_too_soon_is_told_later_and_no_other_is_told_again() {
     assert_eq!(events(invalid("b"), &["two"], 130), (vec!["SpecInvalid", refused], None), "what stands");
     assert_eq!(events(invalid("c"), &["two"], 140), (vec![], Some(190)));
     assert_eq!(events(invalid("b"), &["two"], 190), (vec![], None), "what stands no more is not told");
+}
+
+/// A reason that is another one, and not the same with other numbers, is read by whoever waits for it.
+#[test]
+fn another_reason_is_written_within_seconds_and_dates_anew() {
+    let (outbox, begin) = (Outbox::new(), Instant::now());
+    let id: ServiceId = "shop/checkout".parse().unwrap();
+    outbox.judged(BTreeMap::from([(id.clone(), in_force())]));
+    let written = |second: u64| {
+        let at = Timestamp::from_second(i64::try_from(second).unwrap()).unwrap();
+        match outbox.next(true, begin + Duration::from_secs(second), at) {
+            Ok(Writing::Status { id, uid, status }) => {
+                outbox.wrote(&id, &uid, status.clone(), 1);
+                Some(status["lastDecision"]["why"].as_str().unwrap_or_default().to_owned())
+            }
+            _ => None,
+        }
+    };
+    outbox.told(&id, idle(1, "the service declares no capacity"));
+    assert!(written(0).is_some());
+    outbox.told(&id, idle(2, "9 needed, 9 there"));
+    assert_eq!(written(9), None, "not at once: reasons of a thousand loops may go back and forth");
+    assert_eq!(written(19).as_deref(), Some("9 needed, 9 there"));
 }
