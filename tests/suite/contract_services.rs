@@ -697,7 +697,7 @@ async fn a_status_names_the_baseline_the_pause_and_the_target_that_is_gone() {
     site.until("paused", |site| site.condition("checkout", "Ready")["reason"] == "Paused").await;
     let acted = records::acted(id(2));
     let revision = acted.proposal.revision.clone().unwrap();
-    let planned = DecisionRecord { outcome: None, effect: None, ..acted };
+    let planned = DecisionRecord { signals: fresh.signals.clone(), outcome: None, effect: None, ..acted };
     site.services.tell(&checkout(), News::Decided(Arc::new(planned)));
     site.until("planned", |site| reasons(site) == ["ActionPlanned"]).await;
     let note = site.events()[0]["note"].as_str().unwrap().to_owned();
