@@ -3,7 +3,8 @@
 use super::*;
 use crate::adapters::kubernetes::loops::judge::Acceptance;
 use crate::model::{
-    Choice, CycleId, DecisionId, Features, GuardName, Mode, Proposal, TargetReading, TraceId, Verdict, VerdictKind,
+    Choice, CycleId, DecisionId, Features, GuardName, Mode, Proposal, ServiceSpec, TargetReading, TraceId, Verdict,
+    VerdictKind,
 };
 
 fn held_by(guard: GuardName, seq: u32) -> News {
@@ -36,18 +37,13 @@ fn judged(version: u64) -> Judged {
         uid: "uid".to_owned(),
         version,
         generation: 1,
-        spec: None,
+        spec: Some(Arc::new(ServiceSpec::blank("shop/checkout".parse().unwrap()))),
         accepted: Acceptance::Valid,
         cut: None,
         unbounded: None,
         paused: false,
         status: Value::Null,
     }
-}
-
-fn in_force() -> Judged {
-    let spec = crate::model::ServiceSpec::blank("shop/checkout".parse().unwrap());
-    Judged { spec: Some(Arc::new(spec)), ..judged(1) }
 }
 
 /// An outbox of these loops, told as far as it goes.
@@ -145,7 +141,7 @@ fn idle(seq: u32, why: &str) -> News {
 fn the_numbers_of_a_status_are_written_anew_at_a_bounded_pace() {
     let (outbox, begin) = (Outbox::new(), Instant::now());
     let id = |at: u32| format!("shop/service-{at}").parse::<ServiceId>().unwrap();
-    let all = |count: u32, outbox: &Outbox| outbox.judged((0..count).map(|at| (id(at), in_force())).collect());
+    let all = |count: u32, outbox: &Outbox| outbox.judged((0..count).map(|at| (id(at), judged(1))).collect());
     let written = |second: u64, outbox: &Outbox| {
         let mut whys = Vec::new();
         while let Ok(Writing::Status { id, uid, status }) =
@@ -216,7 +212,7 @@ fn a_state_that_changes_too_soon_is_told_later_and_no_other_is_told_again() {
 fn another_reason_is_written_within_seconds_and_dates_anew() {
     let (outbox, begin) = (Outbox::new(), Instant::now());
     let id: ServiceId = "shop/checkout".parse().unwrap();
-    outbox.judged(BTreeMap::from([(id.clone(), in_force())]));
+    outbox.judged(BTreeMap::from([(id.clone(), judged(1))]));
     let written = |second: u64| {
         let at = Timestamp::from_second(i64::try_from(second).unwrap()).unwrap();
         match outbox.next(true, begin + Duration::from_secs(second), at) {
