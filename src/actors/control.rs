@@ -273,6 +273,7 @@ fn snapshot(service: &Service, tick: Duration, now: Timestamp) -> ServiceSnapsho
         last: view.record,
         restarts: view.restarts,
         quarantined: view.quarantined,
+        stood_down: view.stood_down,
         denied: service.denied(),
     }
 }

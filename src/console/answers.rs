@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::outlook::{Authority, QuantileRow, quantile_index};
 use crate::model::{
     Capacity, DecisionId, DecisionRecord, Finite, GuardName, Impact, Mode, QUANTILES, Role, ServiceId, SignalName,
-    SignalOutlook, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
+    SignalOutlook, TargetState, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
 };
 use crate::ports::ServiceSnapshot;
 
@@ -39,6 +39,15 @@ pub struct ServiceSummary {
     /// The API server's last error for its writes, if they failed.
     #[serde(default)]
     pub denied: Option<String>,
+    /// Why it stands down, if it does: its target was set back by someone else.
+    #[serde(default)]
+    pub stood_down: Option<String>,
+    /// Why its target cannot be scaled, if so: who else scales it.
+    #[serde(default)]
+    pub no_lever: Option<String>,
+    /// The objective that it misses in mode `auto` while no rule that would raise can be evaluated, and why.
+    #[serde(default)]
+    pub undecided: Option<String>,
     /// Problem of its policies: a rule that fails, or one whose action no adapter supports.
     #[serde(default)]
     pub policy_trouble: Option<String>,
@@ -126,6 +135,7 @@ impl From<ServiceSnapshot> for ServiceSummary {
         let beyond = needed.filter(|needed| *needed > max);
         let decision = snapshot.last.as_deref().map(Glance::of);
         let policy_trouble = snapshot.last.as_deref().and_then(explain::policy_trouble);
+        let undecided = snapshot.last.as_deref().and_then(|record| explain::undecided(record, &snapshot.slo));
         let (last, sentence) = snapshot.last.map(|record| (record.id.clone(), explain::sentence(&record))).unzip();
         Self {
             service: snapshot.service,
@@ -139,6 +149,9 @@ impl From<ServiceSnapshot> for ServiceSummary {
             restarts: snapshot.restarts,
             quarantined: snapshot.quarantined,
             denied: snapshot.denied,
+            stood_down: snapshot.stood_down,
+            no_lever: target.and_then(TargetState::closed).map(str::to_owned),
+            undecided,
             policy_trouble,
             beyond_max: beyond.map(|needed| format!("needs {needed} replicas, but its max is {max}")),
             target_unknown: features.and_then(|features| features.target.unknown()),

@@ -43,6 +43,8 @@ pub(super) async fn metrics(State(console): State<Console>) -> Result<Response, 
         process.ready(status.ready);
         process.leader(status.lead.speaks());
         process.unbounded(status.services_wait_for.iter().any(|what| matches!(what, Awaited::Bound { .. })));
+        let refused = |what: &&Awaited| matches!(what, Awaited::Unheeded { .. });
+        process.loops_refused(status.services_wait_for.iter().filter(refused).count());
         metrics.encode()
     });
     match page.await? {

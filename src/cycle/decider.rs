@@ -78,6 +78,10 @@ pub struct Decided {
     pub keep: bool,
     /// A write of ours that somebody else was found to have gone back on.
     pub reverted: Option<(ChangeId, Revert)>,
+    /// Who else was found to have set the target, in words.
+    pub edited: Option<String>,
+    /// Why the loop stands down, if it does.
+    pub stood_down: Option<String>,
 }
 
 /// What makes two decisions the same for the journal.
@@ -159,6 +163,11 @@ impl DeciderCore {
         self.memory.denials(now).and_then(Denials::needs_a_person)
     }
 
+    /// Returns the refusal behind it, without what changes with each attempt.
+    pub fn refusal(&self, now: Now) -> Option<String> {
+        self.memory.denials(now).and_then(Denials::refusal)
+    }
+
     /// Hears no more of how a change ended than that it did, where that was too much for [`DeciderCore::write_ended`].
     pub fn let_go(&mut self, end: &WriteEnd) {
         self.memory.let_go(end);
@@ -222,6 +231,8 @@ impl DeciderCore {
             record: Arc::new(record),
             keep,
             reverted: self.memory.reverted().cloned(),
+            edited: self.memory.foreign_edit(&self.spec, &features.target),
+            stood_down: self.memory.stood_down(&self.spec, &features.target, now),
         }
     }
 

@@ -84,6 +84,11 @@ impl Denials {
         }
     }
 
+    /// Returns the server's last answer, where a person has to know of it; `None` while it may pass by itself.
+    pub fn refusal(&self) -> Option<String> {
+        self.needs_a_person().map(|_| format!("writes fail at the API server: {}", self.why))
+    }
+
     /// Returns what a person has to know of; `None` while it may pass by itself.
     pub fn needs_a_person(&self) -> Option<String> {
         (!self.passes || self.in_a_row >= TOLD_FROM).then(|| self.said())

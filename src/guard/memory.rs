@@ -9,11 +9,12 @@ use super::case::{Context, Motion, needed_now};
 use super::denials::Denials;
 use super::freshness;
 use super::owner::Owner;
+use super::ownership;
 use super::window::Window;
 use crate::model::guards::UNDONE_COUNTS;
 use crate::model::{
-    CONVERGE_WITHIN, Cause, ChangeId, ChangeSet, Direction, Intent, Knob, Moment, Now, Refusal, Revert, TargetState,
-    Timestamp, WriteEnd, WriteOutcome,
+    CONVERGE_WITHIN, Cause, ChangeId, ChangeSet, Direction, Intent, Knob, Moment, Now, Refusal, Revert, ServiceSpec,
+    TargetReading, TargetState, Timestamp, WriteEnd, WriteOutcome,
 };
 
 /// A write that counts against the budgets of the service.
@@ -170,7 +171,7 @@ impl Memory {
         if let Some(target) = ctx.features.target.known() {
             self.coming = self.still_coming(target, ctx.now);
             self.denials.take_if(|denials| !denials.is_of(target.lever().uid));
-            self.owner.observe(target, in_flight, ctx.spec.guards.human_hold, ctx.now);
+            self.owner.observe(target, in_flight, ctx.lead.speaks(), ctx.spec.guards.human_hold, ctx.now);
         }
         self.observe_need(ctx);
         self.raise_since = match proposed(ctx) {
@@ -288,6 +289,24 @@ impl Memory {
     /// Returns the write of ours that this cycle found to be reverted, and by whom.
     pub fn reverted(&self) -> Option<&(ChangeId, Revert)> {
         self.owner.reverted()
+    }
+
+    /// Returns who set the target in this cycle, and from what to what, if somebody else did.
+    pub fn foreign_edit(&self, spec: &ServiceSpec, target: &TargetReading) -> Option<String> {
+        let edit = self.owner.foreign()?;
+        Some(format!("{}{} was set from {edit}", ownership::floor_of(target), spec.target))
+    }
+
+    /// Returns why the loop stands down, in words that stay the same for as long as it does.
+    pub fn stood_down(&self, spec: &ServiceSpec, target: &TargetReading, now: Now) -> Option<String> {
+        let hold = spec.guards.human_hold;
+        let (_, edit) = self.owner.stood_down().filter(|(since, _)| since.age(now) < hold)?;
+        let (floor, target) = (ownership::floor_of(target), &spec.target);
+        Some(format!(
+            "what was written was set back twice within an hour, last {edit}: {floor}{target} has another owner; \
+             standing down for {} s",
+            hold.as_secs()
+        ))
     }
 
     /// Returns the newest sample when a raise was first proposed.

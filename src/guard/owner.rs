@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::HOUR;
 use crate::model::{ChangeId, ChangeSet, Direction, Lever, Moment, Now, Revert, TargetState, WriteEnd};
 
-/// Reverts within an hour after which the loop stands down.
+/// Edits within an hour against what was written after which the loop stands down.
 const REVERTS: usize = 2;
 
 /// A change of the target that was not ours.
@@ -38,11 +38,13 @@ struct Ours {
     /// The version of the object that it made; `None` where that is not known.
     version: Option<u64>,
     shown: bool,
+    /// Whether somebody went back on it: later edits against it count as well, but it is reverted once.
+    reverted: bool,
 }
 
 impl Ours {
     fn of(change: &ChangeSet, version: Option<u64>, shown: bool) -> Self {
-        Self { id: change.id.clone(), from: change.from, to: change.to, version, shown }
+        Self { id: change.id.clone(), from: change.from, to: change.to, version, shown, reverted: false }
     }
 
     /// Tells whether a view that has missed nothing up to the version `seen_to`, and shows another value, has let it
@@ -67,6 +69,8 @@ pub struct Owner {
     /// Identity of the object that carries what is turned: what was seen of another says nothing of this one.
     of: Option<String>,
     seen: Option<u32>,
+    /// Whether `seen` is from an earlier run. Who moved the target in between, and after whom, nobody saw.
+    unwatched: bool,
     ours: Option<Ours>,
     foreign: Option<ForeignEdit>,
     reverted: Option<(ChangeId, Revert)>,
@@ -96,27 +100,34 @@ impl Owner {
     pub fn wrote_before(&mut self, change: &ChangeSet, reverted: Option<&Revert>, now: Now) {
         self.turn_to(&change.uid);
         let Some(revert) = reverted else {
-            (self.ours, self.seen) = (Some(Ours::of(change, None, true)), Some(change.to));
+            (self.ours, self.seen, self.unwatched) = (Some(Ours::of(change, None, true)), Some(change.to), true);
             return;
         };
         let at = Moment::persisted(revert.at, now);
         // What an older one left there says nothing about who moved the target since.
-        (self.ours, self.seen) = (None, (at.age(now) < HOUR).then_some(revert.to));
+        (self.ours, self.seen, self.unwatched) = (None, (at.age(now) < HOUR).then_some(revert.to), true);
         let edit = ForeignEdit { from: revert.from, to: revert.to, by: revert.by.clone() };
         self.count(edit, at, now);
     }
 
-    /// Looks at the target; `in_flight` is the value of a write of ours that is under way.
-    pub fn observe(&mut self, target: &TargetState, in_flight: Option<u32>, human_hold: Duration, now: Now) {
-        if self.stood_down.as_ref().is_some_and(|(since, _)| since.age(now) >= human_hold) {
-            self.stood_down = None;
-        }
+    /// Checks the target; `in_flight` is the value of a write of ours that is in flight. `leads` is whether this process
+    /// is the one that writes: a follower cannot tell the leader's writes from those of others, and counts none.
+    pub fn observe(
+        &mut self,
+        target: &TargetState,
+        in_flight: Option<u32>,
+        leads: bool,
+        human_hold: Duration,
+        now: Now,
+    ) {
+        self.stood_down.take_if(|(since, _)| since.age(now) >= human_hold);
         (self.foreign, self.reverted) = (None, self.unseen.take());
         let lever = target.lever();
         self.turn_to(lever.uid);
         let value = lever.value;
+        let was_watched = !std::mem::take(&mut self.unwatched);
         let Some(seen) = self.seen.replace(value) else { return };
-        if let Some(ours) = self.ours.as_mut().filter(|ours| ours.to == value) {
+        if let Some(ours) = self.ours.as_mut().filter(|ours| !ours.shown && ours.to == value) {
             ours.shown = true;
             return;
         }
@@ -124,23 +135,34 @@ impl Owner {
         if (value == seen && !swallowed) || in_flight == Some(value) {
             return;
         }
-        self.edited(seen, lever, now);
+        self.edited(seen, lever, leads && was_watched, now);
     }
 
-    /// Forgets what was seen and written of another object: the target was made anew, an autoscaler came or went.
+    /// Forgets what was seen, written and reverted on another object: the target was recreated, an autoscaler came or
+    /// went.
     fn turn_to(&mut self, uid: &str) {
         if self.of.as_deref() != Some(uid) {
-            (self.of, self.seen, self.ours) = (Some(uid.to_owned()), None, None);
+            let (reverted, unseen) = (self.reverted.take(), self.unseen.take());
+            *self = Self { of: Some(uid.to_owned()), reverted, unseen, ..Self::default() };
         }
     }
 
-    fn edited(&mut self, seen: u32, lever: Lever<'_>, now: Now) {
-        let ours = self.ours.take();
-        let (from, to) = (ours.as_ref().map_or(seen, |ours| ours.to), lever.value);
-        let edit = ForeignEdit { from, to, by: lever.owner.cloned() };
+    /// Notes a foreign edit. It counts if it goes against the latest write, whoever edited what since.
+    fn edited(&mut self, seen: u32, lever: Lever<'_>, counts: bool, now: Now) {
+        // A write that was never shown came before the edit.
+        let from = self.ours.as_ref().filter(|ours| !ours.shown).map_or(seen, |ours| ours.to);
+        let edit = ForeignEdit { from, to: lever.value, by: lever.owner.cloned() };
         self.foreign = Some(edit.clone());
-        if let Some(ours) = ours.filter(|ours| ours.reverted_by(to)) {
-            self.reverted = Some((ours.id, Revert { at: now.wall, from, to, by: edit.by.clone() }));
+        let Some(ours) = self.ours.as_mut().filter(|_| counts) else {
+            self.ours = None;
+            return;
+        };
+        ours.shown = true;
+        if ours.reverted_by(edit.to) {
+            if !std::mem::replace(&mut ours.reverted, true) {
+                let revert = Revert { at: now.wall, from, to: edit.to, by: edit.by.clone() };
+                self.reverted = Some((ours.id.clone(), revert));
+            }
             self.count(edit, Moment::now(now), now);
         }
     }
@@ -165,7 +187,7 @@ impl Owner {
         self.reverted.as_ref()
     }
 
-    /// Returns since when the loop stands down, and the revert that made it.
+    /// Returns since when the loop stands down, and the edit that made it.
     pub fn stood_down(&self) -> Option<&(Moment, ForeignEdit)> {
         self.stood_down.as_ref()
     }

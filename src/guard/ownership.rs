@@ -1,11 +1,11 @@
 //! Ownership: people and other controllers win (INV-20).
 //!
 //! An autoscaler that leaves no lever (two of them, one that belongs to something else) means that nothing is written.
-//! A foreign edit makes this decision void: the next one starts from what was found. Two reverts of our writes
-//! within an hour mean that somebody else owns the field: the loop stands down for a while and says so.
+//! A foreign edit makes this decision void: the next one starts from what was found. Two edits within an hour that go
+//! against our latest write mean that somebody else owns the field: the loop stands down for a while and says so.
 
 use super::case::{Answer, Case};
-use crate::model::{Autoscaling, TargetState};
+use crate::model::{Autoscaling, TargetReading, TargetState};
 
 /// Holds on a target switched off, on one that others scale, on one that somebody else just changed, and while standing
 /// down.
@@ -23,22 +23,20 @@ pub fn guard(case: &Case<'_>) -> Answer {
         let left = hold.saturating_sub(since.age(case.ctx.now));
         return Answer::Hold(format!(
             "two writes were reverted within an hour, last {edit}: {}{target} has another owner; standing down for \
-             another {} of {} s",
-            floor_of(case),
+             another {} s of {} s",
+            floor_of(&case.ctx.features.target),
             left.as_secs(),
             hold.as_secs()
         ));
     }
-    match owner.foreign() {
-        Some(edit) => {
-            Answer::Hold(format!("{}{target} was changed from {edit}; deciding again next cycle", floor_of(case)))
-        }
+    match case.memory.foreign_edit(case.ctx.spec, &case.ctx.features.target) {
+        Some(edit) => Answer::Hold(format!("{edit}; deciding again next cycle")),
         None => Answer::Pass("no change by others".to_owned()),
     }
 }
 
 /// Returns what of the target it is about, where that is not its own replicas.
-fn floor_of(case: &Case<'_>) -> String {
-    let autoscaler = case.ctx.features.target.last().and_then(TargetState::autoscaler);
+pub(super) fn floor_of(target: &TargetReading) -> String {
+    let autoscaler = target.last().and_then(TargetState::autoscaler);
     autoscaler.map_or_else(String::new, |one| format!("the floor of HPA {} on ", one.name))
 }

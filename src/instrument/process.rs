@@ -50,6 +50,8 @@ pub struct ProcessMetrics {
     kill_unreadable: Gauge,
     reloads_active: Counter,
     reloads_refused: Counter,
+    policy_faults: Gauge,
+    loops_refused: Gauge,
     policy: Family<Labels<1>, Gauge>,
 }
 
@@ -72,6 +74,8 @@ impl ProcessMetrics {
             kill_unreadable: Gauge::default(),
             reloads_active: reloads.get_or_create_owned(&[("result", "active".into())]),
             reloads_refused: reloads.get_or_create_owned(&[("result", "refused".into())]),
+            policy_faults: Gauge::default(),
+            loops_refused: Gauge::default(),
             policy: Family::default(),
         };
         let help = "Delay between the scheduled and actual start of a tick";
@@ -101,6 +105,10 @@ impl ProcessMetrics {
         let help = "Whether the kill switch cannot be read";
         registry.register("kill_switch_unreadable", help, new.kill_unreadable.clone());
         registry.register("policy_reloads", "Policy sets loaded, by result", reloads);
+        let help = "Faults of the newest policies while they are refused";
+        registry.register("policy_faults", help, new.policy_faults.clone());
+        let help = "Declarations of services that are refused or ignored";
+        registry.register("loops_refused", help, new.loops_refused.clone());
         registry.register("policy_info", "The active policy set", new.policy.clone());
         let built = Family::<Labels<2>, Gauge>::default();
         built.get_or_create_owned(&[("version", build::VERSION.into()), ("commit", build::COMMIT.into())]).set(1);
@@ -154,8 +162,17 @@ impl ProcessMetrics {
         self.policy.get_or_create(&[("revision", revision.as_str().to_owned().into())]).set(1);
     }
 
-    /// Counts a policy set that was refused; the one before stays in force.
-    pub fn policy_refused(&self) {
-        self.reloads_refused.inc();
+    /// Notes the faults of the newest policies, and counts them as refused if there are any; the last good ones stay
+    /// in force.
+    pub fn policy_faults(&self, faults: usize) {
+        self.policy_faults.set(i64::try_from(faults).unwrap_or(i64::MAX));
+        if faults > 0 {
+            self.reloads_refused.inc();
+        }
+    }
+
+    /// Notes how many declarations are refused or ignored.
+    pub fn loops_refused(&self, loops: usize) {
+        self.loops_refused.set(i64::try_from(loops).unwrap_or(i64::MAX));
     }
 }

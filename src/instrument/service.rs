@@ -56,6 +56,7 @@ pub(super) struct ServiceFamilies {
     mode: Family<Labels<2>, Gauge>,
     quarantined: Family<Labels<1>, Gauge>,
     denied: Family<Labels<1>, Gauge>,
+    stood_down: Family<Labels<1>, Gauge>,
     replicas_needed: Family<Labels<1>, Number>,
     replicas_max: Family<Labels<1>, Number>,
     authority: Family<Labels<2>, Gauge>,
@@ -76,6 +77,8 @@ impl ServiceFamilies {
         registry.register("quarantined", "Whether a service is quarantined", new.quarantined.clone());
         let help = "Whether writes for a service fail at the API server and need attention";
         registry.register("denied", help, new.denied.clone());
+        let help = "Whether a service stands down because someone else set its target back";
+        registry.register("stood_down", help, new.stood_down.clone());
         let help = "Replicas that the current load needs, beyond any maximum too; NaN while unknown";
         registry.register("replicas_needed", help, new.replicas_needed.clone());
         let help = "Maximum replicas of a service: the lowest of its own bound, the PlatformBound and its autoscaler's";
@@ -97,16 +100,27 @@ impl ServiceFamilies {
             idle: self.decisions.get_or_create_owned(&decision(service, "none", VerdictKind::Idle)),
             quarantined: self.quarantined.get_or_create_owned(&[named(service)]),
             denied: self.denied.get_or_create_owned(&[named(service)]),
+            stood_down: self.stood_down.get_or_create_owned(&[named(service)]),
             replicas_needed: self.replicas_needed.get_or_create_owned(&[named(service)]),
             replicas_max: self.replicas_max.get_or_create_owned(&[named(service)]),
             signals: spec.signals.iter().map(|signal| signal.forecast.then(|| self.signal(service, signal))).collect(),
-            used: Arc::new(Mutex::new(Some(Used::default()))),
+            used: Arc::new(Mutex::new(Some(Used { counted: self.impacts(service), ..Used::default() }))),
             service: service.clone(),
             families: self.clone(),
         };
         metrics.mode(spec.mode);
         metrics.replicas(None, spec.bounds.max);
         metrics
+    }
+
+    /// Returns the effects of a service, all there from the start: an increase from nothing is none.
+    fn impacts(&self, service: &ServiceId) -> Vec<Counted> {
+        let counted = |impact: Impact| {
+            let (key, word) = ("impact", impact.as_str());
+            let counter = self.effects.get_or_create_owned(&[named(service), (key, word.into())]);
+            Counted { family: self.effects.clone(), key, word, counter }
+        };
+        Impact::ALL.into_iter().map(counted).collect()
     }
 
     fn signal(&self, service: &ServiceId, signal: &SignalSpec) -> SignalMetrics {
@@ -142,6 +156,7 @@ pub struct ServiceMetrics {
     used: Arc<Mutex<Option<Used>>>,
     quarantined: Gauge,
     denied: Gauge,
+    stood_down: Gauge,
     replicas_needed: Number,
     replicas_max: Number,
     /// In the order of the spec; `None` for signals without a forecast.
@@ -229,6 +244,11 @@ impl ServiceMetrics {
         self.denied.set(denied.into());
     }
 
+    /// Notes whether it stands down.
+    pub fn stood_down(&self, stood_down: bool) {
+        self.stood_down.set(stood_down.into());
+    }
+
     /// Notes how many replicas the load of now needs, `None` where that is not known, and how many there may be.
     pub fn replicas(&self, needed: Option<u32>, max: u32) {
         self.replicas_needed.set(needed.map_or(f64::NAN, f64::from));
@@ -258,6 +278,7 @@ impl ServiceMetrics {
         }
         families.quarantined.remove(&[named(&self.service)]);
         families.denied.remove(&[named(&self.service)]);
+        families.stood_down.remove(&[named(&self.service)]);
         families.replicas_needed.remove(&[named(&self.service)]);
         families.replicas_max.remove(&[named(&self.service)]);
         for mode in Mode::ALL {

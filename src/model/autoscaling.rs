@@ -144,6 +144,14 @@ impl TargetState {
         }
     }
 
+    /// Returns who else scales the target so that no lever is left, if so.
+    pub fn closed(&self) -> Option<&str> {
+        match &self.autoscaling {
+            Autoscaling::Closed { why } => Some(why),
+            Autoscaling::Nobody | Autoscaling::Autoscaler(_) => None,
+        }
+    }
+
     /// Returns what is turned to change the replicas.
     pub fn lever(&self) -> Lever<'_> {
         match self.autoscaler() {

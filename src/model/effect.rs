@@ -44,6 +44,9 @@ pub enum Impact {
 }
 
 impl Impact {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Helped, Self::Neutral, Self::Hurt, Self::Inconclusive];
+
     /// Returns the word used in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -60,6 +60,17 @@ pub struct Slo {
     pub error_ratio: f64,
 }
 
+impl Slo {
+    /// Returns the value that a signal of this role may not exceed; `None` if the objective is not about it.
+    pub fn limit(&self, role: Role) -> Option<f64> {
+        match role {
+            Role::Latency => Some(self.p99),
+            Role::ErrorRatio => Some(self.error_ratio),
+            _ => None,
+        }
+    }
+}
+
 /// How many writes a service may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Budgets {

@@ -63,7 +63,7 @@ pub enum Awaited {
     },
     /// An open intent that cannot be read: needs an operator.
     UnreadableIntent(Unreadable),
-    /// An invalid declaration that is ignored: needs an operator.
+    /// A declaration that is refused or ignored: needs an operator.
     Unheeded {
         /// What it is, and why.
         declaration: String,

@@ -44,6 +44,8 @@ pub struct ServiceSnapshot {
     pub quarantined: Option<String>,
     /// The API server's last error for its writes, if they failed.
     pub denied: Option<String>,
+    /// Why it stands down, if it does: somebody else sets its target back.
+    pub stood_down: Option<String>,
 }
 
 /// The declaration of one service, except masked values.

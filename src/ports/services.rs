@@ -33,6 +33,19 @@ pub enum News {
     },
     /// Its actors keep failing (why), or work again (`None`).
     Quarantined(Option<String>),
+    /// Its writes are stopped until a person looks, or go on (`None`).
+    Stopped(Option<Stop>),
+    /// Somebody else set its target: what, and who.
+    Edited(String),
+}
+
+/// Why the writes of a service are stopped until a person looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody else sets its target back: in words.
+    StoodDown(String),
+    /// The API server does not take its writes: in words.
+    Refused(String),
 }
 
 /// What was wrong with the newest policies, where they were refused; nothing where they are in force.
@@ -74,7 +87,7 @@ pub trait Services: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns what is declared and nobody heeds, each with the reason: what has no place to say it itself. No I/O.
+    /// Returns what is declared and not in force, each with the reason: refused, or ignored. No I/O.
     fn ignored(&self) -> Vec<String> {
         Vec::new()
     }

@@ -12,7 +12,10 @@ use flyball::config::Settings;
 use flyball::console::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services, router, serve};
 use flyball::instrument::Metrics;
 use flyball::model::explain::text;
-use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, RecordMask, ServiceId};
+use flyball::model::{
+    Autoscaling, DecisionId, DecisionRecord, KillState, Mode, QUANTILES, RecordMask, Role, ServiceId, TargetReading,
+    record::SignalLabel,
+};
 use flyball::ports::{Awaited, Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -108,6 +111,7 @@ impl Control for Loop {
             restarts: 2,
             quarantined: None,
             denied: None,
+            stood_down: None,
         };
         let service = "shop/search".parse().unwrap();
         let new = ServiceSnapshot { service, features: None, outlook: None, last: None, ..snapshot.clone() };
@@ -680,4 +684,33 @@ fn a_service_that_needs_more_than_its_max_says_so() {
     snapshot.bounds.max = 4;
     let told = ServiceSummary::from(snapshot).beyond_max;
     assert_eq!(told.as_deref(), Some("needs 5 replicas, but its max is 4"));
+}
+
+/// Two autoscalers leave no lever, and a rule that would raise lacks the capacity: both are for people to see.
+#[test]
+fn a_service_that_cannot_be_written_or_decided_says_so() {
+    let snapshot = Loop::default().services(None, 1).remove(0);
+    let calm = ServiceSummary::from(snapshot.clone());
+    assert_eq!((calm.no_lever, calm.undecided), (None, None));
+    let mut closed = snapshot.clone();
+    let mut features = (*closed.features.clone().unwrap()).clone();
+    if let TargetReading::Known { target } = &mut features.target {
+        target.autoscaling = Autoscaling::Closed { why: "HPA a and HPA b scale it".to_owned() };
+    }
+    closed.features = Some(Arc::new(features));
+    assert_eq!(ServiceSummary::from(closed).no_lever.as_deref(), Some("HPA a and HPA b scale it"));
+    // The latency of this record is above this objective, its rules are as they are.
+    let mut unknown = records::unknown(records::id(SERVICE, 1));
+    let latency = |label: &SignalLabel| {
+        let role = (label.name.as_str() == "p99").then_some(Role::Latency);
+        SignalLabel { role, ..label.clone() }
+    };
+    unknown.signals = Arc::new(unknown.signals.iter().map(latency).collect());
+    let mut undecided = ServiceSnapshot { last: Some(Arc::new(unknown)), ..snapshot };
+    undecided.slo.p99 = 0.001;
+    let told = ServiceSummary::from(undecided.clone()).undecided.unwrap();
+    assert!(told.starts_with("misses its objective and nothing is done: "), "{told}");
+    assert!(told.contains(" cannot be told: "), "{told}");
+    undecided.slo.p99 = 3600.0;
+    assert_eq!(ServiceSummary::from(undecided).undecided, None, "inside the objective");
 }

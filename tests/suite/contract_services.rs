@@ -13,8 +13,11 @@ use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::{Resource, Subresource};
-use flyball::model::{DecisionId, Features, Mode, ServiceId, ServiceSpec, TargetReading, WriteOutcome};
-use flyball::ports::{Awaited, Leadership, News, PolicyFaults, Roster, Services};
+use flyball::model::{
+    Autoscaler, Autoscaling, DecisionId, DecisionRecord, Features, Missing, Mode, Reading, Role, ServiceId,
+    ServiceSpec, SignalFeatures, TargetReading, TargetState, WriteOutcome, record::SignalLabel,
+};
+use flyball::ports::{Awaited, Leadership, News, PolicyFaults, Roster, Services, Stop};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -320,7 +323,7 @@ async fn a_decision_shows_in_the_status_and_one_that_acts_in_events() {
     assert_eq!(site.status("checkout")["replicas"], Value::Null, "what nobody knows any more is not shown");
     let acted = records::acted(id(2));
     let change = acted.change.clone().unwrap();
-    let planned = flyball::model::DecisionRecord { outcome: None, effect: None, ..acted };
+    let planned = DecisionRecord { outcome: None, effect: None, ..acted };
     site.services.tell(&checkout(), News::Decided(Arc::new(planned)));
     site.services.tell(&checkout(), News::WriteEnded { change, outcome: WriteOutcome::Applied });
     site.until("events", |site| site.events().len() == 2).await;
@@ -586,4 +589,151 @@ async fn c1_a_refused_policy_shows_in_the_loops_that_it_concerns_until_it_is_men
     site.services.policies(&PolicyFaults::default());
     site.until("mended", |site| shows(site, "True") && site.events().len() == 2).await;
     assert_eq!(site.events()[1]["reason"], "PolicyAccepted");
+}
+
+/// Nobody may take it for one at work: neither while the last good spec is in force, nor after a restart, when none is.
+#[tokio::test]
+async fn a_refused_loop_is_named_and_shows_no_decision_of_a_process_that_is_gone() {
+    let mut site = Site::open().await;
+    site.apply("checkout", &json!({ "mode": "auto" }));
+    site.roster(|specs| specs.len() == 1).await;
+    assert!(site.services.ignored().is_empty());
+    site.services.tell(&checkout(), News::Decided(Arc::new(records::nothing(id(1)))));
+    site.until("told", |site| site.status("checkout")["lastDecision"]["action"] == "no action").await;
+    site.apply("checkout", &json!({ "mode": "atuo" }));
+    let named = |instead: &'static str| {
+        move |site: &Site| {
+            let ignored = site.services.ignored();
+            let begin = "ServiceLoop shop/checkout is refused: spec.mode: unknown value `atuo`";
+            ignored.len() == 1 && ignored[0].starts_with(begin) && ignored[0].ends_with(instead)
+        }
+    };
+    site.until("named", named("the last good spec stays in force")).await;
+    let mut site = site.restarted().await;
+    site.roster(|specs| specs.is_empty()).await;
+    site.until("named", named("nothing is in force")).await;
+    site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "NoSpec").await;
+    let status = site.status("checkout");
+    for field in ["mode", "lastDecision", "replicas", "readyReplicas", "forecastAuthority"] {
+        assert_eq!(status[field], Value::Null, "{field} in {status:#}");
+    }
+}
+
+/// A decision to do nothing, on fresh data: of the CPU, which is missing, nothing hangs.
+fn calm(seq: u32) -> DecisionRecord {
+    let record = records::nothing(id(seq));
+    let with_role = |label: &SignalLabel| {
+        let role = (label.name.as_str() == "cpu").then_some(Role::Cpu);
+        SignalLabel { role, ..label.clone() }
+    };
+    let signals: Vec<SignalLabel> = record.signals.iter().map(with_role).collect();
+    DecisionRecord { signals: signals.into(), ..record }
+}
+
+fn reasons(site: &Site) -> Vec<String> {
+    site.events().iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What a person has to see to is a condition, an Event, and makes the loop not ready.
+#[tokio::test]
+async fn writes_that_are_stopped_until_a_person_looks_show_in_status_and_events() {
+    let mut site = Site::open().await;
+    site.apply("checkout", &json!({ "mode": "auto" }));
+    site.roster(|specs| specs.len() == 1).await;
+    let decides = |site: &Site, seq| site.services.tell(&checkout(), News::Decided(Arc::new(calm(seq))));
+    decides(&site, 1);
+    site.until("closed", |site| site.condition("checkout", "BreakerOpen")["reason"] == "Closed").await;
+    site.services.tell(&checkout(), News::Edited("Deployment shop/checkout was set from 8 to 4 by helm".to_owned()));
+    let why = "what was written was set back twice within an hour, last 8 to 4 by helm".to_owned();
+    site.services.tell(&checkout(), News::Stopped(Some(Stop::StoodDown(why.clone()))));
+    decides(&site, 2);
+    site.until("open", |site| site.condition("checkout", "BreakerOpen")["status"] == "True").await;
+    for kind in ["BreakerOpen", "Ready"] {
+        let condition = site.condition("checkout", kind);
+        assert_eq!((&condition["reason"], &condition["message"]), (&json!("StoodDown"), &json!(why)), "{kind}");
+    }
+    assert_eq!(site.condition("checkout", "Ready")["status"], "False");
+    site.services.tell(&checkout(), News::Stopped(None));
+    site.until("closed", |site| site.condition("checkout", "BreakerOpen")["status"] == "False").await;
+    site.services.tell(&checkout(), News::Stopped(Some(Stop::Refused("not allowed".to_owned()))));
+    let refused = |site: &Site| site.condition("checkout", "BreakerOpen")["reason"] == "WritesRefused";
+    site.until("refused", refused).await;
+    assert_eq!(site.condition("checkout", "Ready")["status"], "True", "it decides on fresh data");
+    let mut told = reasons(&site);
+    told.sort();
+    assert_eq!(told, ["BreakerClosed", "BreakerOpen", "Conflict"], "one of each within a minute");
+}
+
+/// Of a rule that asks for nothing no guard holds anything: the state is told all the same.
+#[tokio::test]
+async fn data_that_is_missing_freezes_a_loop_and_says_so_where_nothing_is_wanted() {
+    let mut site = Site::open().await;
+    site.apply("checkout", &json!({ "mode": "auto" }));
+    site.roster(|specs| specs.len() == 1).await;
+    let fresh = calm(1);
+    let with = |features: Features| {
+        let record = DecisionRecord { features: Arc::new(features), ..calm(2) };
+        News::Decided(Arc::new(record))
+    };
+    let mut silent = (*fresh.features).clone();
+    for signal in &mut silent.signals {
+        *signal = SignalFeatures::of(Reading::Absent { missing: Missing::NoSeries });
+    }
+    // That it starts without data is no news.
+    site.services.tell(&checkout(), with(silent.clone()));
+    site.until("frozen", |site| site.condition("checkout", "Frozen")["reason"] == "SignalsMissing").await;
+    site.services.tell(&checkout(), News::Decided(Arc::new(fresh.clone())));
+    site.until("fresh", |site| site.condition("checkout", "Frozen")["status"] == "False").await;
+    assert_eq!(reasons(&site), Vec::<String>::new());
+    site.services.tell(&checkout(), with(silent));
+    site.until("told", |site| reasons(site) == ["Frozen"]).await;
+    let target = fresh.features.target.known().unwrap().clone();
+    let outdated = TargetReading::Outdated { target, silence: Duration::from_secs(90) };
+    site.services.tell(&checkout(), with(Features { target: outdated, ..(*fresh.features).clone() }));
+    site.until("frozen", |site| site.condition("checkout", "Frozen")["reason"] == "TargetOutdated").await;
+    let ready = site.condition("checkout", "Ready");
+    assert_eq!(ready["message"], "Deployment shop/checkout was last seen too long ago");
+}
+
+#[tokio::test]
+async fn a_status_names_the_baseline_the_pause_and_the_target_that_is_gone() {
+    let mut site = Site::open().await;
+    site.apply("checkout", &json!({ "mode": "auto" }));
+    site.roster(|specs| specs.len() == 1).await;
+    let fresh = calm(1);
+    let with = |target: TargetReading| {
+        let features = Arc::new(Features { target, ..(*fresh.features).clone() });
+        News::Decided(Arc::new(DecisionRecord { features, ..fresh.clone() }))
+    };
+    let autoscaler = Autoscaler {
+        name: "checkout".into(),
+        uid: "h".to_owned(),
+        floor: 6,
+        baseline: 3,
+        ceiling: 12,
+        current: 6,
+        desired: 6,
+        owner: None,
+        trouble: None,
+    };
+    let target = fresh.features.target.known().unwrap().clone();
+    let floored = TargetState { autoscaling: Autoscaling::Autoscaler(autoscaler), ..target };
+    site.services.tell(&checkout(), with(TargetReading::Known { target: floored }));
+    site.until("told", |site| site.status("checkout")["baseline"] == 3).await;
+    site.services.tell(&checkout(), with(TargetReading::Unknown { reason: "it does not exist".to_owned() }));
+    site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "TargetUnknown").await;
+    assert_eq!(site.condition("checkout", "Ready")["message"], "Deployment shop/checkout: it does not exist");
+    assert_eq!(site.status("checkout")["baseline"], Value::Null);
+    site.apply("checkout", &json!({ "mode": "auto", "paused": true }));
+    site.roster(|specs| specs[0].mode == Mode::Observe).await;
+    let paused = DecisionRecord { mode: Mode::Observe, ..fresh.clone() };
+    site.services.tell(&checkout(), News::Decided(Arc::new(paused)));
+    site.until("paused", |site| site.condition("checkout", "Ready")["reason"] == "Paused").await;
+    let acted = records::acted(id(2));
+    let revision = acted.proposal.revision.clone().unwrap();
+    let planned = DecisionRecord { signals: fresh.signals.clone(), outcome: None, effect: None, ..acted };
+    site.services.tell(&checkout(), News::Decided(Arc::new(planned)));
+    site.until("planned", |site| reasons(site) == ["ActionPlanned"]).await;
+    let note = site.events()[0]["note"].as_str().unwrap().to_owned();
+    assert!(note.ends_with(&format!("(shop/checkout@1-2, revision {revision})")), "{note}");
 }

@@ -257,3 +257,16 @@ fn strings(value: &serde_json::Value, place: String, found: &mut Vec<String>) {
         _ => {}
     }
 }
+
+/// What is switched off has no samples either: that is not what anybody has to look for.
+#[test]
+fn a_service_switched_off_says_so_before_what_its_rules_lack() {
+    let off = with(records::unknown(id()), |record| {
+        let mut features = (*record.features).clone();
+        if let TargetReading::Known { target } = &mut features.target {
+            (target.replicas, target.ready) = (0, 0);
+        }
+        record.features = Arc::new(features);
+    });
+    assert_eq!(headline(&off).why, "the target has 0 replicas: switched off by someone");
+}

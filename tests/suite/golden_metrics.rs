@@ -22,7 +22,8 @@ fn exercised() -> Metrics {
     process.kill(&KillState::Unreadable { error: "gone".to_owned() });
     process.policy_active(&PolicyRevision::of([("a", "1")]));
     process.policy_active(&PolicyRevision::of([("a", "2")]));
-    process.policy_refused();
+    process.policy_faults(1);
+    process.loops_refused(1);
     metrics.journal().committed(3, Duration::from_millis(1));
     let source = metrics.source("prometheus");
     source.asked(6, 2, Duration::from_millis(12));
@@ -40,6 +41,7 @@ fn exercised() -> Metrics {
     service.measured(Impact::Helped);
     service.restarted(ActorRole::Decider);
     service.denied(true);
+    service.stood_down(true);
     service.replicas(Some(2667), 40);
     service.mode(Mode::Shadow);
     metrics
@@ -82,6 +84,10 @@ fn values() {
         r#"flyball_source_annotations_total{source="prometheus"} 2"#,
         "flyball_kill_switch_engaged 1",
         "flyball_kill_switch_unreadable 1",
+        r#"flyball_effects_total{service="shop/checkout",impact="helped"} 1"#,
+        r#"flyball_effects_total{service="shop/checkout",impact="hurt"} 0"#,
+        "flyball_policy_faults 1",
+        "flyball_loops_refused 1",
         "flyball_ready 1",
         "flyball_journal_entries_total 3",
         "# EOF",

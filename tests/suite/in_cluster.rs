@@ -77,6 +77,8 @@ async fn doctor_looks_at_the_bound_the_loops_and_their_targets() {
         "FAIL  ConfigMap flyball-system/flyball-killswitch: does not exist; run `kubectl create -f \
          deploy/base/killswitch.yaml` to allow writes; until this is fixed, NOTHING IS WRITTEN",
         "note  flyball.dev/v1alpha1 is served; the server does not show its schemas",
+        "note  shop/checkout is in auto and declares no `capacity`: no rule sizes it by its arrival rate",
+        "ok    1 of 1 targets that exist can be scaled by flyball",
     ] {
         assert!(told.lines().any(|one| one == line), "`{line}` is not in\n{told}");
     }

@@ -310,3 +310,29 @@ fn drains_go_on_and_the_monitoring_is_let_in() {
         assert!(documented.contains(label), "{label} is told to nobody");
     }
 }
+
+/// The operator puts its own `service` on what it scrapes: alerts would name flyball where they mean a service.
+#[test]
+fn the_monitoring_keeps_the_names_of_services() {
+    let monitor = read("overlays/monitoring/servicemonitor.yaml").remove(0);
+    for endpoint in monitor["spec"]["endpoints"].as_array().unwrap() {
+        assert_eq!(endpoint["honorLabels"], json!(true), "{endpoint}");
+    }
+}
+
+/// The API server cuts the minimum of a number to a whole one before it compares a whole number with it: 0.001 lets a 0
+/// through.
+#[test]
+fn a_whole_zero_is_no_fraction_above_a_minimum() {
+    fn check(at: &str, schema: &Value) {
+        let least = schema["minimum"].as_f64().filter(|least| schema["type"] == "number" && least.fract() != 0.0);
+        if let Some(least) = least {
+            let rules = &schema["x-kubernetes-validations"];
+            assert_eq!(rules[0]["rule"], json!(format!("self >= {least}")), "{at}: {schema}");
+        }
+        for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+            check(&format!("{at}.{key}"), inner);
+        }
+    }
+    check("spec", &schema_of_spec());
+}

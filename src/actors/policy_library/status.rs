@@ -115,9 +115,7 @@ impl InForce {
         for fault in &worded {
             tracing::error!(origin, fault, "policy set refused; keeping the last good one");
         }
-        if !worded.is_empty() {
-            metrics.policy_refused();
-        }
+        metrics.policy_faults(worded.len());
     }
 }
 

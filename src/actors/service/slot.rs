@@ -15,8 +15,8 @@ use crate::model::{
     Arrival, ChangeSet, CycleId, DecisionRecord, Features, Fitted, Intent, MinuteValue, Now, Outlook, ServiceId,
     ServiceSpec, WriteEnd, WriteOutcome,
 };
-use crate::ports::News;
 use crate::ports::journal::Entry;
+use crate::ports::{News, Stop};
 
 use super::stage::{Stage, Wake};
 use super::stages::{ActuatorStage, DeciderStage, ForecasterStage, ObserverStage};
@@ -121,6 +121,10 @@ pub struct View {
     pub restarts: u64,
     /// Why it is quarantined, if it is.
     pub quarantined: Option<String>,
+    /// Why it stands down, if it does.
+    pub stood_down: Option<String>,
+    /// Why its writes are stopped until a person looks, as its owner was told.
+    pub stopped: Option<Stop>,
 }
 
 /// The slot of one service, shared by its four stages.
@@ -314,6 +318,22 @@ impl Service {
     pub fn denied(&self) -> Option<String> {
         let now = self.world.ports.clock.now();
         self.decider.read(|core| core.denied(now))
+    }
+
+    /// Notes why it stands down, or that it does not, and tells its owner whether its writes are stopped.
+    pub(super) fn stood_down(&self, why: Option<String>) {
+        let now = self.world.ports.clock.now();
+        let refusal = || self.decider.read(|core| core.refusal(now)).map(Stop::Refused);
+        self.metrics.stood_down(why.is_some());
+        let stopped = why.clone().map(Stop::StoodDown).or_else(refusal);
+        let mut told = false;
+        self.update_view(|view| {
+            view.stood_down = why;
+            told = std::mem::replace(&mut view.stopped, stopped.clone()) != stopped;
+        });
+        if told {
+            self.tell(News::Stopped(stopped));
+        }
     }
 
     /// Returns what is shown of it.

@@ -213,6 +213,7 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
     service.world.process.cycles.inc();
     service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
     service.metrics.denied(service.denied().is_some());
+    service.stood_down(decided.stood_down.clone());
     let needed = decided.record.outlook.capacity.as_ref().and_then(|capacity| capacity.needed_now);
     service.metrics.replicas(needed, decided.record.features.target.bounds(service.spec().bounds).max);
     if let Some(candidate) = &decided.record.candidate {
@@ -220,6 +221,9 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
         service.world.policy.compared(&record.id, &record.proposal.choice, candidate);
     }
     service.update_view(|view| view.record = Some(decided.record.clone()));
+    if let Some(edit) = &decided.edited {
+        service.tell(News::Edited(edit.clone()));
+    }
     service.tell(News::Decided(decided.record.clone()));
     if decided.keep {
         // A decision that ended where it was planned is counted once, however long it stays the same.

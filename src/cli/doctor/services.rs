@@ -8,7 +8,7 @@ use super::Findings;
 use crate::adapters::kubernetes::{ApiServer, served, survey};
 use crate::config::{Declarations, Settings};
 use crate::model::explain::counted;
-use crate::model::{Autoscaling, ServiceId, ServiceSpec, TargetKind, TargetRef};
+use crate::model::{Autoscaling, Mode, ServiceId, ServiceSpec, TargetKind, TargetRef};
 
 /// Looks whether the custom resources that these settings need are served, and by the schemas of this version.
 pub(super) async fn custom_resources(
@@ -68,8 +68,8 @@ pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mu
 
 /// Looks whether the targets of services are there, and have a lever that is free.
 pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    let targets = match &settings.declarations {
-        None => settings.services.iter().map(|spec| (spec.id.clone(), spec.target.clone())).collect(),
+    let services = match &settings.declarations {
+        None => settings.services.clone(),
         Some(declarations) => match survey::loops(server).await {
             Ok(loops) => {
                 for ignored in &loops.ignored {
@@ -80,16 +80,27 @@ pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &
             Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them manually"),
         },
     };
-    existence(&targets, server, findings).await?;
-    levers(&targets, server, findings).await
+    unsized_ones(&services, findings)?;
+    let absent = absent(&services, server, findings).await?;
+    let there: Vec<&ServiceSpec> = services.iter().filter(|spec| !absent.contains(&spec.target)).collect();
+    levers(&there, server, findings).await
 }
 
-/// Returns the targets of the loops that are valid, and names the faults of the others, and who stands in whose way.
+/// Names the services that write and whose capacity nobody has declared: the rules that are shipped raise by it.
+fn unsized_ones(services: &[ServiceSpec], findings: &mut Findings) -> anyhow::Result<()> {
+    for spec in services.iter().filter(|spec| spec.mode == Mode::Auto && spec.capacity.is_none()) {
+        findings
+            .note(format!("{} is in auto and declares no `capacity`: no rule sizes it by its arrival rate", spec.id))?;
+    }
+    Ok(())
+}
+
+/// Returns the services of the loops that are valid, and names the faults of the others, and who stands in whose way.
 fn declared(
     declarations: &Declarations,
     loops: &[(ServiceId, Value)],
     findings: &mut Findings,
-) -> anyhow::Result<Vec<(ServiceId, TargetRef)>> {
+) -> anyhow::Result<Vec<ServiceSpec>> {
     let mut valid: Vec<ServiceSpec> = Vec::new();
     for (id, spec) in loops {
         match declarations.read(id, spec) {
@@ -106,16 +117,17 @@ fn declared(
         findings.bad(what, "change or delete one of the two")?;
     }
     let alone = valid.into_iter().zip(collisions).filter(|(_, faults)| faults.is_empty());
-    Ok(alone.map(|(spec, _)| (spec.id, spec.target)).collect())
+    Ok(alone.map(|(spec, _)| spec).collect())
 }
 
-/// Names the targets that there are not.
-async fn existence(
-    targets: &[(ServiceId, TargetRef)],
+/// Names the targets that do not exist, and returns them.
+async fn absent(
+    services: &[ServiceSpec],
     server: &ApiServer,
     findings: &mut Findings,
-) -> anyhow::Result<()> {
-    let kinds: BTreeSet<TargetKind> = targets.iter().map(|(_, target)| target.kind).collect();
+) -> anyhow::Result<BTreeSet<TargetRef>> {
+    let kinds: BTreeSet<TargetKind> = services.iter().map(|spec| spec.target.kind).collect();
+    let mut absent = BTreeSet::new();
     for kind in kinds {
         let there = match survey::targets(server, kind).await {
             Ok(there) => there,
@@ -124,22 +136,24 @@ async fn existence(
                 continue;
             }
         };
-        for (service, target) in targets.iter().filter(|(_, target)| target.kind == kind && !there.contains(target)) {
-            let what = format!("{target} does not exist, so flyball does nothing for {service}");
+        let of_kind = services.iter().filter(|spec| spec.target.kind == kind);
+        for ServiceSpec { id, target, .. } in of_kind.filter(|spec| !there.contains(&spec.target)) {
+            let what = format!("{target} does not exist, so flyball does nothing for {id}");
             findings.bad(what, "create it, or name another `target`")?;
+            absent.insert(target.clone());
         }
     }
-    Ok(())
+    Ok(absent)
 }
 
-/// Looks for autoscalers on the targets.
-async fn levers(targets: &[(ServiceId, TargetRef)], server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
+/// Looks for autoscalers on the targets that exist.
+async fn levers(services: &[&ServiceSpec], server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let autoscalers = match survey::autoscalers(server).await {
         Ok(autoscalers) => autoscalers,
         Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them manually"),
     };
     let mut clear = 0;
-    for (service, target) in targets {
+    for ServiceSpec { id: service, target, .. } in services {
         match autoscalers.on(target) {
             Autoscaling::Nobody => clear += 1,
             Autoscaling::Autoscaler(one) => {
@@ -152,6 +166,6 @@ async fn levers(targets: &[(ServiceId, TargetRef)], server: &ApiServer, findings
             )?,
         }
     }
-    let told = format!("{clear} of {} targets can be scaled by flyball", targets.len());
-    if clear == targets.len() { findings.good(told) } else { findings.note(told) }
+    let told = format!("{clear} of {} targets that exist can be scaled by flyball", services.len());
+    if clear == services.len() { findings.good(told) } else { findings.note(told) }
 }

@@ -222,6 +222,15 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         if let Some(why) = &service.denied {
             reasons.push(format!("{name}: {why}"));
         }
+        if let Some(why) = &service.stood_down {
+            reasons.push(format!("{name} is not written: {why}"));
+        }
+        if let Some(why) = service.no_lever.as_ref().filter(|_| service.mode == Mode::Auto) {
+            reasons.push(format!("{name} is not written, its target is scaled by others: {why}"));
+        }
+        if let Some(what) = &service.undecided {
+            reasons.push(format!("{name} {what}"));
+        }
         if let Some(why) = &service.policy_trouble {
             reasons.push(format!("{name}: {why}"));
         }

@@ -53,6 +53,9 @@ fn services() -> Vec<ServiceSummary> {
         restarts: 0,
         quarantined: None,
         denied: None,
+        stood_down: None,
+        no_lever: None,
+        undecided: None,
         policy_trouble: None,
         beyond_max: None,
         target_unknown: None,
@@ -197,4 +200,21 @@ fn services_that_see_nothing_are_trouble() {
     assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s", silent]);
     services[0].unanswered_signals = 3;
     assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s"]);
+}
+
+/// Nothing that stops the writes of a service for good is healthy.
+#[test]
+fn a_service_that_is_not_written_or_misses_its_objective_undecided_is_trouble() {
+    let mut services = services();
+    services[0].stood_down = Some("what was written was set back twice within an hour".to_owned());
+    let stood_down = "shop/checkout is not written: what was written was set back twice within an hour";
+    assert_eq!(reasons(&process(), &services), [stood_down]);
+    services[0].stood_down = None;
+    services[0].no_lever = Some("HPA a and HPA b scale it".to_owned());
+    let closed = "shop/checkout is not written, its target is scaled by others: HPA a and HPA b scale it";
+    assert_eq!(reasons(&process(), &services), [closed]);
+    services[0].mode = Mode::Shadow;
+    assert!(reasons(&process(), &services).is_empty(), "nothing is written anyway");
+    services[0].undecided = Some("misses its objective and nothing is done: odd".to_owned());
+    assert_eq!(reasons(&process(), &services), ["shop/checkout misses its objective and nothing is done: odd"]);
 }

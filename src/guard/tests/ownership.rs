@@ -182,3 +182,93 @@ fn a_revert_that_no_watch_showed_counts_when_the_next_write_starts_from_it() {
     let verdict = world.propose_backed(6);
     assert_eq!(verdict.decided_by, Some(GuardName::Ownership), "{:?}", verdict.findings);
 }
+
+/// Who sets the replicas again and again owns them, whatever was written in between.
+#[test]
+fn inv_20_every_edit_against_the_latest_write_counts() {
+    let mut world = World::at(4);
+    world.needed_now = Some(8);
+    world.choose(nothing());
+    world.write(4, 8);
+    world.choose(nothing());
+    for (edited, is_over, is_news) in [(12, false, false), (4, false, true), (6, true, false)] {
+        world.target = TargetReading::Known { target: owned(edited, "kubectl") };
+        let verdict = world.choose(nothing());
+        assert_eq!(verdict.kind, VerdictKind::Idle);
+        let target = &world.target;
+        assert!(world.memory.foreign_edit(&world.spec, target).unwrap().ends_with(&format!("to {edited} by kubectl")));
+        assert_eq!(world.memory.stood_down(&world.spec, target, world.now).is_some(), is_over, "{edited}");
+        assert_eq!(world.memory.reverted().is_some(), is_news, "one write is reverted once: {edited}");
+    }
+    let verdict = world.propose_backed(8);
+    assert!(why(&verdict, GuardName::Ownership).contains("last 4 to 6 by kubectl"), "{verdict:?}");
+    let told = world.memory.stood_down(&world.spec, &world.target, world.now).unwrap();
+    world.pass(600);
+    let later = world.memory.stood_down(&world.spec, &world.target, world.now).unwrap();
+    assert_eq!(told, later, "a status is not written anew for each second of it");
+    world.pass(1300);
+    assert_eq!(world.memory.stood_down(&world.spec, &world.target, world.now), None);
+}
+
+/// The replicas are set back to what was written before: that is an edit as well.
+#[test]
+fn an_edit_to_what_was_written_is_an_edit() {
+    let mut world = World::at(4);
+    world.choose(nothing());
+    world.write(4, 8);
+    world.choose(nothing());
+    for edited in [12, 8] {
+        world.set_replicas(edited);
+        world.choose(nothing());
+        assert!(world.memory.foreign_edit(&world.spec, &world.target).is_some(), "{edited}");
+    }
+}
+
+/// An autoscaler came while flyball was away or before, scaled, and went: that is nobody who goes back on flyball.
+#[test]
+fn what_the_first_look_of_a_run_finds_voids_one_decision_and_counts_for_nothing() {
+    let mut world = World::at(2);
+    let at = |ago: i64| Timestamp::from_second(world.now.wall.as_second() - ago).unwrap();
+    let reverted = Some(Revert { at: at(1800), from: 6, to: 4, by: Some("kubectl".into()) });
+    let by_a_person = Intent { reverted, ..intent(&world, 4, 6, Some((at(1900), WriteOutcome::Applied))) };
+    let ours = intent(&world, 4, 8, Some((at(1200), WriteOutcome::Applied)));
+    world.memory = Memory::restore(&[by_a_person, ours], world.now);
+    world.needed_now = Some(8);
+    world.choose(nothing());
+    assert!(world.memory.foreign_edit(&world.spec, &world.target).is_some());
+    assert_eq!(world.memory.reverted(), None);
+    assert_eq!(world.memory.stood_down(&world.spec, &world.target, world.now), None);
+    assert_eq!(world.propose_backed(8).kind, VerdictKind::Pass);
+}
+
+/// What was done to one lever says nothing of another one.
+#[test]
+fn a_stand_down_ends_with_the_object_it_is_about() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    for _ in 0..2 {
+        world.choose(nothing());
+        world.write(4, 6);
+        world.choose(nothing());
+        world.set_replicas(4);
+    }
+    assert!(why(&world.propose_backed(6), GuardName::Ownership).contains("standing down"));
+    let anew = TargetState { uid: "another".to_owned(), ..state(4, false) };
+    world.target = TargetReading::Known { target: anew };
+    world.pass(600);
+    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+}
+
+/// It restored a raise, and sees the leader lower in two steps.
+#[test]
+fn a_follower_takes_no_write_of_the_leader_for_an_edit_against_its_own() {
+    let mut world = World::at(8);
+    let at = Timestamp::from_second(world.now.wall.as_second() - 600).unwrap();
+    world.memory = Memory::restore(&[intent(&world, 4, 8, Some((at, WriteOutcome::Applied)))], world.now);
+    world.lead = crate::model::Lead::Follows { holder: Some("flyball-1".to_owned()) };
+    for replicas in [8, 6, 5, 4] {
+        world.set_replicas(replicas);
+        world.choose(nothing());
+    }
+    assert_eq!(world.memory.stood_down(&world.spec, &world.target, world.now), None);
+}

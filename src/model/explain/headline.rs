@@ -146,6 +146,9 @@ fn idle(record: &DecisionRecord, why: &Idle) -> String {
     if rules.is_empty() || failure.is_some() {
         return failure.unwrap_or_else(|| why.to_string());
     }
+    if record.features.target.last().is_some_and(|target| target.replicas == 0) {
+        return "the target has 0 replicas: switched off by someone".to_owned();
+    }
     let unknown = || rules.iter().filter(|rule| rule.limit.is_none()).find_map(untold);
     let why = || unknown().or_else(|| nearest(rules)).unwrap_or_else(|| why.to_string());
     match balance(record) {
@@ -156,7 +159,7 @@ fn idle(record: &DecisionRecord, why: &Idle) -> String {
 }
 
 /// Returns why a rule could not be told, by its first condition that is unknown.
-fn untold(rule: &RuleTrace) -> Option<String> {
+pub(super) fn untold(rule: &RuleTrace) -> Option<String> {
     let doubt = rule.conditions.iter().find(|condition| condition.holds == Truth::Unknown)?;
     let why = doubt.note.as_ref().map_or_else(|| clause(doubt), ToString::to_string);
     (rule.outcome == RuleOutcome::Unknown).then(|| format!("{} could not be evaluated: {why}", rule.rule))

@@ -10,7 +10,7 @@ mod text;
 mod whatif;
 
 pub use headline::{Headline, headline};
-pub use sentence::{policy_trouble, sentence};
+pub use sentence::{policy_trouble, sentence, undecided};
 pub use text::{choice, explained, parts, remarks, rules, text, transforms, worth};
 pub use whatif::{Flip, flips};
 

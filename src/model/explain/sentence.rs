@@ -3,12 +3,14 @@
 use crate::model::condition::ConditionTrace;
 use crate::model::controls::escape_controls;
 use crate::model::proposal::{RuleOutcome, RuleTrace};
+use crate::model::record::SignalLabel;
 use crate::model::{
-    Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Idle, Knob, Mode,
-    Truth, WriteOutcome,
+    Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, Goal, GuardFinding, GuardName, Idle, Knob,
+    Mode, SignalFeatures, Slo, Truth, WriteOutcome,
 };
 
 use super::course::{Course, Wanted, verb};
+use super::headline::untold;
 use super::{clause, counted, floor_of, lever, span};
 
 /// Returns what was done and why, or why nothing was done, in one sentence without a final stop.
@@ -171,6 +173,24 @@ pub fn policy_trouble(record: &DecisionRecord) -> Option<String> {
         _ => None,
     })?;
     Some(escape_controls(&words).into_owned())
+}
+
+/// Returns why nothing is done in `auto` though the service misses its objective, where a rule that would protect it
+/// cannot be told: a person has to see to what it lacks.
+pub fn undecided(record: &DecisionRecord, slo: &Slo) -> Option<String> {
+    let misses = |(label, signal): (&SignalLabel, &SignalFeatures)| {
+        let (Some(value), Some(limit)) = (signal.reading.fresh(), label.role.and_then(|role| slo.limit(role))) else {
+            return false;
+        };
+        f64::from(value) > limit
+    };
+    let is_idle = record.mode == Mode::Auto && matches!(record.proposal.choice, Choice::Nothing(_));
+    if !is_idle || !record.signals.iter().zip(&record.features.signals).any(misses) {
+        return None;
+    }
+    let protects = |rule: &&RuleTrace| rule.goal == Goal::Protect && rule.limit.is_none() && !rule.is_about_others();
+    let why = record.proposal.rules.iter().filter(protects).find_map(untold)?;
+    Some(escape_controls(&format!("misses its objective and nothing is done: {why}")).into_owned())
 }
 
 fn doubts(rule: &RuleTrace) -> String {

@@ -9,7 +9,7 @@ use flyball::model::{
     explain::sentence, outlook::ForecastFlag,
 };
 use flyball::ports::journal::Entry;
-use flyball::ports::{Awaited, Clock, Control, Journal};
+use flyball::ports::{Awaited, Clock, Control, Journal, News, Stop};
 
 use crate::records;
 
@@ -363,7 +363,7 @@ async fn x3_who_reverts_twice_is_named_and_left_alone_over_a_restart() {
     assert_eq!(world.cluster.replicas("cart"), 4, "standing down");
     let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
     let told = sentence(&last);
-    assert!(told.starts_with("held by ownership: two writes were reverted within an hour"), "{told}");
+    assert!(told.starts_with("held by ownership: what was written was set back twice within an hour"), "{told}");
     assert!(told.contains("last 8 to 4 by argocd-controller: Deployment shop/cart has another owner"), "{told}");
     tokio::time::sleep(MINUTE * 10).await;
     assert_eq!(world.cluster.replicas("cart"), 8, "half an hour after the second revert it tries again");
@@ -388,5 +388,36 @@ async fn inv_23_a_write_that_was_open_at_a_crash_keeps_its_cooldown() {
     assert_eq!(world.cluster.replicas("cart"), 6, "a raise has a cooldown of 180 s");
     tokio::time::sleep(Duration::from_secs(90)).await;
     assert_eq!(world.cluster.replicas("cart"), 9);
+    tree.stop().await;
+}
+
+/// A person sets the replicas again and again, also where nothing is wanted: each edit is told, and the second that goes
+/// against what was written stops the writes, whatever was edited in between.
+#[tokio::test(start_paused = true)]
+async fn x1_every_edit_of_a_person_is_told_and_the_second_against_a_write_stops_it() {
+    let world = World::new(&["shop/cart"], steady(|_, _| 560.0));
+    let target = world.settings.services[0].target.clone();
+    *world.cluster.editor.lock() = Some("kubectl".into());
+    let (tree, control) = world.start().await;
+    while world.cluster.replicas("cart") != 8 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let edits = || world.services.news.lock().iter().filter(|(_, news)| matches!(news, News::Edited(_))).count();
+    for (to, told) in [(12, 1), (4, 2), (6, 3)] {
+        world.cluster.write(&target, to);
+        tokio::time::sleep(Duration::from_secs(16)).await;
+        assert_eq!(edits(), told, "{to}");
+    }
+    tokio::time::sleep(MINUTE * 20).await;
+    assert_eq!(world.cluster.replicas("cart"), 6, "standing down");
+    let why = control.service(&"shop/cart".parse().unwrap()).unwrap().stood_down.unwrap();
+    assert!(why.contains("by kubectl: Deployment shop/cart has another owner"), "{why}");
+    let told: Vec<News> = world.services.news.lock().iter().map(|(_, news)| news.clone()).collect();
+    let stopped: Vec<&News> = told.iter().filter(|news| matches!(news, News::Stopped(_))).collect();
+    assert!(matches!(stopped[..], [News::Stopped(Some(Stop::StoodDown(_)))]), "{stopped:?}");
+    tokio::time::sleep(MINUTE * 11).await;
+    assert_eq!(world.cluster.replicas("cart"), 8, "half an hour after the second it tries again");
+    assert_eq!(control.service(&"shop/cart".parse().unwrap()).unwrap().stood_down, None);
     tree.stop().await;
 }

@@ -2,10 +2,11 @@
 //! state are told; that nothing was to be done never is.
 
 use crate::model::explain::sentence;
-use crate::model::{Cause, ChangeSet, DecisionRecord, GuardName, Impact, VerdictKind, WriteOutcome};
-use crate::ports::services::News;
+use crate::model::{Cause, ChangeSet, DecisionRecord, GuardName, Impact, Mode, VerdictKind, WriteOutcome};
+use crate::ports::{News, Stop};
 
 use super::judge::Acceptance;
+use super::status::{Freeze, freeze, no_value};
 
 /// What an Event says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub(super) enum Subject {
     Spec,
     /// Whether the newest policies are active.
     Policies,
+    /// Whether data is missing.
+    Frozen,
+    /// Whether writes are stopped until a person looks.
+    Breaker,
 }
 
 /// What was told of one loop so far, as far as the next Event depends on it.
@@ -41,6 +46,10 @@ pub(super) struct Reported {
     accepted: Option<Acceptance>,
     /// The faults of the newest policies.
     policies: Option<Vec<String>>,
+    /// Whether data is missing.
+    frozen: Option<bool>,
+    /// Why writes are stopped, in words.
+    stopped: Option<String>,
 }
 
 impl Draft {
@@ -63,7 +72,34 @@ impl Reported {
             News::Quarantined(None) => {
                 Some(Draft::occurrence("Recovered", false, "its actors are running again".to_owned()))
             }
+            News::Edited(edit) => Some(Draft::occurrence("Conflict", true, edit.clone())),
+            // A state: `stopped` reports it.
+            News::Stopped(_) => None,
         }
+    }
+
+    /// Returns the Event of data that is missing from now on. That it is missing at the start is no news.
+    pub(super) fn frozen(&mut self, record: &DecisionRecord) -> Option<Draft> {
+        let frozen = freeze(record);
+        let before = self.frozen.replace(frozen.is_some());
+        let what = match frozen.filter(|_| before == Some(false) && record.mode != Mode::Observe)? {
+            Freeze::Target => "the target was last seen too long ago".to_owned(),
+            Freeze::Signals(silent) => no_value(&silent),
+        };
+        let note = format!("{what}: holds what it has");
+        Some(Draft { reason: "Frozen", warning: true, note, subject: Subject::Frozen })
+    }
+
+    /// Returns the Event of writes that are stopped until a person looks, or that go on.
+    pub(super) fn stopped(&mut self, stop: Option<&Stop>) -> Option<Draft> {
+        let why = stop.map(|(Stop::StoodDown(why) | Stop::Refused(why))| why.clone());
+        let before = std::mem::replace(&mut self.stopped, why.clone());
+        let (reason, note) = match (before, why) {
+            (before, now) if before == now => return None,
+            (_, Some(why)) => ("BreakerOpen", why),
+            (_, None) => ("BreakerClosed", "writes are not stopped any longer".to_owned()),
+        };
+        Some(Draft { reason, warning: stop.is_some(), note, subject: Subject::Breaker })
     }
 
     /// Returns the Event of a change in what is accepted. That a first spec is valid is no news.
@@ -104,6 +140,8 @@ impl Reported {
             Subject::Hold => self.holding = None,
             Subject::Spec => self.accepted.clone_from(&former.accepted),
             Subject::Policies => self.policies.clone_from(&former.policies),
+            Subject::Frozen => self.frozen = former.frozen,
+            Subject::Breaker => self.stopped.clone_from(&former.stopped),
         }
     }
 
@@ -114,12 +152,17 @@ impl Reported {
         };
         let before = std::mem::replace(&mut self.holding, holding);
         if record.change.is_some() {
-            return Some(Draft::occurrence("ActionPlanned", false, sentence(record)));
+            let revision = record.proposal.revision.as_ref().map_or_else(String::new, |of| format!(", revision {of}"));
+            let note = format!("{} ({}{revision})", sentence(record), record.id);
+            return Some(Draft::occurrence("ActionPlanned", false, note));
         }
         let draft = |reason, warning| Some(Draft { reason, warning, note: sentence(record), subject: Subject::Hold });
         match holding.filter(|guard| before != Some(*guard))? {
             // What the mode holds back is what the mode is for, and waiting for a second sample is no state.
             GuardName::Mode | GuardName::Confirmation => None,
+            // Told as the state that it is.
+            GuardName::Freshness if self.frozen == Some(true) => None,
+            GuardName::Ownership if self.stopped.is_some() => None,
             GuardName::Freshness => draft("Frozen", true),
             GuardName::Ownership => draft("Conflict", true),
             _ => draft("ActionBlocked", false),

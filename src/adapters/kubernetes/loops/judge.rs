@@ -25,8 +25,19 @@ pub(super) struct Judged {
     pub(super) cut: Option<String>,
     /// Why nothing is written though its mode would, where there is no bound or a faulty one.
     pub(super) unbounded: Option<String>,
+    /// Whether it says that it is paused.
+    pub(super) paused: bool,
     /// What stands in its status, as last seen.
     pub(super) status: serde_json::Value,
+}
+
+impl Judged {
+    /// Returns why what the object says now is not in force, if so, and what is instead.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let (Acceptance::Invalid(faults) | Acceptance::Collision(faults)) = &self.accepted else { return None };
+        let instead = if self.spec.is_some() { "the last good spec stays in force" } else { "nothing is in force" };
+        Some(format!("{}; {instead}", faults.join("; ")))
+    }
 }
 
 /// Whether a declaration is in force.
@@ -214,6 +225,7 @@ fn conclude(object: &LoopObject, verdict: &Verdict, bound: Option<Bound>, unboun
         accepted: verdict.accepted.clone(),
         cut: unbounded.clone().or(cut),
         unbounded,
+        paused: object.spec["paused"] == true && verdict.accepted == Acceptance::Valid,
         status: object.status.clone(),
     }
 }

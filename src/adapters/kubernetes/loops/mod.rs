@@ -23,6 +23,7 @@ mod outbox;
 mod status;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ use crate::ports::{Awaited, Leadership};
 use super::api_server::ApiServer;
 use super::cache::{Cache, Tick};
 use super::watch::{Informer, Selected};
-use judge::{Judge, Unbounded};
+use judge::{Judge, Judged, Unbounded};
 use object::{Bound, BoundObject, LoopObject};
 use outbox::Outbox;
 use writer::Writer;
@@ -165,8 +166,8 @@ impl Keeper {
         }
         let bound = bound(&bounds);
         drop(bounds);
-        self.name_ignored(&loops);
         let judged = self.judge.judge(&loops, &bound);
+        self.name_ignored(&loops, &judged);
         let declared = judged.iter().filter_map(|(id, judged)| Some((id.clone(), judged.spec.clone()?))).collect();
         let declared: Roster = Arc::new(declared);
         self.outbox.judged(judged);
@@ -178,10 +179,14 @@ impl Keeper {
         *self.unjudged.lock() = bound.err().map(|why| why.to_string());
     }
 
-    /// Keeps, and logs once, which loops are none: one of before the schema ruled out its name cannot even have a
-    /// status.
-    fn name_ignored(&self, loops: &[LoopObject]) {
-        let ignored: Vec<String> = loops.iter().filter_map(LoopObject::why_ignored).collect();
+    /// Keeps, and logs once, which loops are refused, and which are none: one from before the schema ruled out its
+    /// name cannot even have a status.
+    fn name_ignored(&self, loops: &[LoopObject], judged: &BTreeMap<ServiceId, Judged>) {
+        let refused = |(id, judged): (&ServiceId, &Judged)| {
+            judged.refusal().map(|why| format!("ServiceLoop {id} is refused: {why}"))
+        };
+        let ignored: Vec<String> =
+            loops.iter().filter_map(LoopObject::why_ignored).chain(judged.iter().filter_map(refused)).collect();
         let mut before = self.ignored.lock();
         for why in ignored.iter().filter(|why| !before.contains(why)) {
             tracing::warn!(%why, "invalid declaration ignored");

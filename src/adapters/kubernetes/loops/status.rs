@@ -3,7 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::model::explain::headline;
-use crate::model::{Authority, Autoscaling, Choice, DecisionRecord, Mode, Role, ServiceId, Timestamp};
+use crate::model::{
+    Authority, Autoscaling, Choice, DecisionRecord, Mode, Role, ServiceId, ServiceSpec, TargetReading, TargetState,
+    Timestamp,
+};
+use crate::ports::Stop;
 
 use super::judge::{Acceptance, Judged};
 use super::object::ACCEPTED;
@@ -13,6 +17,12 @@ const MESSAGE_LIMIT: usize = 1000;
 
 /// The condition that tells of policies.
 const POLICY: &str = "PolicyAccepted";
+/// The condition that tells of missing data.
+const FROZEN: &str = "Frozen";
+/// The condition that tells of writes that are stopped until a person looks.
+const BREAKER: &str = "BreakerOpen";
+/// What of a status follows from the last decision.
+const DECIDED: [&str; 5] = ["lastDecision", "replicas", "readyReplicas", "baseline", "forecastAuthority"];
 
 /// A condition, without the time of its last change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +45,8 @@ pub(super) struct Seen<'a> {
     pub(super) record: Option<&'a DecisionRecord>,
     /// Why it is quarantined, if it is.
     pub(super) quarantined: Option<&'a str>,
+    /// Why its writes are stopped until a person looks, if they are.
+    pub(super) stopped: Option<&'a Stop>,
     /// What is wrong with the newest policies that concern it; `None` before the first load.
     pub(super) policies: Option<&'a [String]>,
 }
@@ -44,6 +56,8 @@ pub(super) struct Seen<'a> {
 pub(super) enum Unwritten {
     /// Something that somebody may wait for.
     News,
+    /// Another reason for the same decision.
+    Reason,
     /// The numbers in the reason of the last decision.
     Numbers,
     /// Nothing.
@@ -66,17 +80,32 @@ impl LastStatus {
     ///
     /// The numbers of a decision change every time; the status follows what was decided at once, and each number later.
     pub(super) fn next(&self, seen: &Seen<'_>, now: Timestamp) -> (Value, Unwritten) {
-        let Seen { judged, record, quarantined, policies } = *seen;
-        let conditions = [accepted(judged), capped(judged), ready(judged, record, quarantined)];
+        let Seen { judged, record, stopped, policies, .. } = *seen;
+        let record = record.filter(|_| judged.spec.is_some());
+        let conditions = [accepted(judged), capped(judged), ready(seen)];
         let mut status = Map::new();
         status.insert("observedGeneration".to_owned(), json!(judged.generation));
         // A null takes away the mode of a spec that is in force no more.
         status.insert("mode".to_owned(), json!(judged.spec.as_ref().map(|spec| spec.mode)));
-        if let Some(record) = record {
-            status.extend(self.decided(record));
+        match record {
+            Some(record) => status.extend(self.decided(record)),
+            // What was decided by a spec that is in force no more goes with it.
+            None if judged.spec.is_none() => status.extend(DECIDED.map(|field| (field.to_owned(), Value::Null))),
+            None => {}
         }
         let mut conditions: Vec<Value> =
             conditions.iter().map(|condition| self.dated(condition, judged.generation, now)).collect();
+        match record {
+            Some(record) => {
+                let states = [frozen(record), breaker(stopped)];
+                conditions.extend(states.iter().map(|state| self.dated(state, judged.generation, now)));
+            }
+            // A process that has decided nothing yet leaves what the one before it said.
+            None if judged.spec.is_some() => {
+                conditions.extend([FROZEN, BREAKER].iter().filter_map(|kind| self.shows(kind).cloned()));
+            }
+            None => {}
+        }
         conditions.extend(match policies {
             Some(faults) => Some(self.dated(&policy(faults), judged.generation, now)),
             // A process that has loaded none yet leaves what the one before it said.
@@ -84,10 +113,12 @@ impl LastStatus {
         });
         status.insert("conditions".to_owned(), Value::Array(conditions));
         let status = Value::Object(status);
-        let why = |status: &Value| status.pointer("/lastDecision/why").cloned();
+        let (why, before) = (why(&status), why(&self.written));
         let unwritten = if !self.says(&status) {
             Unwritten::News
-        } else if why(&status) != why(&self.written) {
+        } else if without_numbers(why) != without_numbers(before) {
+            Unwritten::Reason
+        } else if why != before {
             Unwritten::Numbers
         } else {
             Unwritten::Nothing
@@ -107,7 +138,8 @@ impl LastStatus {
 
     fn decided(&self, record: &DecisionRecord) -> Map<String, Value> {
         let headline = headline(record);
-        let same = self.written.pointer("/lastDecision/action").and_then(Value::as_str) == Some(&headline.what);
+        let same = self.written.pointer("/lastDecision/action").and_then(Value::as_str) == Some(&headline.what)
+            && without_numbers(why(&self.written)) == without_numbers(cut(&headline.why));
         let since = self.written.pointer("/lastDecision/since").filter(|_| same).cloned();
         let mut fields = Map::new();
         // A null takes away what the decision before had.
@@ -124,6 +156,8 @@ impl LastStatus {
         let target = record.features.target.known();
         fields.insert("replicas".to_owned(), json!(target.map(|target| target.replicas)));
         fields.insert("readyReplicas".to_owned(), json!(target.map(|target| target.ready)));
+        let autoscaler = target.and_then(TargetState::autoscaler);
+        fields.insert("baseline".to_owned(), json!(autoscaler.map(|autoscaler| autoscaler.baseline)));
         fields.insert("forecastAuthority".to_owned(), json!(forecast_authority(record).as_str()));
         fields
     }
@@ -149,7 +183,17 @@ impl LastStatus {
     }
 }
 
-/// Returns of a status what makes it worth a write: all but numbers that change with every cycle.
+fn why(status: &Value) -> &str {
+    status.pointer("/lastDecision/why").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Returns the kind of a reason: it without its numbers.
+fn without_numbers(why: &str) -> String {
+    why.chars().filter(|one| !one.is_ascii_digit() && !matches!(one, '.' | '+' | '-')).collect()
+}
+
+/// Returns of a status what makes it worth a write at once: all but the reason and numbers, which change with every
+/// cycle.
 fn said(status: &Value) -> Value {
     let mut said = status.clone();
     if let Some(decision) = said.get_mut("lastDecision").and_then(Value::as_object_mut) {
@@ -165,17 +209,13 @@ fn said(status: &Value) -> Value {
 }
 
 fn accepted(judged: &Judged) -> Condition {
-    let (reason, faults) = match &judged.accepted {
-        Acceptance::Valid => {
-            let message = "the spec is active".to_owned();
-            return Condition { kind: ACCEPTED, holds: true, reason: "Valid", message };
-        }
-        Acceptance::Invalid(faults) => ("Invalid", faults),
-        Acceptance::Collision(faults) => ("Collision", faults),
+    let (holds, reason) = match &judged.accepted {
+        Acceptance::Valid => (true, "Valid"),
+        Acceptance::Invalid(_) => (false, "Invalid"),
+        Acceptance::Collision(_) => (false, "Collision"),
     };
-    let instead = if judged.spec.is_some() { "the last good spec remains active" } else { "no spec is active" };
-    let message = format!("{}; {instead}", faults.join("; "));
-    Condition { kind: ACCEPTED, holds: false, reason, message }
+    let message = judged.refusal().unwrap_or_else(|| "the spec is in force".to_owned());
+    Condition { kind: ACCEPTED, holds, reason, message }
 }
 
 fn capped(judged: &Judged) -> Condition {
@@ -194,15 +234,74 @@ fn policy(faults: &[String]) -> Condition {
     Condition { kind: POLICY, holds: false, reason: "Refused", message }
 }
 
+/// Says whether what the service is decided by is missing, so that it holds what it has.
+fn frozen(record: &DecisionRecord) -> Condition {
+    let (reason, message) = match freeze(record) {
+        None => {
+            let message = "the target is seen and every signal is fresh".to_owned();
+            return Condition { kind: FROZEN, holds: false, reason: "Fresh", message };
+        }
+        Some(Freeze::Target) => ("TargetOutdated", "the target was last seen too long ago".to_owned()),
+        Some(Freeze::Signals(silent)) => ("SignalsMissing", no_value(&silent)),
+    };
+    Condition { kind: FROZEN, holds: true, reason, message }
+}
+
+/// Says whether writes are stopped until a person looks.
+fn breaker(stopped: Option<&Stop>) -> Condition {
+    let (holds, reason, message) = match stopped {
+        None => (false, "Closed", "writes are not stopped"),
+        Some(Stop::StoodDown(why)) => (true, "StoodDown", why.as_str()),
+        Some(Stop::Refused(why)) => (true, "WritesRefused", why.as_str()),
+    };
+    Condition { kind: BREAKER, holds, reason, message: message.to_owned() }
+}
+
+/// What of the data that a service is decided by is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Freeze {
+    /// The view of its target is not current.
+    Target,
+    /// These signals have no fresh value.
+    Signals(Vec<String>),
+}
+
+/// Returns what of the data that a service is decided by is missing, if anything is. Of CPU nothing hangs.
+pub(super) fn freeze(record: &DecisionRecord) -> Option<Freeze> {
+    if matches!(record.features.target, TargetReading::Outdated { .. }) {
+        return Some(Freeze::Target);
+    }
+    let signals = record.signals.iter().zip(&record.features.signals);
+    let silent = signals.filter(|(label, signal)| label.role != Some(Role::Cpu) && !signal.reading.is_known());
+    let silent: Vec<String> = silent.map(|(label, _)| label.name.to_string()).collect();
+    (!silent.is_empty()).then_some(Freeze::Signals(silent))
+}
+
+/// Says which signals have no fresh value.
+pub(super) fn no_value(silent: &[String]) -> String {
+    format!("no fresh value of {}", silent.join(", "))
+}
+
+/// Says why the target is not known, by its name.
+fn unknown(spec: &ServiceSpec, reading: &TargetReading) -> String {
+    let target = spec.target.to_string();
+    match reading {
+        TargetReading::Unknown { reason } if reason.contains(&target) => reason.clone(),
+        TargetReading::Unknown { reason } => format!("{target}: {reason}"),
+        TargetReading::Known { .. } | TargetReading::Outdated { .. } => format!("{target} was last seen too long ago"),
+    }
+}
+
 /// Says whether the loop decides on what it must know.
-fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&str>) -> Condition {
+fn ready(seen: &Seen<'_>) -> Condition {
+    let Seen { judged, record, quarantined, stopped, .. } = *seen;
     let condition = |holds, reason, message: String| Condition { kind: "Ready", holds, reason, message };
-    if judged.spec.is_none() {
+    let Some(spec) = &judged.spec else {
         return match &judged.accepted {
             Acceptance::Collision(faults) => condition(false, "Collision", faults.join("; ")),
             _ => condition(false, "NoSpec", "no valid spec seen since flyball started".to_owned()),
         };
-    }
+    };
     if let Some(reason) = quarantined {
         return condition(false, "Quarantined", reason.to_owned());
     }
@@ -213,22 +312,19 @@ fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&
         return condition(false, "Starting", "no telemetry has arrived yet".to_owned());
     };
     let Some(target) = record.features.target.known() else {
-        return condition(false, "TargetUnknown", "the target does not exist, or its state is unknown".to_owned());
+        return condition(false, "TargetUnknown", unknown(spec, &record.features.target));
     };
     if let Autoscaling::Closed { why } = &target.autoscaling {
         return condition(false, "ScaledByOthers", why.clone());
     }
-    let silent: Vec<String> = record
-        .signals
-        .iter()
-        .zip(&record.features.signals)
-        .filter(|(label, signal)| label.role != Some(Role::Cpu) && !signal.reading.is_known())
-        .map(|(label, _)| label.name.to_string())
-        .collect();
-    if !silent.is_empty() {
-        return condition(false, "SignalsMissing", format!("no fresh value of {}", silent.join(", ")));
+    if let Some(Stop::StoodDown(why)) = stopped {
+        return condition(false, "StoodDown", why.clone());
+    }
+    if let Some(Freeze::Signals(silent)) = freeze(record) {
+        return condition(false, "SignalsMissing", no_value(&silent));
     }
     match &record.proposal.choice {
+        _ if judged.paused => condition(true, "Paused", "paused: observed; no decisions".to_owned()),
         _ if record.mode == Mode::Observe => condition(true, "Observing", "observed; no decisions".to_owned()),
         Choice::Nothing(why) if record.proposal.rules.is_empty() => condition(false, "Waiting", why.to_string()),
         _ => condition(true, "Deciding", "deciding on fresh data".to_owned()),

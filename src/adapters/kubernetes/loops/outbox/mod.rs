@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::model::{DecisionRecord, ServiceId, Timestamp};
-use crate::ports::services::{News, PolicyFaults};
+use crate::ports::{News, PolicyFaults, Stop};
 
 use super::event::{Draft, Reported};
 use super::judge::Judged;
@@ -21,6 +21,8 @@ use super::status::{LastStatus, Seen, Unwritten};
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
 /// Time after which the numbers of a status are written anew, where they have changed.
 const NUMBERS_PAUSE: Duration = Duration::from_mins(1);
+/// The same where the reason has become another one.
+const REASON_PAUSE: Duration = Duration::from_secs(10);
 /// Least time between two such writes, of all loops: at most twenty in a minute, however many loops there are.
 const NUMBERS_PACE: Duration = Duration::from_secs(3);
 /// Least time between two Events of one loop with one reason, but for the ends of writes, which budgets bound.
@@ -92,6 +94,7 @@ struct LoopReport {
     news: VecDeque<News>,
     record: Option<Arc<DecisionRecord>>,
     quarantined: Option<String>,
+    stopped: Option<Stop>,
     reported: Reported,
     last_status: LastStatus,
     /// Version of the object that the last write of the status made.
@@ -241,8 +244,14 @@ impl Inner {
         self.events.drain(..excess);
         let (_, unwritten) = report.status(policies.as_deref(), wall);
         let is_new = unwritten == Unwritten::News;
-        if unwritten == Unwritten::Numbers {
-            let due = *report.numbers_due.get_or_insert(now + NUMBERS_PAUSE);
+        let pause = match unwritten {
+            Unwritten::Reason => Some(REASON_PAUSE),
+            Unwritten::Numbers => Some(NUMBERS_PAUSE),
+            Unwritten::News | Unwritten::Nothing => None,
+        };
+        if let Some(due) = pause.map(|pause| now + pause) {
+            let due = report.numbers_due.map_or(due, |before| before.min(due));
+            report.numbers_due = Some(due);
             self.outdated.insert((due, id.clone()));
         }
         let waits = report.status_due.filter(|due| is_new && *due > now);
@@ -277,7 +286,7 @@ impl Inner {
             };
             let (status, unwritten) = report.status(faults(self.policies.as_ref(), &id).as_deref(), wall);
             report.numbers_due = None;
-            if unwritten == Unwritten::Numbers {
+            if matches!(unwritten, Unwritten::Reason | Unwritten::Numbers) {
                 self.numbers_due = Some(now + NUMBERS_PACE);
                 return Some(report.writing(id, status, now));
             }
@@ -299,6 +308,7 @@ impl LoopReport {
             news: VecDeque::new(),
             record: None,
             quarantined: None,
+            stopped: None,
             reported: Reported::default(),
             written_at: 0,
             status_due: None,
@@ -335,7 +345,8 @@ impl LoopReport {
                     Arc::make_mut(record).outcome = Some(outcome.clone());
                 }
             }
-            News::Measured { .. } => {}
+            News::Stopped(stop) => self.stopped.clone_from(stop),
+            News::Measured { .. } | News::Edited(_) => {}
         }
         let quiet = |news: &News| matches!(news, News::Decided(record) if record.change.is_none());
         if quiet(&news) && self.news.back().is_some_and(quiet) {
@@ -353,6 +364,8 @@ impl LoopReport {
         let former = self.reported.clone();
         let mut drafts: Vec<Draft> = self.reported.accepted(&self.judged.accepted).into_iter().collect();
         drafts.extend(policies.and_then(|faults| self.reported.policies(faults)));
+        drafts.extend(self.record.as_ref().and_then(|record| self.reported.frozen(record)));
+        drafts.extend(self.reported.stopped(self.stopped.as_ref()));
         drafts.extend(std::mem::take(&mut self.news).iter().filter_map(|news| self.reported.event(news)));
         self.event_due = None;
         drafts.retain(|draft| {
@@ -386,6 +399,7 @@ impl LoopReport {
             judged: &self.judged,
             record: self.record.as_deref(),
             quarantined: self.quarantined.as_deref(),
+            stopped: self.stopped.as_ref(),
             policies,
         };
         self.last_status.next(&seen, wall)

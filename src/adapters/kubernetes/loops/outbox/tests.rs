@@ -3,7 +3,8 @@
 use super::*;
 use crate::adapters::kubernetes::loops::judge::Acceptance;
 use crate::model::{
-    Choice, CycleId, DecisionId, Features, GuardName, Mode, Proposal, TargetReading, TraceId, Verdict, VerdictKind,
+    Choice, CycleId, DecisionId, Features, GuardName, Mode, Proposal, ServiceSpec, TargetReading, TraceId, Verdict,
+    VerdictKind,
 };
 
 fn held_by(guard: GuardName, seq: u32) -> News {
@@ -36,10 +37,11 @@ fn judged(version: u64) -> Judged {
         uid: "uid".to_owned(),
         version,
         generation: 1,
-        spec: None,
+        spec: Some(Arc::new(ServiceSpec::blank("shop/checkout".parse().unwrap()))),
         accepted: Acceptance::Valid,
         cut: None,
         unbounded: None,
+        paused: false,
         status: Value::Null,
     }
 }
@@ -221,4 +223,27 @@ fn a_state_that_changes_too_soon_is_told_later_and_no_other_is_told_again() {
     assert_eq!(events(invalid("b"), &["two"], 130), (vec!["SpecInvalid", refused], None), "what stands");
     assert_eq!(events(invalid("c"), &["two"], 140), (vec![], Some(190)));
     assert_eq!(events(invalid("b"), &["two"], 190), (vec![], None), "what stands no more is not told");
+}
+
+/// A reason that is another one, and not the same with other numbers, is read by whoever waits for it.
+#[test]
+fn another_reason_is_written_within_seconds_and_dates_anew() {
+    let (outbox, begin) = (Outbox::new(), Instant::now());
+    let id: ServiceId = "shop/checkout".parse().unwrap();
+    outbox.judged(BTreeMap::from([(id.clone(), judged(1))]));
+    let written = |second: u64| {
+        let at = Timestamp::from_second(i64::try_from(second).unwrap()).unwrap();
+        match outbox.next(true, begin + Duration::from_secs(second), at) {
+            Ok(Writing::Status { id, uid, status }) => {
+                outbox.wrote(&id, &uid, status.clone(), 1);
+                Some(status["lastDecision"]["why"].as_str().unwrap_or_default().to_owned())
+            }
+            _ => None,
+        }
+    };
+    outbox.told(&id, idle(1, "the service declares no capacity"));
+    assert!(written(0).is_some());
+    outbox.told(&id, idle(2, "9 needed, 9 there"));
+    assert_eq!(written(9), None, "not at once: reasons of a thousand loops may go back and forth");
+    assert_eq!(written(19).as_deref(), Some("9 needed, 9 there"));
 }
