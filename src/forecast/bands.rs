@@ -5,7 +5,7 @@
 
 use super::discounted::Discounted;
 use super::intervals::{Around, Ends, Levels, Standing, Trackers};
-use super::lanes::{larger, zip, zip3};
+use super::lanes::{larger, smaller, zip, zip3};
 use super::pending::{Issued, IssuedForecast, WINDOWS};
 use super::scores::{Lanes, Moving, longer};
 use super::seasonal_scale::SeasonalScale;
@@ -15,10 +15,22 @@ use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 /// The ends that are published to be scored: the 95 % interval of a point, the 5 % and 95 % quantile of a maximum.
 /// Misses of a point come one by one and are soon forgotten; one peak is the maximum of many windows, which tell no
 /// more than one.
-const POINTS: Ends =
-    Ends { at: [1, QUANTILES.len() - 2], beyond: 0.025, widening_keep: 0.85, spread_keep: 0.997, furthest: 10.0 };
-const MAXIMA: Ends =
-    Ends { at: [2, QUANTILES.len() - 3], beyond: 0.05, widening_keep: 0.995, spread_keep: 0.999, furthest: 2.0 };
+const POINTS: Ends = Ends {
+    at: [1, QUANTILES.len() - 2],
+    beyond: 0.025,
+    widening_keep: 0.85,
+    spread_keep: 0.997,
+    furthest: 10.0,
+    rarely: 10.0,
+};
+const MAXIMA: Ends = Ends {
+    at: [2, QUANTILES.len() - 3],
+    beyond: 0.05,
+    widening_keep: 0.995,
+    spread_keep: 0.999,
+    furthest: 2.0,
+    rarely: 1.0,
+};
 /// A change is foreseen where the season moves by more than so many errors of a calm minute.
 const CHANGE: f32 = 6.0;
 /// Share of the distance between the models in the error that is expected.
@@ -105,13 +117,16 @@ impl Bands {
     }
 
     /// Tells where a change is foreseen: where the seasonal change `then` lies so far from what is `now` that the error
-    /// of a calm minute would be no explanation.
-    pub fn moving(&self, now: &Lanes, then: Option<&Lanes>, gap: u32) -> Moving {
+    /// of a calm minute would be no explanation. Of a signal that rests, each change is one.
+    pub fn moving(&self, now: &Lanes, then: Option<&Lanes>, gap: u32, standing: Standing) -> Moving {
         let mut moving = [false; HORIZONS.len()];
         let Some(then) = then else { return moving };
         let mut errors = self.points.errors(&moving);
         if gap > 0 {
             errors = longer(gap).map(|lane| errors[lane]);
+        }
+        if standing.exact >= 0.0 {
+            errors = errors.map(|error| smaller(standing.exact, error));
         }
         for (moving, (error, (now, then))) in moving.iter_mut().zip(errors.iter().zip(now.iter().zip(then))) {
             // Not where the error is not known.

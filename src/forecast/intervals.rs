@@ -63,8 +63,11 @@ pub struct Ends {
     pub widening_keep: f32,
     /// Discount of earlier absolute residuals per outcome.
     pub spread_keep: f32,
-    /// Errors are clipped at so many times the mean absolute error of calm minutes.
+    /// Errors are clipped at so many times the mean absolute error of calm minutes, or at so many times what the unit
+    /// says of an error if that is more.
     pub furthest: f32,
+    /// See above.
+    pub rarely: f32,
 }
 
 /// Where a signal stands, of which an outcome says less than elsewhere.
@@ -188,7 +191,7 @@ impl<const N: usize> Trackers<N> {
         // lowers would come to nothing.
         let usual = zip(self.spread.means(), &width, |spread, width| spread * width);
         let most = zip3(calm.means(), calm.weights(), &usual, |mean, outcomes, usual| {
-            if outcomes > TEN && mean > 0.0 { ends.furthest * larger(usual, mean) } else { f32::INFINITY }
+            if outcomes > TEN && mean > 0.0 { larger(ends.rarely * usual, ends.furthest * mean) } else { f32::INFINITY }
         });
         let errors = zip(&errors, &most, |error, most| if error > most { most } else { error });
         if issued.moving.contains(&true) {
@@ -337,7 +340,7 @@ mod tests {
             moving: [false],
             since: [1.0],
         };
-        let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995, spread_keep: 0.997, furthest: 10.0 };
+        let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995, spread_keep: 0.997, furthest: 10.0, rarely: 10.0 };
         let standing = Standing { least: f32::NEG_INFINITY, exact: -1.0 };
         tracker.outcome(&issued, &[(100.0 + residual) as f32], standing, ends, &normal_quantiles());
     }

@@ -389,7 +389,7 @@ mod tests {
         };
         assert_eq!(told(90.0, 110.0), None, "values that differ far more than was expected are no level");
         let after = told(72.0, 130.0);
-        assert!(after.is_some_and(|after| after <= 8), "{after:?}");
+        assert!(after.is_some_and(|after| after <= 9), "{after:?}");
     }
 
     #[test]

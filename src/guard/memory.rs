@@ -294,7 +294,7 @@ impl Memory {
     /// Returns who set the target in this cycle, and from what to what, if somebody else did.
     pub fn foreign_edit(&self, spec: &ServiceSpec, target: &TargetReading) -> Option<String> {
         let edit = self.owner.foreign()?;
-        Some(format!("{}{} was set from {edit}", ownership::floor_of(target), spec.target))
+        Some(format!("{}{} was changed from {edit}", ownership::floor_of(target), spec.target))
     }
 
     /// Returns why the loop stands down, in words that stay the same for as long as it does.
@@ -303,7 +303,7 @@ impl Memory {
         let (_, edit) = self.owner.stood_down().filter(|(since, _)| since.age(now) < hold)?;
         let (floor, target) = (ownership::floor_of(target), &spec.target);
         Some(format!(
-            "what was written was set back twice within an hour, last {edit}: {floor}{target} has another owner; \
+            "two writes were reverted within an hour, last {edit}: {floor}{target} has another owner; \
              standing down for {} s",
             hold.as_secs()
         ))

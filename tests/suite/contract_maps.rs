@@ -147,7 +147,7 @@ async fn c3_what_cannot_be_a_set_is_named_in_configmaps_too() {
     let fault = |namespace: &str| announced.namespaces[namespace].as_ref().err().map_or("", String::as_str);
     assert_eq!((fault("full"), fault("recording")), ("", ""), "where a set comes from is not counted");
     assert!(fault("count").contains("more than 64 policies"), "{}", fault("count"));
-    assert_eq!(fault("empty"), "empty/ours/b.rhai is empty; delete it if that is meant");
+    assert_eq!(fault("empty"), "empty/ours/b.rhai is empty; delete it if that is intended");
     assert_eq!(fault("file"), "file/ours/a.rhai is larger than 262144 bytes");
     assert!(announced.files.is_ok());
 }
@@ -169,7 +169,7 @@ async fn a_namespace_with_too_much_is_refused_and_taken_again_once_it_fits() {
     let announced = store.watch();
     let now = || -> Arc<PolicyFiles> { announced.borrow().clone() };
     let fault = now().namespaces["shop"].clone().unwrap_err();
-    assert_eq!(fault, "the policies have 10000000 bytes, at most 2097152 are read");
+    assert_eq!(fault, "the policies have 10000000 bytes, the limit is 2097152");
     assert_eq!(paths(&now(), None), ["flyball-system/base/up.rhai"]);
     for number in 10..50 {
         double.objects().delete(MAPS, "shop", &format!("m{number}"), &Author::named("kubectl")).unwrap();

@@ -643,8 +643,9 @@ async fn writes_that_are_stopped_until_a_person_looks_show_in_status_and_events(
     let decides = |site: &Site, seq| site.services.tell(&checkout(), News::Decided(Arc::new(calm(seq))));
     decides(&site, 1);
     site.until("closed", |site| site.condition("checkout", "BreakerOpen")["reason"] == "Closed").await;
-    site.services.tell(&checkout(), News::Edited("Deployment shop/checkout was set from 8 to 4 by helm".to_owned()));
-    let why = "what was written was set back twice within an hour, last 8 to 4 by helm".to_owned();
+    site.services
+        .tell(&checkout(), News::Edited("Deployment shop/checkout was changed from 8 to 4 by helm".to_owned()));
+    let why = "two writes were reverted within an hour, last 8 to 4 by helm".to_owned();
     site.services.tell(&checkout(), News::Stopped(Some(Stop::StoodDown(why.clone()))));
     decides(&site, 2);
     site.until("open", |site| site.condition("checkout", "BreakerOpen")["status"] == "True").await;

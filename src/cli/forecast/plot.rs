@@ -144,7 +144,7 @@ mod tests {
         // A level far from what is seen takes no room from it.
         let far = |told: &Told| Told { parts: parts.map(|parts| Parts { level: 230.0, ..parts }), ..*told };
         let drawn = draw("", Grid::MINUTES, &past.iter().map(far).collect::<Vec<_>>(), &outlook, 15);
-        assert!(!drawn.contains(">level<") && !drawn.contains(">200<") && drawn.contains(">10<"), "{drawn}");
+        assert!(!drawn.contains(">level<") && !drawn.contains(">200") && drawn.contains(">12.0<"), "{drawn}");
         let ahead = draw("", Grid::MINUTES, &[], &outlook, 1);
         assert!(!ahead.contains("NaN") && !ahead.contains("inf"), "{ahead}");
         // Nothing is named that is not there, no place is marked twice, and no room is left for parts.

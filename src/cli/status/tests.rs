@@ -206,8 +206,8 @@ fn services_that_see_nothing_are_trouble() {
 #[test]
 fn a_service_that_is_not_written_or_misses_its_objective_undecided_is_trouble() {
     let mut services = services();
-    services[0].stood_down = Some("what was written was set back twice within an hour".to_owned());
-    let stood_down = "shop/checkout is not written: what was written was set back twice within an hour";
+    services[0].stood_down = Some("two writes were reverted within an hour".to_owned());
+    let stood_down = "shop/checkout is not written: two writes were reverted within an hour";
     assert_eq!(reasons(&process(), &services), [stood_down]);
     services[0].stood_down = None;
     services[0].no_lever = Some("HPA a and HPA b scale it".to_owned());

@@ -51,7 +51,7 @@ impl Head {
         }
         let limits = self.height.limits(self.range);
         let then = available[SEASONAL_DIFFERENCE].then(|| &paths[SEASONAL_DIFFERENCE]);
-        let moving = self.bands.moving(&paths[PERSISTENCE], then, origin.gap);
+        let moving = self.bands.moving(&paths[PERSISTENCE], then, origin.gap, self.standing());
         let weights = self.scores.weights_after(origin.gap, &kept.surges, available, moving);
         // Who has no say may have no forecast: nothing times that is no number.
         let said = |weight: f32, value: f32| if weight > 0.0 { weight * value } else { 0.0 };

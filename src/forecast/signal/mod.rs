@@ -11,6 +11,7 @@ use super::discounted::keep;
 use super::events::Events;
 use super::height::Height;
 use super::history::{DAY, History};
+use super::intervals::Standing;
 use super::models::season::Season;
 use super::models::{Models, Origin, Past, SEASONAL_DIFFERENCE, SeasonUpdate, View};
 use super::params::{ForecastParams, Smoothing};
@@ -335,7 +336,7 @@ impl Head {
         common: &Common,
     ) {
         let IssuedForecast { points, maxima } = &due.mixed;
-        let standing = self.height.standing(self.detector.still(), self.range.0);
+        let standing = self.standing();
         if let Some(value) = value {
             self.scores.outcome(&mut kept.surges, &due.models, points, value, common.loss_keep);
             let held = kept.recent.held(minute);
@@ -349,6 +350,10 @@ impl Head {
         }
         let ended = kept.recent.push(minute, value, self.every);
         self.bands.windows_ended(ended, maxima, standing, &common.normal, common.coverage_keep);
+    }
+
+    fn standing(&self) -> Standing {
+        self.height.standing(self.detector.still(), self.range.0)
     }
 
     /// Returns the usual height, if the signal cannot be negative.

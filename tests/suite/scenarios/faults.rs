@@ -363,7 +363,7 @@ async fn x3_who_reverts_twice_is_named_and_left_alone_over_a_restart() {
     assert_eq!(world.cluster.replicas("cart"), 4, "standing down");
     let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
     let told = sentence(&last);
-    assert!(told.starts_with("held by ownership: what was written was set back twice within an hour"), "{told}");
+    assert!(told.starts_with("held by ownership: two writes were reverted within an hour"), "{told}");
     assert!(told.contains("last 8 to 4 by argocd-controller: Deployment shop/cart has another owner"), "{told}");
     tokio::time::sleep(MINUTE * 10).await;
     assert_eq!(world.cluster.replicas("cart"), 8, "half an hour after the second revert it tries again");

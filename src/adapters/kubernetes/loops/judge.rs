@@ -35,7 +35,7 @@ impl Judged {
     /// Returns why what the object says now is not in force, if so, and what is instead.
     pub(super) fn refusal(&self) -> Option<String> {
         let (Acceptance::Invalid(faults) | Acceptance::Collision(faults)) = &self.accepted else { return None };
-        let instead = if self.spec.is_some() { "the last good spec stays in force" } else { "nothing is in force" };
+        let instead = if self.spec.is_some() { "the last good spec remains active" } else { "no spec is active" };
         Some(format!("{}; {instead}", faults.join("; ")))
     }
 }

@@ -214,7 +214,7 @@ fn accepted(judged: &Judged) -> Condition {
         Acceptance::Invalid(_) => (false, "Invalid"),
         Acceptance::Collision(_) => (false, "Collision"),
     };
-    let message = judged.refusal().unwrap_or_else(|| "the spec is in force".to_owned());
+    let message = judged.refusal().unwrap_or_else(|| "the spec is active".to_owned());
     Condition { kind: ACCEPTED, holds, reason, message }
 }
 
