@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `switch` | the port: polls the file |
 //! | `order` | reads one order, or says why it cannot be read |
-//! | `turn` | changes the order, whole or not at all |
+//! | `turn` | changes the order atomically |
 
 mod order;
 mod switch;

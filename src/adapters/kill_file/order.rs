@@ -65,7 +65,7 @@ pub enum KillFileError {
         /// What it is instead.
         fault: String,
     },
-    /// Without a reason nobody knows later why.
+    /// No reason was given, so nobody would later know why.
     #[error("changing the kill switch requires a reason, as in --reason 'load test over'")]
     NoReason,
 }

@@ -8,8 +8,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `object` | what is read of the objects |
-//! | `judge` | the active declarations: valid, free of collisions, within the platform's bound; the last good one stays |
+//! | `object` | the fields read of the objects |
+//! | `judge` | the active declarations: valid, no collision, within the platform's bound; the last good one stays |
 //! | `status` | the status of one loop |
 //! | `event` | which news are Events, and what they say |
 //! | `outbox` | what is to be written, when |
