@@ -1,4 +1,4 @@
-//! What services have to have in the cluster: custom resources of this version, the bound, targets with a free lever.
+//! What services need in the cluster: custom resources of this version, the bound, targets with a free lever.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::config::{Declarations, Settings};
 use crate::model::explain::counted;
 use crate::model::{Autoscaling, ServiceId, ServiceSpec, TargetKind, TargetRef};
 
-/// Looks whether the custom resources that these settings need are served, and by the schemas of this version.
+/// Checks whether the custom resources that these settings need are served, with the schemas of this version.
 pub(super) async fn custom_resources(
     settings: &Settings,
     server: &ApiServer,
@@ -54,7 +54,7 @@ pub(super) async fn custom_resources(
     }
 }
 
-/// Looks for the bound, without which no loop writes.
+/// Checks the bound, without which no loop writes.
 pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     if settings.declarations.is_none() {
         return Ok(());
@@ -66,7 +66,7 @@ pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mu
     }
 }
 
-/// Looks whether the targets of services are there, and have a lever that is free.
+/// Checks whether the targets of services exist and have a free lever.
 pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let targets = match &settings.declarations {
         None => settings.services.iter().map(|spec| (spec.id.clone(), spec.target.clone())).collect(),
@@ -84,7 +84,7 @@ pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &
     levers(&targets, server, findings).await
 }
 
-/// Returns the targets of the loops that are valid, and names the faults of the others, and who stands in whose way.
+/// Returns the targets of the valid loops, and reports the faults of the others and collisions.
 fn declared(
     declarations: &Declarations,
     loops: &[(ServiceId, Value)],
@@ -109,7 +109,7 @@ fn declared(
     Ok(alone.map(|(spec, _)| (spec.id, spec.target)).collect())
 }
 
-/// Names the targets that there are not.
+/// Reports missing targets.
 async fn existence(
     targets: &[(ServiceId, TargetRef)],
     server: &ApiServer,
@@ -132,7 +132,7 @@ async fn existence(
     Ok(())
 }
 
-/// Looks for autoscalers on the targets.
+/// Checks for autoscalers on the targets.
 async fn levers(targets: &[(ServiceId, TargetRef)], server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let autoscalers = match survey::autoscalers(server).await {
         Ok(autoscalers) => autoscalers,
