@@ -1,4 +1,4 @@
-//! Leadership of a process that is the only one.
+//! Leadership of a single-process deployment.
 
 use futures::FutureExt;
 use futures::future::{self, BoxFuture};
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::model::{Epoch, Lead};
 use crate::ports::Leadership;
 
-/// A process without others beside it: it leads from its start to its end.
+/// A process without peers: it leads from start to exit.
 #[derive(Debug)]
 pub struct Alone {
     terms: watch::Sender<Option<Epoch>>,

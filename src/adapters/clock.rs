@@ -1,5 +1,5 @@
-//! Clocks: the system's, and one that runs faster and can be held (the demo). Both follow tokio's time, so that
-//! tests can pause it.
+//! Clocks: the system clock, and one that runs faster and can be held (the demo). Both follow tokio's time, so tests
+//! can pause it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use crate::model::{Now, Timestamp};
 use crate::ports::Clock;
 
-/// Highest speed: a day in a second.
+/// Highest speed: one day per second.
 const SPEED_LIMIT: f64 = 86_400.0;
 
-/// The time of the machine.
+/// The system clock.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
     start: Instant,
@@ -37,7 +37,7 @@ impl Clock for SystemClock {
         Box::pin(async move {
             match until {
                 Some(until) => tokio::time::sleep_until(until).await,
-                // Beyond what the machine can count.
+                // More than the machine can represent.
                 None => std::future::pending().await,
             }
         })
@@ -49,10 +49,10 @@ impl Clock for SystemClock {
 #[error("speed {0} of the clock, expected a number above 0 and at most {SPEED_LIMIT}")]
 pub struct SpeedError(f64);
 
-/// A clock that runs `speed` times as fast as tokio's, from a given wall-clock time on, and that can be held.
+/// A clock that runs `speed` times as fast as tokio's, starts at a given wall-clock time, and can be held.
 ///
-/// Time is always counted from the last hold or release, never step by step, so it does not drift. A clone is
-/// the same clock.
+/// Time is always computed from the last hold or release, never step by step, so it does not drift. A clone is the same
+/// clock.
 #[derive(Debug, Clone)]
 pub struct ScaledClock {
     origin: Timestamp,
@@ -60,7 +60,7 @@ pub struct ScaledClock {
     pace: Arc<watch::Sender<Pace>>,
 }
 
-/// Since when the clock runs or stands, and what it showed then.
+/// Since when the clock runs or is held, and what it showed at that moment.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     since: Instant,
@@ -81,12 +81,12 @@ impl ScaledClock {
         Ok(Self { origin, speed, pace: Arc::new(watch::Sender::new(pace)) })
     }
 
-    /// Makes the clock stand still. Nothing if it does already.
+    /// Stops the clock. No-op if it is already stopped.
     pub fn hold(&self) {
         self.set_held(true);
     }
 
-    /// Lets the clock go on from where it stands. Nothing if it runs.
+    /// Resumes the clock from where it stopped. No-op if it runs.
     pub fn release(&self) {
         self.set_held(false);
     }
@@ -110,7 +110,7 @@ impl ScaledClock {
         pace.shown.saturating_add(passed)
     }
 
-    /// Waits until the clock shows `mono`, through any number of holds.
+    /// Waits until the clock shows `mono`, across any number of holds.
     async fn wait_for(self, mono: Duration) {
         let mut paces = self.pace.subscribe();
         loop {
@@ -124,7 +124,7 @@ impl ScaledClock {
             let wait = wait.saturating_add(Duration::from_nanos(1));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                // The sender is part of `self`: it cannot be gone.
+                // The sender is part of `self`, so it cannot be dropped.
                 _ = paces.changed() => {}
             }
         }

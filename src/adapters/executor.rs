@@ -1,4 +1,4 @@
-//! The bounded pool for fits and other work that would hold up the threads of the loop.
+//! The bounded pool for fits and other work that would block the threads of the loop.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -13,36 +13,36 @@ use tracing::error;
 use crate::ports::executor::Job;
 use crate::ports::{Executor, Urgency};
 
-/// Runs at most so many jobs at a time, on threads of tokio's blocking pool; of the others the most urgent goes first.
+/// Runs a bounded number of jobs at a time on threads of tokio's blocking pool; the most urgent waiting job goes next.
 #[derive(Clone)]
 pub struct Pool {
     permits: Arc<Semaphore>,
     waiting: Arc<Mutex<Line>>,
 }
 
-/// The jobs that wait.
+/// The waiting jobs.
 #[derive(Default)]
 struct Line {
     jobs: BinaryHeap<Waiting>,
-    /// Jobs that came so far.
+    /// Number of jobs received so far.
     came: u64,
 }
 
 struct Waiting {
     place: (Urgency, Reverse<u64>),
     job: Job,
-    /// Dropped when the job has ended.
+    /// Dropped when the job has finished.
     ended: oneshot::Sender<()>,
 }
 
 impl Pool {
-    /// Returns a pool that leaves one core to the loop (and has one thread at least).
+    /// Returns a pool that leaves one core to the loop and has at least one thread.
     pub fn for_this_machine() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self::of(NonZeroUsize::new(cores.saturating_sub(1)).unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// Returns a pool of `threads`.
+    /// Returns a pool with `threads` threads.
     pub fn of(threads: NonZeroUsize) -> Self {
         let permits = Semaphore::new(threads.get().min(Semaphore::MAX_PERMITS));
         Self { permits: Arc::new(permits), waiting: Arc::default() }
@@ -59,14 +59,14 @@ impl Executor for Pool {
             line.jobs.push(Waiting { place, job, ended });
         }
         let pool = self.clone();
-        // A task of its own, so that it takes and gives back its permit whether or not anybody polls what is returned.
-        // There are as many as jobs; each runs the job that is most urgent when its turn comes.
+        // A separate task, so that it takes and returns its permit whether or not the returned future is polled. There
+        // are as many tasks as jobs; each runs the most urgent job when its turn comes.
         tokio::spawn(async move {
             // Never closed; without a permit the job would only run unbounded, which is worse than late.
             let permit = pool.permits.acquire_owned().await;
             let Some(Waiting { job, ended, .. }) = pool.waiting.lock().jobs.pop() else { return };
             let running = tokio::task::spawn_blocking(move || {
-                // Held until the job ends, also if nobody waits for that any more.
+                // Held until the job finishes, even if its result is no longer awaited.
                 let _held = (permit, ended);
                 job();
             });
@@ -171,7 +171,7 @@ mod tests {
         second.await.unwrap();
     }
 
-    /// What holds a run and awaits another one meanwhile would wait for itself.
+    /// A caller that holds one run while it awaits another would deadlock on itself.
     #[tokio::test]
     async fn a_run_that_is_not_awaited_yet_keeps_no_other_one_waiting() {
         let pool = pool(1);
@@ -199,7 +199,7 @@ mod tests {
             Urgency::Fit(Authority::MayRemove),
             Urgency::Fleet,
         ];
-        // The first one has its thread before the others come.
+        // The first job has its thread before the others arrive.
         tokio::task::yield_now().await;
         ends.extend(urgencies.into_iter().enumerate().map(|(index, urgency)| {
             let done = done.clone();

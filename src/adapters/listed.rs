@@ -1,5 +1,5 @@
-//! The services that the settings list: the same from start to end. What happens to them is told by the console, the
-//! journal and the logs.
+//! The services listed in the settings: the same from start to exit. What happens to them is reported by the console,
+//! the journal and the logs.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Returns the declarations `services`.
+    /// Returns a fixed set of `services`.
     pub fn new(services: impl IntoIterator<Item = ServiceSpec>) -> Self {
         let roster = services.into_iter().map(|spec| (spec.id.clone(), Arc::new(spec))).collect();
         Self { roster: watch::Sender::new(Some(Arc::new(roster))) }

@@ -1,4 +1,4 @@
-//! What stands behind the ports: each adapter speaks one protocol and knows nothing of the loop.
+//! The implementations of the ports: each adapter speaks one protocol and knows nothing of the loop.
 
 pub mod alone;
 pub mod clock;

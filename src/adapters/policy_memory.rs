@@ -1,7 +1,7 @@
-//! The policies in force as files of the state directory, and the orders of people beside them.
+//! The active policies as files in the state directory, alongside the orders of people.
 //!
 //! `policies.json` is written by the process alone, `policy-order.json` by `flyball policy promote` and `rollback`,
-//! as the kill switch is: whoever may write there may order.
+//! like the kill switch: anyone who may write there may give orders.
 
 use std::fs;
 use std::io;
@@ -16,13 +16,13 @@ use crate::model::Timestamp;
 use crate::model::time::elapsed;
 use crate::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOrder};
 
-/// An order is obeyed for so long after it was given: not by the next start, days later.
+/// How long an order is valid: it must not be obeyed by a start days later.
 const ORDER_AGE: Duration = Duration::from_secs(30);
-/// Time between two looks at the order.
+/// Time between two checks for an order.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Largest order that is read.
 const ORDER_LIMIT: u64 = 64 * 1024;
-/// What was kept.
+/// The kept policies.
 const KEPT: &str = "policies.json";
 /// The order.
 const ORDER: &str = "policy-order.json";
@@ -50,7 +50,7 @@ impl PolicyState {
                         sender.send_replace(next);
                     }
                     Ok(_) => {}
-                    // One read that failed is no reason to hear of no later order.
+                    // One failed read must not stop later orders from being read.
                     Err(error) => tracing::warn!(%error, "the policy order could not be read, reading it again"),
                 }
             }
@@ -89,23 +89,23 @@ impl PolicyMemory for PolicyState {
     }
 }
 
-/// Gives an order to the process whose state directory this is.
+/// Gives an order to the process that owns this state directory.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn give(state: &Path, order: &PolicyOrder) -> io::Result<()> {
-    // Two people may order at a time, each by a process of their own.
+    // Two people may give orders at once, each from a process of their own.
     let temporary = state.join(format!("{ORDER}.{}.new", std::process::id()));
     replace(&state.join(ORDER), &temporary, &serde_json::to_vec(order)?)
 }
 
-/// Takes back an order that nobody has obeyed, and tells whether it still lay there.
+/// Withdraws an order that has not been obeyed, and returns whether it was still there.
 pub fn take_back(state: &Path, order: &PolicyOrder) -> bool {
     let path = state.join(ORDER);
     read_order(&path).is_some_and(|there| there.id == order.id) && fs::remove_file(path).is_ok()
 }
 
-/// Reads the order; none while there is none, an old one, or one that cannot be understood.
+/// Reads the order; `None` if it is missing, expired or malformed.
 fn read_order(path: &Path) -> Option<PolicyOrder> {
     let order: PolicyOrder = serde_json::from_slice(&read_limited(path, ORDER_LIMIT).ok()?).ok()?;
     (elapsed(Timestamp::now(), order.at) <= ORDER_AGE).then_some(order)
@@ -149,7 +149,7 @@ mod tests {
         let mut orders = memory.orders();
         assert_eq!(*orders.borrow_and_update(), None);
         let first = order("1");
-        // The file that another process writes its order to is in nobody's way.
+        // The temporary file of another process does not interfere.
         fs::create_dir(directory.path().join(ORDER).with_extension("new")).unwrap();
         give(directory.path(), &first).unwrap();
         tokio::time::timeout(Duration::from_secs(1), orders.changed()).await.unwrap().unwrap();
@@ -162,7 +162,7 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_secs(2), orders.changed()).await.is_err(), "from long ago");
     }
 
-    /// A pipe that nobody writes to keeps nobody who opens flyball's files.
+    /// A pipe without a writer must not block readers of flyball's files.
     #[test]
     fn a_pipe_in_place_of_an_order_is_no_order() {
         let directory = tempfile::tempdir().unwrap();

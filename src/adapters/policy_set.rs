@@ -1,4 +1,5 @@
-//! What a policy set may be, wherever it is read from: one that a directory holds is accepted in ConfigMaps, too.
+//! The limits of a policy set, wherever it is read from: a set accepted from a directory is accepted from ConfigMaps
+//! too.
 
 use crate::model::policy_path::{RECORDING_SUFFIX, is_provenance};
 use crate::ports::PolicyFile;
@@ -7,17 +8,17 @@ use crate::ports::PolicyFile;
 const FILE_LIMIT: usize = 256 * 1024;
 /// Largest file of recorded inputs, bytes.
 const RECORDING_LIMIT: usize = 1024 * 1024;
-/// Most files of one set, beside those that say where it comes from.
+/// Most files of one set, not counting those that say where it comes from.
 const FILES_LIMIT: usize = 64;
 /// Largest set, bytes.
 const SIZE_LIMIT: usize = 2 * 1024 * 1024;
 
-/// Returns how large a file of this name may be, bytes.
+/// Returns the size limit of a file with this name, bytes.
 pub(super) fn file_limit(path: &str) -> usize {
     if path.ends_with(RECORDING_SUFFIX) { RECORDING_LIMIT } else { FILE_LIMIT }
 }
 
-/// How much a set holds.
+/// The size of a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SetSize {
     files: usize,
@@ -36,10 +37,10 @@ impl SetSize {
         Self { files: self.files + other.files, bytes: self.bytes.saturating_add(other.bytes) }
     }
 
-    /// Checks that one set may hold as much.
+    /// Checks the size against the limits of a set.
     ///
     /// # Errors
-    /// What is too much.
+    /// The limit that is exceeded.
     pub(super) fn check(self) -> Result<(), String> {
         let Self { files, bytes } = self;
         if files > FILES_LIMIT {
@@ -70,7 +71,7 @@ pub(super) fn check_file(path: &str, text: &str, place: &str) -> Result<(), Stri
 /// Checks a set that was read.
 ///
 /// # Errors
-/// What is too much of it, or a file that no set may hold.
+/// The limit that is exceeded, or a file that no set may hold.
 pub(super) fn check_set(files: &[PolicyFile]) -> Result<(), String> {
     let mut size = SetSize::default();
     files.iter().for_each(|file| size.add(&file.path, file.text.len()));

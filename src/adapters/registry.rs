@@ -1,4 +1,4 @@
-//! Kinds of telemetry sources: a row for each. What a row names, settings may name.
+//! Kinds of telemetry sources, one row each. Settings may name any of these rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::ports::TelemetrySource;
 
 use super::prometheus::{Access, Prometheus, PrometheusSettings, SetupError};
 
-/// Opens a source at a base URL, asked so; each query may take as long as the second argument says.
+/// Opens a source at a base URL with this access; the second argument is the deadline of each query.
 type Open = fn(&str, Duration, &Access) -> Result<Arc<dyn TelemetrySource>, SetupError>;
 
 const TELEMETRY: [(&str, Open); 1] = [("prometheus", |url, timeout, access| {
@@ -15,7 +15,7 @@ const TELEMETRY: [(&str, Open); 1] = [("prometheus", |url, timeout, access| {
     Ok(Arc::new(Prometheus::new(settings)?))
 })];
 
-/// Returns the source of this kind; `None` if there is no such kind.
+/// Returns the source of this kind; `None` if the kind does not exist.
 pub fn telemetry_source(
     kind: &str,
     url: &str,

@@ -1,4 +1,4 @@
-//! `Retry-After`: how long a server wants to be left alone.
+//! `Retry-After`: the back-off that a server requests.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use jiff::fmt::rfc2822;
 
 use crate::model::time::elapsed;
 
-/// Returns what the header says, in seconds or as a date (against the server's own `Date`, so that clocks need not
-/// agree); a number beyond all others is the longest span. What cannot be read counts as not said.
+/// Returns the back-off in the header, in seconds or as a date (relative to the server's own `Date`, so that clocks
+/// need not agree); an overflowing number is the longest span. An unreadable value counts as absent.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = text(headers, RETRY_AFTER)?;
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,5 +1,5 @@
-//! Files that every reader finds whole: the old one or the new one, also after a power cut. And files that somebody
-//! else named, which may be none.
+//! Files that every reader finds complete: the old one or the new one, even after a power cut. Also files named by
+//! somebody else, which may not be regular files.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write};
@@ -8,12 +8,11 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Replaces the file at `path`. What is written goes to `temporary` first, in the same directory; nobody else may write
-/// there meanwhile. Nothing of it is left where that fails. The new file has the owner and the mode of the old one
-/// ([`share`]).
+/// Replaces the file at `path`. The content first goes to `temporary` in the same directory, where nobody else may
+/// write meanwhile; it is removed on failure. The new file has the owner and the mode of the old one ([`share`]).
 pub(super) fn replace(path: &Path, temporary: &Path, text: &[u8]) -> io::Result<()> {
     if let Err(error) = write(path, temporary, text).and_then(|()| fs::rename(temporary, path)) {
-        // On a full disk even an empty file is in the way; what failed first is what is told.
+        // On a full disk even an empty file is in the way; the original error is the one reported.
         let _ = fs::remove_file(temporary);
         return Err(error);
     }
@@ -27,13 +26,13 @@ fn write(path: &Path, temporary: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Gives `file`, which was just made at `made`, the owner and the mode of the file at `path`; without such a file, the
-/// owner of its directory and a mode in which everybody may read it. Else what root writes with a strict umask could be
-/// read by root alone, and not by the flyball that it is for.
+/// Gives `file`, which was just created at `made`, the owner and the mode of the file at `path`; without such a file,
+/// the owner of its directory and a world-readable mode. Otherwise a file that root writes with a strict umask could
+/// not be read by the flyball it is for.
 ///
-/// Best effort, because not every file system has owners: a file that keeps another owner is made readable to all.
+/// Best effort, because not every file system has owners: a file that keeps another owner is made world-readable.
 pub(super) fn share(file: &File, made: &Path, path: &Path) {
-    // Never what a link leads to: root would give somebody else's file away.
+    // Never the target of a link: root would give somebody else's file away.
     let (Ok(own), Ok(at)) = (file.metadata(), fs::symlink_metadata(made)) else { return };
     if !own.is_file() || (own.dev(), own.ino()) != (at.dev(), at.ino()) {
         return;
@@ -49,10 +48,10 @@ pub(super) fn share(file: &File, made: &Path, path: &Path) {
     let _ = file.set_permissions(fs::Permissions::from_mode(mode));
 }
 
-/// Opens a file that is one. A pipe would keep whoever opens it waiting for a writer.
+/// Opens a regular file. Opening a pipe would block until it has a writer.
 ///
 /// # Errors
-/// What the system says; [`ErrorKind::InvalidInput`] where it is something else.
+/// The system's error; [`ErrorKind::InvalidInput`] if it is not a regular file.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
@@ -60,7 +59,7 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     if is_file { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file")) }
 }
 
-/// Reads a file that somebody else named, if it is one and not larger than `limit` bytes.
+/// Reads a regular file named by somebody else, of at most `limit` bytes.
 ///
 /// # Errors
 /// Those of [`open_regular`] and of reading; [`ErrorKind::FileTooLarge`].
@@ -73,7 +72,7 @@ pub(super) fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns where a file lies.
+/// Returns the directory of a file.
 pub(super) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -70,7 +70,7 @@ fn check_policies(settings: &Settings, output: Output) -> anyhow::Result<ExitCod
     }
 }
 
-/// Returns what is worth knowing of settings that are valid.
+/// Returns notes on valid settings.
 async fn notes(settings: &Settings) -> Vec<String> {
     let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
     let waits = (waits > 0).then(|| counted(waits, "service"));
@@ -80,7 +80,8 @@ async fn notes(settings: &Settings) -> Vec<String> {
     waits.into_iter().chain(missing_files(settings)).chain(in_force(settings).await).collect()
 }
 
-/// Tells of files that sources need and that are not here. They may be where flyball runs, so that is no fault.
+/// Reports files that sources need but that are missing here. They may exist where flyball runs, so that is not a
+/// fault.
 fn missing_files(settings: &Settings) -> impl Iterator<Item = String> {
     settings.sources.iter().flat_map(|source| {
         let files = [("bearer_token_file", &source.access.bearer_token_file), ("ca_file", &source.access.ca_file)];
@@ -95,7 +96,7 @@ fn missing_files(settings: &Settings) -> impl Iterator<Item = String> {
     })
 }
 
-/// Tells what is wrong with the settings, and what is wrong with the policies that they name, as far as it can be told.
+/// Reports the faults of the settings and, as far as possible, of the policies that they name.
 fn refuse_and_go_on(output: Output, path: &Path, error: anyhow::Error) -> anyhow::Result<ExitCode> {
     let Some(part) = config::part_of(path).filter(|part| !part.policies_in_cluster) else {
         return refuse(output, Some(path), error);
@@ -111,13 +112,13 @@ fn refuse_and_go_on(output: Output, path: &Path, error: anyhow::Error) -> anyhow
     Ok(ExitCode::FAILURE)
 }
 
-/// Says that a flyball that runs by an earlier state of these settings does, if one answers.
+/// Reports that a running flyball uses an earlier version of these settings, if one answers.
 async fn in_force(settings: &Settings) -> Option<String> {
     let status: Status = Running::of(settings).ok()?.ask_any("status").await.ok()?;
     outdated(settings, &status)
 }
 
-/// Tells a program what is wrong with the settings; a person is told by whoever called.
+/// Reports the faults of the settings as JSON; for text output the caller does so.
 fn refuse(output: Output, path: Option<&Path>, error: anyhow::Error) -> anyhow::Result<ExitCode> {
     if output == Output::Text {
         return Err(error);
@@ -126,7 +127,7 @@ fn refuse(output: Output, path: Option<&Path>, error: anyhow::Error) -> anyhow::
     Ok(ExitCode::FAILURE)
 }
 
-/// Returns the faults that an error of the settings names, each with the path of its key.
+/// Returns the faults in an error of the settings, each with the path of its key.
 fn faults(error: &anyhow::Error) -> Vec<Value> {
     match error.downcast_ref() {
         Some(ConfigError::Invalid { faults, .. }) => {

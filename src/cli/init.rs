@@ -1,4 +1,4 @@
-//! `flyball init`: settings and a policy to start from. Nothing that is there is touched.
+//! `flyball init`: settings and a policy to start from. Existing files are never touched.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use crate::model::ServiceId;
 
 use super::{print, program};
 
-/// The settings, for the service and the server below.
+/// The settings template, for the service and the server below.
 const STARTER: &str = include_str!("../../docs/flyball.starter.yaml");
 const SERVICE: &str = "shop/checkout";
 const PROMETHEUS: &str = "http://127.0.0.1:9090";
@@ -43,7 +43,7 @@ pub struct InitArgs {
 
 pub fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let text = settings(&args.service, &args.prometheus);
-    // A faulty URL is refused here, and not by whatever reads the file later.
+    // A faulty URL is refused here, not by a later reader of the file.
     Settings::parse(&text)
         .map_err(|faults| anyhow::anyhow!("nothing was written: the settings would have {faults}"))?;
     let policies = POLICIES.map(|(name, text)| (PathBuf::from("policies").join(name), text));
@@ -59,8 +59,8 @@ pub fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
     next(&args.directory, &args.service)
 }
 
-/// Makes the directory and writes the files. Half a start would be in the way of the next one: where one cannot be
-/// written, those before it go again.
+/// Creates the directory and writes the files. A partial result would block the next attempt: if a file cannot be
+/// written, the earlier ones are removed.
 fn write(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::Result<()> {
     let unwritable = |path: &Path| {
         format!("nothing was written: cannot write {}; name a directory that you can write to", path.display())
@@ -69,12 +69,12 @@ fn write(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::Result<()> {
     let mut written: Vec<&Path> = Vec::new();
     let undo = |written: &[&Path]| {
         written.iter().for_each(|path| drop(fs::remove_file(path)));
-        // Only where it is empty.
+        // Only if it is empty.
         made.iter().for_each(|place| drop(fs::remove_dir(place)));
     };
     fs::create_dir_all(directory).inspect_err(|_| undo(&[])).with_context(|| unwritable(directory))?;
     for (path, text) in files {
-        // Whoever wrote it since the look before keeps it.
+        // A file created since the check is kept.
         let file = OpenOptions::new().write(true).create_new(true).open(path);
         let file = file.inspect(|_| written.push(path));
         let done = file.and_then(|mut file| file.write_all(text.as_bytes()));
@@ -83,7 +83,7 @@ fn write(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the settings for one service, whose telemetry a server has.
+/// Returns the settings for one service with telemetry on this server.
 fn settings(service: &ServiceId, prometheus: &str) -> String {
     let (namespace, name) = (service.namespace(), service.name());
     STARTER
@@ -96,7 +96,7 @@ fn settings(service: &ServiceId, prometheus: &str) -> String {
         .replace(PROMETHEUS, prometheus)
 }
 
-/// Refuses where something is in the way: a file of the same name, or policies that would join ours.
+/// Refuses if something is in the way: a file of the same name, or policies that would mix with ours.
 fn refuse_to_overwrite(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::Result<()> {
     let policies = directory.join("policies");
     let full = fs::read_dir(&policies).is_ok_and(|mut entries| entries.next().is_some());
@@ -114,7 +114,7 @@ fn refuse_to_overwrite(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::R
     )
 }
 
-/// Says what a person does now.
+/// Prints the next steps.
 fn next(directory: &Path, service: &ServiceId) -> anyhow::Result<ExitCode> {
     let flyball = program();
     let config = if directory == Path::new(".") {
@@ -158,7 +158,7 @@ mod tests {
         assert!(text.contains("Deployment `cart` in namespace `web`") && !text.contains("checkout"), "{text}");
     }
 
-    /// What was begun and cannot be ended is taken back; what was there before stays.
+    /// A partial result is rolled back; what existed before stays.
     #[test]
     fn half_a_start_is_taken_back() {
         let place = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(fs::read_to_string(path("mine")).unwrap(), "mine");
     }
 
-    /// What a newcomer starts writes to nothing and needs no other process.
+    /// The starter configuration writes nothing to the cluster and needs no other process.
     #[test]
     fn the_starter_is_safe() {
         let settings = Settings::parse(STARTER).unwrap();

@@ -1,5 +1,5 @@
-//! `flyball kill` and `flyball resume`: they write the kill switch's file, so they work whatever state the
-//! running process is in.
+//! `flyball kill` and `flyball resume`: they write the kill switch file, so they work whatever the state of the running
+//! process.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use super::{ConfigArg, complain, quoted, tell};
 /// The ConfigMap of the switch, and the namespace that flyball is installed in unless the settings name another.
 const CONFIG_MAP: &str = kill_map::NAME;
 const USUAL_NAMESPACE: &str = "flyball-system";
-/// How long, and how often, a running flyball is asked whether it has seen the switch: it looks ten times a second.
+/// How long a running flyball is asked whether it has seen the switch: it polls ten times a second.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -67,7 +67,7 @@ struct What {
     by: String,
 }
 
-/// Returns the arguments that name a scope.
+/// Returns the arguments for a scope.
 fn typed(scope: &Scope) -> String {
     match scope {
         Scope::All => String::new(),
@@ -86,11 +86,11 @@ impl What {
     }
 }
 
-/// What the flyball that answers at the address of the settings makes of a switch.
+/// What the flyball at the configured address reports about a switch.
 enum Heard {
-    /// It has seen how the switch stands.
+    /// It has seen the current state of the switch.
     Seen(String),
-    /// None answers, or there are no settings that say where.
+    /// No answer, or no settings with an address.
     Nobody(String),
     /// It reads another one, or does not say.
     Other(String),
@@ -107,8 +107,8 @@ struct SwitchArg {
 }
 
 impl SwitchArg {
-    /// Finds the switch, also by settings that are faulty elsewhere, or says that nothing was `done`. A service that
-    /// the settings do not name is most likely mistyped, and stopping it would stop nothing.
+    /// Finds the switch, even if the settings have faults elsewhere, or says that nothing was `done`. A service that
+    /// the settings do not name is probably mistyped, and stopping it would stop nothing.
     fn place(&self, scope: &Scope, done: &str) -> anyhow::Result<Switch> {
         if let Some(file) = &self.file {
             return Ok(Switch::File(file.clone()));
@@ -125,14 +125,14 @@ impl SwitchArg {
         })
     }
 
-    /// Returns the options that name the same switch.
+    /// Returns the options for the same switch.
     fn typed(&self) -> String {
         self.file.as_ref().map_or_else(|| self.config.typed(), |file| format!(" --file {}", quoted(file.display())))
     }
 
-    /// Asks the flyball that answers at the address of the settings, if one does, whether it sees what the switch holds
-    /// now: who turned the wrong one must not believe that writes are stopped, or that they go on. The settings may be
-    /// faulty elsewhere.
+    /// Asks the flyball at the configured address, if one answers, whether it sees the current content of the switch: a
+    /// user who changed the wrong one must not believe that writes are stopped, or continue. The settings may have
+    /// faults elsewhere.
     async fn heard(&self, switch: &Path, goes_on: &str) -> Heard {
         let Ok(path) = self.config.path() else {
             return Heard::Nobody("there are no settings here, so no running flyball was checked".to_owned());
@@ -174,7 +174,7 @@ impl SwitchArg {
     /// Says that a flyball does not read this switch, and which one it does.
     fn other(&self, listen: SocketAddr, status: &Status, switch: &Path, goes_on: &str) -> String {
         let its = status.kill_switch.as_ref().map(|its| format!("; it reads {its}")).unwrap_or_default();
-        // Faulty settings do not tell whose they are.
+        // Faulty settings do not show whose they are.
         let settings = self.config.load().ok();
         let stranger = settings.as_ref().and_then(|settings| {
             let state = status.state.as_ref()?;
@@ -199,7 +199,7 @@ impl SwitchArg {
         )
     }
 
-    /// Returns how what `scope` names is let go.
+    /// Returns the command that releases what `scope` names.
     fn way_back(&self, scope: &Scope) -> String {
         format!("{} resume{} --reason '...'{}", super::program(), typed(scope), self.typed())
     }
@@ -239,7 +239,7 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
             say(format!("to resume, once it can be written: {}", args.switch.way_back(&Scope::All)));
             Ok(code)
         }
-        // As it stands it stops everything, for a flyball that reads it.
+        // In its current state it stops everything, for a flyball that reads it.
         Err(error) if kill_file::read_state(&path).stops_all() => {
             Err(match args.switch.heard(&path, "KEEPS WRITING").await {
                 Heard::Seen(_) | Heard::Nobody(_) => error.into(),
@@ -253,7 +253,7 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Says what holds for writes now, and returns whether that is what was asked for.
+/// Reports the effect on writes, and returns whether it is the requested one.
 async fn stopped(switch: &SwitchArg, path: &Path) -> ExitCode {
     let holds = "no such write will start after one second; a write already in flight completes";
     match switch.heard(path, "KEEPS WRITING").await {
@@ -267,7 +267,7 @@ async fn stopped(switch: &SwitchArg, path: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Tells whether a flyball that reads the switch at `held` would say `seen` of it.
+/// Returns whether a flyball that reads the switch at `held` would report `seen`.
 fn shows(seen: &KillState, held: &KillState) -> bool {
     match (seen, held) {
         (KillState::Readable { order: seen, .. }, KillState::Readable { order: held, .. }) => seen == held,
@@ -276,15 +276,15 @@ fn shows(seen: &KillState, held: &KillState) -> bool {
     }
 }
 
-/// Says what came of the deed. It is done, and its exit code stands, also where nothing takes the words.
+/// Prints the result. The change is done, and its exit code holds even if the output is closed.
 fn say(line: impl std::fmt::Display) {
     if let Err(error) = tell(&line) {
         complain(format_args!("{line} (output lost: {error})"));
     }
 }
 
-/// Says whose order the new one took the place of, where something else was stopped before: a switch keeps one name and
-/// one reason for all that it stops.
+/// Says whose order the new one replaced, if something else was stopped before: a switch keeps one name and one reason
+/// for everything that it stops.
 fn replaced(before: &KillState, order: &KillOrder) -> Option<String> {
     let KillState::Readable { order: before, .. } = before else { return None };
     let stopped = before.stopped().filter(|_| before.given() != order.given())?;
@@ -303,7 +303,7 @@ pub async fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
         }
     };
     if let (None, Some(directory)) = (&args.switch.file, path.parent()) {
-        // The state directory before the first start; whatever keeps it from being made is told below.
+        // The state directory before the first start; a failure to create it is reported below.
         drop(std::fs::create_dir(directory));
     }
     let order = match kill_file::release(&path, &scope, &args.what.by, &args.reason) {
@@ -329,7 +329,7 @@ pub async fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Says what is let go, and what stays stopped.
+/// Reports what is released, and what remains stopped.
 fn released(args: &ResumeArgs, scope: &Scope, path: &Path, order: &KillOrder) -> ExitCode {
     let Some(stopped) = order.stopped() else {
         say(format!("kill switch released for {}; nothing is stopped ({})", said(scope), path.display()));
@@ -352,7 +352,7 @@ fn released(args: &ResumeArgs, scope: &Scope, path: &Path, order: &KillOrder) ->
     ExitCode::FAILURE
 }
 
-/// Says how a switch that is a ConfigMap is turned: it obeys whoever the cluster lets.
+/// Says how to change a switch that is a ConfigMap: the cluster decides who may.
 fn by_kubectl(namespace: Option<&str>, scope: &Scope, word: &str, by: &str, reason: &str) -> anyhow::Result<ExitCode> {
     let key = match scope {
         Scope::All => "global".to_owned(),

@@ -1,4 +1,4 @@
-//! The command line: one file for each subcommand. Errors say what to do.
+//! The command line: one file per subcommand. Errors say what to do.
 
 #![expect(clippy::print_stderr, reason = "a command line talks to people")]
 
@@ -32,7 +32,7 @@ use serde::Serialize;
 use crate::config::{self, Settings};
 use crate::model::{Mode, ServiceId, build};
 
-/// How long the end of a command waits for threads that nobody waits for any more.
+/// How long a command waits at exit for threads that are no longer needed.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
 /// Autoscaling governor for Kubernetes services: observes, forecasts, decides by policy, acts safely, explains.
@@ -118,12 +118,12 @@ impl ConfigArg {
         })
     }
 
-    /// Tells whether a file was named.
+    /// Returns whether a file was named.
     fn is_named(&self) -> bool {
         self.config.is_some()
     }
 
-    /// Returns the option that names the same file, as it is typed; empty where none was needed.
+    /// Returns the option for the same file, as typed; empty if none was needed.
     fn typed(&self) -> String {
         self.config.as_ref().map_or(String::new(), |path| format!(" --config {}", quoted(path.display())))
     }
@@ -133,32 +133,32 @@ impl ConfigArg {
     }
 }
 
-/// Returns the settings that are used when none are named.
+/// Returns the default settings file.
 fn usual_settings() -> Option<&'static Path> {
     USUAL_PLACES.iter().map(Path::new).find(|path| path.exists())
 }
 
-/// Returns how this program was called, as it is typed.
+/// Returns how this program was called, as typed.
 fn program() -> String {
     std::env::args_os().next().map_or("flyball".to_owned(), |name| quoted(name.to_string_lossy()))
 }
 
-/// Returns a word of a command as a shell takes it.
+/// Returns a word quoted for a shell.
 fn quoted(word: impl std::fmt::Display) -> String {
     let word = word.to_string();
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@%+".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Refuses a service that the settings do not name, where they name any: loops declare services elsewhere.
+/// Refuses a service that the settings do not name, if they name any: `ServiceLoop` objects may declare others.
 fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()> {
     let known = settings.declarations.is_some() || settings.services.iter().any(|spec| spec.id == *service);
     if known { Ok(()) } else { Err(unknown_service(service.as_str(), settings)) }
 }
 
-/// Says that there is no such service, and which there are.
+/// Says that the service does not exist, and which ones do.
 fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
-    /// Names listed.
+    /// Most names listed.
     const LISTED: usize = 10;
     if settings.declarations.is_some() {
         return anyhow::anyhow!(
@@ -172,25 +172,24 @@ fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
     anyhow::anyhow!("no service `{name}` in the settings, expected one of {known}{more}")
 }
 
-/// Writes a line to the standard output. Where nobody reads it any more the command ends, as by SIGPIPE.
+/// Writes a line to standard output. If the reader is gone the command ends, as by SIGPIPE.
 fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
     use std::io::Write as _;
     writeln!(std::io::stdout().lock(), "{}", terminal::safe(&line.to_string()))
 }
 
-/// Writes a line of what was found. Where nobody reads it any more the command goes on without: its exit code tells the
-/// same.
+/// Writes a finding. If the reader is gone the command continues without output: its exit code says the same.
 fn tell(line: impl std::fmt::Display) -> std::io::Result<()> {
     print(line).or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
-/// Writes a line to the error output, if anybody reads it.
+/// Writes a line to standard error, if it is open.
 fn complain(line: impl std::fmt::Display) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "flyball: {}", terminal::safe(&line.to_string()));
 }
 
-/// A series that an evaluation says nothing of, and why.
+/// A series excluded from an evaluation, and why.
 #[derive(Debug, Serialize)]
 struct LeftOut {
     series: String,
@@ -207,14 +206,14 @@ pub enum Output {
     Json,
 }
 
-/// What a shell says of a program that SIGPIPE ended.
+/// The exit code a shell reports for a program killed by SIGPIPE.
 const CUT_OFF: u8 = 141;
 
-/// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands
-/// are gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, `forecast evaluate` and
-/// `anomalies evaluate`, too. 141: the output was closed before anything was found.
+/// Runs the command; 0 is success, 1 a finding or failure, 2 (from the parser) a usage error. For `policy`, whose
+/// commands are gates, 1 is only a finding, and 2 means that nothing could be determined; likewise for `status`,
+/// `forecast evaluate` and `anomalies evaluate`. 141: the output was closed before anything was found.
 pub fn main(cli: &Cli) -> ExitCode {
-    // Fails only if a provider is installed already, which then serves as well.
+    // Fails only if a provider is already installed, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     #[cfg(feature = "failpoints")]
     if let Some(Err(error)) = cli.halt_at.as_deref().map(halt::arm) {
@@ -239,8 +238,8 @@ pub fn main(cli: &Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        // Whoever reads the output has seen enough, as in `flyball explain ... | head`. Nothing was found by then: what
-        // is a gate goes on to its finding (`tell`).
+        // The reader has closed the output, as in `flyball explain ... | head`. Nothing was found by then: gates
+        // continue to their finding (`tell`).
         Err(error) if is_closed_pipe(&error) => ExitCode::from(CUT_OFF),
         Err(error) => {
             complain(format_args!("{error:#}"));
@@ -261,12 +260,12 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(command);
-    // What a thread still waits for (a name server that is silent) is wanted by nobody any more.
+    // What a thread still waits for (a silent name server) is no longer needed.
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
 
-/// Returns how many services are in each mode, the furthest first; `None` without services.
+/// Returns how many services are in each mode, highest first; `None` without services.
 fn modes(services: impl Iterator<Item = Mode>) -> Option<String> {
     let services: Vec<Mode> = services.collect();
     let counts = Mode::ALL.map(|mode| (services.iter().filter(|one| **one == mode).count(), mode));

@@ -16,7 +16,7 @@ use crate::ports::{Awaited, Control};
 
 use super::ConfigArg;
 
-/// Time between two looks at what the start waits for.
+/// Time between two checks of what the start waits for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub struct RunArgs {
 }
 
 pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    // Before anything else: the first process of a container does not hear a signal that it does not wait for.
+    // Before anything else: PID 1 of a container ignores signals without a handler.
     let mut stopped = std::pin::pin!(stop_signal());
     let settings = args.config.load()?;
     let format = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
@@ -48,7 +48,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         opened = Ports::open(&settings, Arc::new(SystemClock::start()), &metrics) => opened?,
     };
     let (kill, leadership) = (opened.kill.clone(), opened.leadership.clone());
-    // Waits for nobody: it may be seen to its end.
+    // Depends on nothing external, so it may run to completion.
     let mut running = match Running::start(&settings, opened, metrics).await {
         Ok(running) => running,
         Err(error) => {
@@ -57,7 +57,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         }
     };
     tracing::info!(address = %running.address, services = settings.services.len(), "flyball started");
-    // Read anew: what is seen of a ConfigMap is unknown until its first list has come.
+    // Read again: a ConfigMap is unknown until its first list has arrived.
     announce(&kill.read().await);
     let start = tokio::spawn(tell_start(running.control.clone()));
     let died = tokio::select! {
@@ -71,13 +71,13 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     start.abort();
     running.stop().await;
-    // Whoever starts processes starts this one again.
+    // The process supervisor starts it again.
     anyhow::ensure!(!died, "the control loop panicked (see above), exiting; please report it");
     Ok(ExitCode::SUCCESS)
 }
 
-/// Completes with SIGTERM or SIGINT, which are heard from this call on, and not only once it is waited for. Needs a
-/// running tokio.
+/// Completes on SIGTERM or SIGINT, which are caught from this call on, not only once it is awaited. Needs a running
+/// tokio.
 pub fn stop_signal() -> impl Future<Output = anyhow::Result<()>> {
     let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
     async move {
@@ -90,7 +90,7 @@ pub fn stop_signal() -> impl Future<Output = anyhow::Result<()>> {
     }
 }
 
-/// Says what a switch that nobody has made yet, or that stops something, means.
+/// Explains a switch that does not exist yet or that stops something.
 fn announce(kill: &KillState) {
     match kill {
         KillState::Missing { error } => tracing::warn!(%error, "the kill switch is missing, so NOTHING IS WRITTEN"),
@@ -105,8 +105,7 @@ fn announce(kill: &KillState) {
     }
 }
 
-/// Says what the start still waits for, whenever that is something else (a count that went on is not), and that it is
-/// over.
+/// Reports what the start still waits for, whenever that changes (other than in a count), and its completion.
 async fn tell_start(control: Arc<dyn Control>) {
     let mut told: Vec<Awaited> = Vec::new();
     loop {

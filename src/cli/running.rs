@@ -1,4 +1,4 @@
-//! Questions to the flyball that runs with the same settings.
+//! Queries to the flyball that runs with the same settings.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use tokio::sync::OnceCell;
 use crate::config::Settings;
 use crate::ports::Status;
 
-/// How long an answer is waited for.
+/// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The running flyball, asked over one client.
+/// The running flyball, queried over one client.
 pub(super) struct Running<'a> {
     settings: &'a Settings,
     client: reqwest::Client,
-    /// The state directory of one that runs by other settings.
+    /// The state directory of one that runs with other settings.
     stranger: OnceCell<Option<PathBuf>>,
 }
 
-/// What tells one flyball from another; earlier versions do not say it.
+/// What identifies a flyball; earlier versions do not report it.
 #[derive(Debug, Deserialize)]
 struct Identity {
     state: Option<PathBuf>,
@@ -36,13 +36,13 @@ pub(super) enum Unanswered {
     /// Nothing listens at its address.
     #[error("{0}")]
     Nobody(String),
-    /// It does not know what was asked for.
+    /// The requested thing is unknown to it.
     #[error("{0}")]
     NotFound(String),
     /// Something else answers at its address.
     #[error("{0}")]
     NoFlyball(String),
-    /// It fails, refuses, is of another version, or runs by other settings.
+    /// It fails, refuses, has another version, or runs with other settings.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
 }
@@ -51,18 +51,18 @@ impl<'a> Running<'a> {
     /// Returns the flyball of these settings, whether it runs or not.
     ///
     /// # Errors
-    /// The client cannot be made.
+    /// The client cannot be created.
     pub(super) fn of(settings: &'a Settings) -> anyhow::Result<Self> {
         Ok(Self { settings, client: client()?, stranger: OnceCell::new() })
     }
 
-    /// Asks for `path` below `/api/v1/`; once it is known that what answers runs by these settings.
+    /// Queries `path` below `/api/v1/`, once it is known that the answering flyball runs with these settings.
     pub(super) async fn ask<A: DeserializeOwned>(&self, path: &str) -> Result<A, Unanswered> {
         self.is_own().await?;
         self.ask_any(path).await
     }
 
-    /// Refuses the flyball that answers, if one does, where it runs by other settings: what it says is not about these.
+    /// Refuses the answering flyball, if any, if it runs with other settings: its answers are not about these.
     ///
     /// # Errors
     /// That one does, and what to do.
@@ -80,7 +80,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Returns the state directory of the flyball that answers, where it is not that of these settings.
+    /// Returns the state directory of the answering flyball, if it is not that of these settings.
     pub(super) async fn stranger(&self) -> Option<&PathBuf> {
         let asked = self.stranger.get_or_init(async || {
             let identity: Identity = self.ask_any("status").await.ok()?;
@@ -89,13 +89,13 @@ impl<'a> Running<'a> {
         asked.await.as_ref()
     }
 
-    /// Asks whichever flyball answers.
+    /// Queries whichever flyball answers.
     pub(super) async fn ask_any<A: DeserializeOwned>(&self, path: &str) -> Result<A, Unanswered> {
         ask_at(&self.client, self.settings.listen, start_of(self.settings), path).await
     }
 }
 
-/// Asks whichever flyball answers at `address`, which `start` would start there.
+/// Queries whichever flyball answers at `address`, where `start` would start one.
 pub(super) async fn ask_at<A: DeserializeOwned>(
     client: &reqwest::Client,
     address: SocketAddr,
@@ -126,16 +126,16 @@ pub(super) async fn ask_at<A: DeserializeOwned>(
     })?)
 }
 
-/// Returns the client for such questions.
+/// Returns the client for such queries.
 ///
 /// # Errors
-/// It cannot be made.
+/// It cannot be created.
 pub(super) fn client() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?)
 }
 
-/// Says that the flyball that answers runs by older settings than the file holds now, where that is so: they are read
-/// at its start alone. Earlier versions do not tell.
+/// Says that the answering flyball runs with older settings than the file now holds, if so: they are read only at its
+/// start. Earlier versions do not report it.
 pub(super) fn outdated(settings: &Settings, status: &Status) -> Option<String> {
     let in_force = status.settings.as_ref()?;
     let is_own = status.state.as_ref().is_none_or(|state| *state == settings.place());
@@ -143,15 +143,15 @@ pub(super) fn outdated(settings: &Settings, status: &Status) -> Option<String> {
         .then(|| "flyball is running with older settings; restart it to apply the file".to_owned())
 }
 
-/// Asks once for `path` below `/api/v1/`.
+/// Queries `path` once below `/api/v1/`.
 ///
 /// # Errors
-/// None answers, it refuses, it is of another version, or it runs by other settings.
+/// None answers, it refuses, it has another version, or it runs with other settings.
 pub(super) async fn ask<A: DeserializeOwned>(settings: &Settings, path: &str) -> anyhow::Result<A> {
     Ok(Running::of(settings)?.ask(path).await?)
 }
 
-/// Returns what starts a flyball with these settings: those of a demo lie in its state directory.
+/// Returns the command that starts a flyball with these settings: those of a demo are in its state directory.
 fn start_of(settings: &Settings) -> &'static str {
     if settings.state.join("flyball.yaml").exists() { "flyball demo" } else { "flyball run" }
 }

@@ -9,14 +9,14 @@ pub struct Frame {
     pub across: (f64, f64),
     /// Upper and lower edge, pixels.
     pub down: (f64, f64),
-    /// What stands at the left and at the right edge.
+    /// Values at the left and at the right edge.
     pub xs: (f64, f64),
-    /// What stands at the lower and at the upper edge.
+    /// Values at the lower and at the upper edge.
     pub ys: (f64, f64),
 }
 
 impl Frame {
-    /// Returns where a point lies on the sheet.
+    /// Returns the position of a point on the sheet.
     pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let share = |value: f64, (low, high): (f64, f64)| (value - low) / (high - low).max(f64::MIN_POSITIVE);
         let (left, right) = self.across;
@@ -42,9 +42,9 @@ impl Frame {
         format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n")
     }
 
-    /// Returns names in their colours, written above the frame, from its right edge to the left.
+    /// Returns names in their colours, above the frame, right to left.
     pub fn legend(&self, names: &[(&str, &str)]) -> String {
-        /// Pixels for each letter, near enough.
+        /// Approximate pixels per character.
         const LETTER: f64 = 6.5;
         let mut text = String::new();
         let mut x = self.across.1;
@@ -56,19 +56,19 @@ impl Frame {
         text
     }
 
-    /// Returns a value of the vertical axis, written beside it.
+    /// Returns a label next to the vertical axis.
     pub fn label(&self, y: f64, text: &str) -> String {
         let (x, y) = self.at(self.xs.0, y);
         format!("<text x=\"{}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>\n", x - 6.0)
     }
 
-    /// Returns a value of the horizontal axis, written below it.
+    /// Returns a label below the horizontal axis.
     pub fn mark(&self, x: f64, text: &str) -> String {
         let (x, y) = self.at(x, self.ys.0);
         format!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{text}</text>\n", y + 20.0)
     }
 
-    /// Returns what the frame shows, written above it.
+    /// Returns the title above the frame.
     pub fn title(&self, text: &str) -> String {
         let text = text.replace('&', "&amp;").replace('<', "&lt;");
         format!("<text x=\"{}\" y=\"{}\">{text}</text>\n", self.across.0, self.down.0 - 12.0)
@@ -84,7 +84,7 @@ impl Frame {
     }
 }
 
-/// Returns the least, the middle and the largest value of an axis with their texts, which tell them apart.
+/// Returns the smallest, middle and largest value of an axis with distinguishable labels.
 pub fn labels(low: f64, high: f64) -> [(f64, String); 3] {
     let (largest, step) = (low.abs().max(high.abs()), 0.5 * (high - low));
     let digits = |of: f64| if of > 0.0 { (1.0 - of.log10()).ceil().clamp(0.0, 9.0) as usize } else { 1 };
@@ -95,7 +95,7 @@ pub fn labels(low: f64, high: f64) -> [(f64, String); 3] {
         } else {
             format!("{value:.*}", digits(step))
         };
-        // What rounds to zero has no sign.
+        // A value that rounds to zero has no sign.
         let zero = text.strip_prefix('-').filter(|text| text.chars().all(|letter| matches!(letter, '0' | '.')));
         (value, zero.map_or(text.clone(), str::to_owned))
     })

@@ -1,4 +1,4 @@
-//! What the terminal takes: whether it is drawn on, and in colour.
+//! The capabilities of the terminal: cursor control and colour.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,12 +7,12 @@ use std::io::IsTerminal as _;
 use crate::config::{Terminal, terminal};
 use crate::model::controls::is_unprintable;
 
-/// Tells whether the standard output is a terminal that moves its cursor: not where `TERM` says `dumb`.
+/// Returns whether standard output is a terminal with cursor control: not if `TERM` is `dumb`.
 pub fn is_drawn_on() -> bool {
     std::io::stdout().is_terminal() && !terminal().is_dumb
 }
 
-/// Tells whether the standard output is in colour: on a terminal that is drawn on, unless `NO_COLOR` says otherwise.
+/// Returns whether standard output is in colour: on a terminal with cursor control, unless `NO_COLOR` is set.
 pub fn is_coloured() -> bool {
     coloured(std::io::stdout().is_terminal(), terminal())
 }
@@ -21,15 +21,15 @@ fn coloured(is_terminal: bool, terminal: Terminal) -> bool {
     is_terminal && !terminal.is_dumb && !terminal.no_colour
 }
 
-/// Clears the terminal, for what is shown again and again in its place.
+/// Clears the terminal, for output that is refreshed in place.
 pub fn clear() -> std::io::Result<()> {
     use std::io::Write as _;
     // Home, and clear what is below.
     writeln!(std::io::stdout().lock(), "\u{1b}[H\u{1b}[2J\u{1b}[H")
 }
 
-/// Returns text that a terminal shows and does not obey: whatever it holds of others, it keeps the lines, tabs and
-/// colours alone. What else is odd stands as JSON writes it, so that a line for programs still says the same.
+/// Returns text that a terminal shows but does not obey: of all control characters in it, only newlines, tabs and
+/// colours are kept. The others are escaped as in JSON, so that a line for programs keeps its meaning.
 pub fn safe(text: &str) -> Cow<'_, str> {
     let kept = |letter: char| matches!(letter, '\n' | '\t');
     if !text.contains(|letter: char| is_unprintable(letter) && !kept(letter)) {
@@ -52,7 +52,7 @@ pub fn safe(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns the length of the order to a terminal to change colour that a text begins with; 0 if it does not.
+/// Returns the length of the colour escape sequence at the start of a text; 0 if there is none.
 fn colour(text: &str) -> usize {
     let Some(order) = text.strip_prefix("\x1b[") else { return 0 };
     let end = order.find(|letter: char| !letter.is_ascii_digit() && letter != ';').unwrap_or(order.len());
@@ -63,7 +63,7 @@ fn colour(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// Also where a record of an earlier version, the name of a field manager or the answer of a server holds them.
+    /// Including those in a record of an earlier version, the name of a field manager or the answer of a server.
     #[test]
     fn what_a_terminal_would_obey_is_spelled_out_and_colours_stay() {
         for (text, shown) in [

@@ -1,4 +1,4 @@
-//! Services that are declared elsewhere than in the settings file, by the same rules and over the same defaults.
+//! Services declared outside the settings file, by the same rules and over the same defaults.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::tree::Node;
 use super::{SignalTemplate, validate};
 use crate::model::{ServiceId, ServiceSpec};
 
-/// What declarations are read against: the declared signals, and the defaults of the file.
+/// What declarations are parsed against: the declared signals, and the defaults of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Declarations {
     defaults: Partial,
@@ -39,8 +39,8 @@ impl Declarations {
         }
     }
 
-    /// Returns for each service what keeps it from standing beside those before it: the same target, the same series.
-    /// Each is valid by itself.
+    /// Returns for each service its collisions with those before it: the same target, the same series. Each is valid on
+    /// its own.
     pub fn collisions(&self, services: &[ServiceSpec]) -> Vec<Vec<String>> {
         let named: Vec<_> = services.iter().map(|spec| (spec.id.to_string(), spec.clone())).collect();
         let mut faults = Faults::default();
@@ -111,7 +111,7 @@ mod tests {
         check(json!([]), &["spec: a list is not a mapping of keys"]);
     }
 
-    /// By them one would be scaled by what others serve, and keep their own loop from standing.
+    /// Otherwise it would be scaled by the load of other services, and could block their own loop.
     #[test]
     fn an_object_reads_no_series_of_another_namespace() {
         let found = read("checkout", &json!({"labels": {"namespace": "bank", "service": "checkout"}})).unwrap_err();

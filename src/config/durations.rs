@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 
-/// Why a text is no span.
+/// Why a text is not a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoSpan {
-    /// Something else, or a number without a unit, or months and years, whose length differs.
+    /// Something else, or a number without a unit, or months and years, whose length varies.
     #[error("is not a duration with a unit, such as 15s or 1h30m")]
     Text,
-    /// Before it begins it is over.
+    /// Negative.
     #[error("is negative")]
     Negative,
-    /// Nobody lives so long.
+    /// Too long to be represented.
     #[error("is too long")]
     TooLong,
 }
@@ -21,10 +21,10 @@ pub enum NoSpan {
 /// Returns the span that `text` names; days have 24 hours.
 ///
 /// # Errors
-/// What it is instead.
+/// Why it is not a span.
 pub fn parse(text: &str) -> Result<Duration, NoSpan> {
     let Ok(span) = text.trim().parse::<Span>() else {
-        // With numbers of one digit it would be one.
+        // A single-digit number would be parsed as one.
         let mut letters: Vec<char> = text.trim().chars().collect();
         letters.dedup_by(|next, last| next.is_ascii_digit() && last.is_ascii_digit());
         let short = letters.into_iter().collect::<String>().parse::<Span>();

@@ -1,4 +1,4 @@
-//! Known events of the forecast: a list, each with a name, a time and either a factor or a day that it is like.
+//! Known events of the forecast: a list, each with a name, a time and either a factor or a similar day.
 
 use jiff::civil::Date;
 
@@ -10,14 +10,14 @@ use crate::model::Timestamp;
 
 const KEYS: &[&str] = &["name", "from", "to", "factor", "like", "services"];
 
-/// Reads the list. Times that name no zone are those of `zone`.
+/// Reads the list. Times without a zone are in `zone`.
 pub fn events(node: &Node<'_>, zone: &Zone, faults: &mut Faults) -> Option<Vec<Event>> {
     // All are read, so that a fault in one does not hide those in others.
     let events: Vec<Option<Event>> = node.items(faults)?.iter().map(|node| event(node, zone, faults)).collect();
     events.into_iter().collect()
 }
 
-/// Tells whether a day is over at a time.
+/// Returns whether a day is over at a time.
 fn is_past(date: Date, at: Timestamp, zone: &Zone) -> bool {
     date.tomorrow().ok().and_then(|next| moment(&next.to_string(), zone).ok()).is_some_and(|over| over <= at)
 }

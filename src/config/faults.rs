@@ -1,4 +1,4 @@
-//! What is wrong with a settings file: every fault with the path of its key, all at once.
+//! The faults of a settings file, each with the path of its key, all at once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The faults of a file, in its order of sections.
+/// The faults of a file, in the order of its sections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -32,7 +32,7 @@ impl Faults {
 }
 
 impl fmt::Display for Faults {
-    /// Writes one line for each fault; the same fault of many services is one line that counts them.
+    /// Writes one line per fault; the same fault in many services is one line that counts them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines: Vec<(&Fault, usize)> = Vec::new();
         let mut places = BTreeMap::new();
@@ -54,7 +54,7 @@ impl fmt::Display for Faults {
     }
 }
 
-/// Returns a path below `services[N]` without the number, any other path as it is.
+/// Returns a path below `services[N]` without the number, any other path unchanged.
 fn below_service(path: &str) -> &str {
     path.strip_prefix("services[").and_then(|rest| rest.split_once(']')).map_or(path, |(_, key)| key)
 }

@@ -1,7 +1,7 @@
-//! When a forecast may speak: the few parameters of the stage that an operator has a reason to set.
+//! When a forecast may be used: the few parameters of the stage that an operator has a reason to set.
 //!
-//! How the models learn is not among them: their parameters are the same for every series and measured, and what
-//! a series needs of its own is fitted.
+//! How the models learn is not among them: their parameters are measured and the same for every series, and what
+//! differs between series is fitted.
 
 use super::SourceSettings;
 use super::events::events;
@@ -13,7 +13,7 @@ use crate::forecast::params::{ForecastParams, Zone};
 const KEYS: &[&str] =
     &["skill_to_add", "skill_to_remove", "coverage_slack", "promotion_minutes", "history_days", "timezone", "events"];
 
-/// Reads `forecast`. The longest interval of a source is the tick that belongs to the lead time.
+/// Reads `forecast`. The longest interval of a source is the tick that counts towards the lead time.
 pub fn params(top: &Table<'_>, sources: &Declared<SourceSettings>, faults: &mut Faults) -> Option<ForecastParams> {
     let mut params = ForecastParams::default();
     if let Some(tick) = sources.valid.iter().map(|source| source.interval).max() {

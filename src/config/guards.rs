@@ -26,7 +26,7 @@ const NUMBERS: [Field<f64>; 3] = [
 ];
 const COUNTS: [Field<u32>; 1] = [("raise_at_least", |guards| &mut guards.raise_at_least)];
 
-/// What a service, or the defaults, say of the guards.
+/// The guards section of a service or of the defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PartialGuards {
     spans: BTreeMap<&'static str, Duration>,
@@ -35,7 +35,7 @@ pub struct PartialGuards {
 }
 
 impl PartialGuards {
-    /// Reads what is written; every value outside its range is a fault at its key.
+    /// Reads the section; every value outside its range is a fault at its key.
     pub fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
         let names = SPANS.map(|(name, _)| name).into_iter().chain(NUMBERS.map(|(name, _)| name));
         let known: Vec<&str> = names.chain(COUNTS.map(|(name, _)| name)).collect();
@@ -59,7 +59,7 @@ impl PartialGuards {
         Some(given)
     }
 
-    /// Returns this, completed by what `defaults` say.
+    /// Returns this, with missing values taken from `defaults`.
     #[must_use]
     pub fn over(self, mut defaults: Self) -> Self {
         defaults.spans.extend(self.spans);
@@ -68,7 +68,7 @@ impl PartialGuards {
         defaults
     }
 
-    /// Returns the parameters; what nobody says is as it is by default.
+    /// Returns the parameters; missing values have their defaults.
     pub fn build(&self) -> GuardParams {
         let mut guards = GuardParams::default();
         set(&mut guards, &SPANS, &self.spans);

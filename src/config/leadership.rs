@@ -1,4 +1,4 @@
-//! Several processes, one of which writes; and where that what must survive each of them is kept.
+//! Several processes of which one writes, and where state that must outlive each of them is kept.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use super::tree::Node;
 use crate::adapters::kubernetes::settings::Timing;
 use crate::model::{Mode, WRITE_MARGIN};
 
-/// Written in place of `state`: intents are `LoopAction` objects.
+/// The value used instead of `state`: intents are `LoopAction` objects.
 const LOOP_ACTIONS: &str = "loopactions";
 /// Intents are kept in the journal.
 const STATE: &str = "state";
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The longest lease: nobody writes for so long after its holder has died.
+/// The longest lease: the time without a writer after its holder has died.
 const LONGEST: Duration = Duration::from_mins(2);
-/// The shortest one: renewed in time, and enough of it left for a write in between.
+/// The shortest lease: long enough to renew in time and to leave room for a write in between.
 const SHORTEST: Duration = Duration::from_secs(12);
 
-/// A holder renews after half of `renew_deadline`: what is left must hold a pause and a request more.
+/// A holder renews after half of `renew_deadline`: the rest must fit a pause and one more request.
 const RETRIES: u32 = 3;
 
 /// The lease that one of several processes holds.
@@ -29,11 +29,11 @@ const RETRIES: u32 = 3;
 pub struct LeaseSettings {
     /// Its name, in flyball's own namespace.
     pub name: String,
-    /// Its times.
+    /// Its timing.
     pub timing: Timing,
 }
 
-/// Reads the name of the lease, or the name and its times.
+/// Reads the name of the lease, or its name and timing.
 pub fn lease(node: &Node<'_>, faults: &mut Faults) -> Option<LeaseSettings> {
     let standard = Timing::default();
     if node.is_text() {
@@ -61,7 +61,7 @@ pub fn lease(node: &Node<'_>, faults: &mut Faults) -> Option<LeaseSettings> {
     }
     Some(LeaseSettings {
         name: name?,
-        // A Lease counts whole seconds: the others must not see a shorter one than its holder counts.
+        // A Lease counts whole seconds: other processes must not see a shorter one than its holder counts.
         timing: Timing {
             duration: Duration::from_secs(duration?.as_secs()),
             renew_deadline: renew_deadline?,
@@ -70,7 +70,7 @@ pub fn lease(node: &Node<'_>, faults: &mut Faults) -> Option<LeaseSettings> {
     })
 }
 
-/// Reads where intents are kept: whether that is the API.
+/// Reads where intents are kept; true means in the API.
 pub fn intents(node: &Node<'_>, faults: &mut Faults) -> Option<bool> {
     match node.text(faults)? {
         STATE => Some(false),
@@ -80,12 +80,12 @@ pub fn intents(node: &Node<'_>, faults: &mut Faults) -> Option<bool> {
 }
 
 impl Settings {
-    /// Tells whether a service is, or may be declared to be, in mode `auto`.
+    /// Returns whether a service is, or may be declared to be, in mode `auto`.
     pub fn may_be_auto(&self) -> bool {
         self.declarations.is_some() || self.services.iter().any(|service| service.mode == Mode::Auto)
     }
 
-    /// Returns why these settings are not for `auto`, with what to do; `volatile` says why `state` does not outlive
+    /// Returns why these settings are unfit for `auto`, and the remedy; `volatile` says why `state` does not outlive
     /// the process, if it does not.
     pub fn unfit_for_auto(&self, volatile: Option<&str>) -> Option<String> {
         const REMEDY: &str =
@@ -109,8 +109,8 @@ impl Settings {
     }
 }
 
-/// Returns why what is written to `path` does not outlive a pod, by the mounts of the process (`/proc/self/mountinfo`);
-/// `None` if nothing speaks against it.
+/// Returns why files at `path` do not outlive a pod, according to the mounts of the process (`/proc/self/mountinfo`);
+/// `None` if nothing indicates that.
 pub fn volatile(mounts: &str, path: &str) -> Option<String> {
     let mount = |line: &str| {
         let (place, source) = line.split_once(" - ")?;

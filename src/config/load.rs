@@ -1,5 +1,5 @@
-//! The one file of this module with I/O: reads the settings file, and the environment where a container
-//! image needs another value than its file holds.
+//! The only file of this module with I/O: reads the settings file, and the environment for values that a container
+//! image needs to override.
 
 use std::env;
 use std::fs;
@@ -16,7 +16,7 @@ use super::tree::Node;
 use super::{CONFIG_MAP, KILL_SWITCH, LISTEN, Settings, listen_address, parse_yaml, revision};
 use crate::model::ids::is_dns_subdomain;
 
-/// Most characters of who reports an Event, by the API.
+/// Most characters of the reporter of an Event, as in the API.
 const REPORTER: usize = 128;
 
 /// Why there are no settings.
@@ -30,18 +30,18 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// A file lies where the state directory is to be.
+    /// The state directory is an existing file.
     #[error("`state` is the file {}, name a directory", path.display())]
     State {
         /// The file.
         path: PathBuf,
     },
-    /// The file was read, and its content is not valid.
+    /// The file was read, but its content is invalid.
     #[error("the settings file {} has {faults}", path.display())]
     Invalid {
         /// Which file.
         path: PathBuf,
-        /// Everything that is wrong with it.
+        /// All its faults.
         faults: Faults,
     },
 }
@@ -51,14 +51,14 @@ pub enum ConfigError {
 pub enum Switch {
     /// In this file.
     File(PathBuf),
-    /// In a ConfigMap of flyball's own namespace, which is `None` where that of its account is meant.
+    /// In a ConfigMap of flyball's own namespace; `None` means that of its account.
     ConfigMap {
         /// The namespace.
         namespace: Option<String>,
     },
 }
 
-/// Returns what to do about a file that cannot be read, where that is plain.
+/// Returns the remedy for a file that cannot be read, if it is obvious.
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => " (name another with --config FILE; `flyball init` creates one to start from)",
@@ -69,7 +69,7 @@ fn remedy(source: &io::Error) -> &'static str {
     }
 }
 
-/// Variables that replace a key at the top of the file.
+/// Variables that override a top-level key of the file.
 const OVERRIDES: &[(&str, &str)] = &[
     ("FLYBALL_LISTEN", "listen"),
     ("FLYBALL_STATE", "state"),
@@ -77,8 +77,8 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("FLYBALL_INTENTS", "intents"),
 ];
 
-/// Returns the settings in the file at `path`. The variables of [`OVERRIDES`] replace their keys. Relative paths in the
-/// file start at the directory of the file.
+/// Returns the settings in the file at `path`. The variables of [`OVERRIDES`] override their keys. Relative paths are
+/// relative to the directory of the file.
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`] when the file cannot be read, [`ConfigError::Invalid`] with all its faults.
@@ -104,8 +104,8 @@ fn overrides() -> Vec<(&'static str, &'static str, String)> {
     OVERRIDES.iter().filter_map(|(variable, key)| Some((*variable, *key, env::var(variable).ok()?))).collect()
 }
 
-/// Returns the faulty settings in the file at `path` as far as policies can be held against them; `None` where they say
-/// too little of the policies, or of the signals that those may name.
+/// Returns the faulty settings in the file at `path`, to the extent policies can be checked against them; `None` if
+/// they say too little about the policies or the signals that those may name.
 pub fn part_of(path: &Path) -> Option<Settings> {
     let whole = std::path::absolute(path).ok()?;
     let (part, faults) = read_part(&read_file(path).ok()?, &overrides(), whole.parent()?);
@@ -113,7 +113,7 @@ pub fn part_of(path: &Path) -> Option<Settings> {
     part.filter(|_| !faults.0.iter().any(|fault| hidden(&fault.path)))
 }
 
-/// Notes a kill switch at the place of something else: each turn would replace that.
+/// Notes a kill switch with the path of another file: each change of the switch would overwrite that.
 fn faults_of_switch(settings: &Settings, file: &Path) -> Faults {
     let mut faults = Faults::default();
     let switch = real(&settings.kill_switch);
@@ -135,12 +135,12 @@ fn faults_of_switch(settings: &Settings, file: &Path) -> Faults {
     faults
 }
 
-/// Tells whether the switch lies where it does unless it is named: a state directory among policies is no fault of it.
+/// Returns whether the switch is at its default path: then a state directory among the policies is not its fault.
 fn is_default(settings: &Settings) -> bool {
     settings.kill_switch == settings.state.join(KILL_SWITCH)
 }
 
-/// Returns a path without symbolic links, as far as it is there.
+/// Returns a path without symbolic links, as far as it exists.
 fn real(path: &Path) -> PathBuf {
     let of_parent = || Some(fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(of_parent).unwrap_or_else(|| path.to_owned())
@@ -152,19 +152,19 @@ impl Settings {
         self.state.join("journal.redb")
     }
 
-    /// Returns the state directory as it is told from others: whole, without symbolic links where it is there.
+    /// Returns the canonical path of the state directory: absolute, without symbolic links as far as it exists.
     pub fn place(&self) -> PathBuf {
         let whole = || std::path::absolute(&self.state).unwrap_or_else(|_| self.state.clone());
         fs::canonicalize(&self.state).unwrap_or_else(|_| whole())
     }
 }
 
-/// Most bytes that are read: ten thousand services with all that can be said of each take a third of it.
+/// Largest file that is read, bytes: ten thousand services with every possible key take a third of it.
 const LONGEST: u64 = 64 << 20;
 
-/// Reads a file that ends.
+/// Reads a regular file.
 fn read_file(path: &Path) -> io::Result<String> {
-    // What was opened is what is checked, and a pipe is not waited for. Reading says of a directory that it is one.
+    // The opened file is the one checked, and a pipe does not block. For a directory, the read reports what it is.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = fs::File::options().read(true).custom_flags(flags).open(path)?;
     let found = file.metadata()?;
@@ -184,7 +184,7 @@ fn read_file(path: &Path) -> io::Result<String> {
     })
 }
 
-/// Refuses a state directory that is something else.
+/// Refuses a state directory that is not a directory.
 ///
 /// # Errors
 /// [`ConfigError::State`].
@@ -193,11 +193,11 @@ pub fn check_state(settings: &Settings) -> Result<(), ConfigError> {
     if state.exists() && !state.is_dir() { Err(ConfigError::State { path: state.clone() }) } else { Ok(()) }
 }
 
-/// Returns where the kill switch is by the settings file at `path`, whatever else in it is at fault: who wants to
-/// stop writes must not have to mend settings first.
+/// Returns the kill switch named in the settings file at `path`, whatever other faults the file has: nobody should have
+/// to fix settings before stopping writes.
 ///
 /// # Errors
-/// [`ConfigError::Unreadable`] when the file cannot be read; [`ConfigError::Invalid`] when it is no YAML or names
+/// [`ConfigError::Unreadable`] when the file cannot be read; [`ConfigError::Invalid`] when it is not YAML or names
 /// neither `kill_switch` nor `state`.
 pub fn kill_switch_of(path: &Path) -> Result<Switch, ConfigError> {
     let tree = tree_of(path)?;
@@ -216,11 +216,11 @@ pub fn kill_switch_of(path: &Path) -> Result<Switch, ConfigError> {
     Ok(Switch::File(whole.parent().unwrap_or(Path::new("/")).join(switch)))
 }
 
-/// Returns where the flyball of the settings file at `path` listens, whatever else in it is at fault.
+/// Returns the listen address in the settings file at `path`, whatever other faults the file has.
 ///
 /// # Errors
-/// [`ConfigError::Unreadable`] when the file cannot be read; [`ConfigError::Invalid`] when it is no YAML or `listen` no
-/// address.
+/// [`ConfigError::Unreadable`] when the file cannot be read; [`ConfigError::Invalid`] when it is not YAML or `listen`
+/// is not an address.
 pub fn listen_of(path: &Path) -> Result<SocketAddr, ConfigError> {
     let tree = tree_of(path)?;
     let Some(listen) = env::var("FLYBALL_LISTEN").ok().map(Value::from).or_else(|| tree.get("listen").cloned()) else {
@@ -236,30 +236,30 @@ fn tree_of(path: &Path) -> Result<Value, ConfigError> {
     parse_yaml(&text).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
 }
 
-/// Returns who is at the keyboard: the name of the user, or the number where a container has no names.
+/// Returns the name of the current user, or the number if a container has no names.
 pub fn user() -> String {
     let name = |variable| env::var(variable).ok().filter(|name| !name.trim().is_empty());
     let number = || fs::metadata("/proc/self").map_or("unknown".to_owned(), |own| format!("uid {}", own.uid()));
     name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(number)
 }
 
-/// What the environment says of the terminal.
+/// The environment's description of the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terminal {
-    /// It takes lines alone (`TERM=dumb`).
+    /// It only supports plain lines (`TERM=dumb`).
     pub is_dumb: bool,
-    /// Whoever looks at it wants no colour (`NO_COLOR` is set, and not to nothing; <https://no-color.org>).
+    /// Colour is unwanted (`NO_COLOR` is set and not empty; <https://no-color.org>).
     pub no_colour: bool,
 }
 
-/// Returns what the environment says of the terminal.
+/// Returns the terminal as described by the environment.
 pub fn terminal() -> Terminal {
     let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
     let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     Terminal { is_dumb, no_colour }
 }
 
-/// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.
+/// Parses `text` with `overrides` (variable, key, value); relative paths are relative to `directory`.
 fn read(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> Result<Settings, Faults> {
     match read_part(text, overrides, directory) {
         (Some(settings), faults) if faults.0.is_empty() => Ok(settings),
@@ -267,7 +267,7 @@ fn read(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> Res
     }
 }
 
-/// Reads the same as far as it can be read, with all faults.
+/// Parses as much as possible, and returns all faults.
 fn read_part(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> (Option<Settings>, Faults) {
     let mut tree = match parse_yaml(text) {
         Ok(tree) => tree,
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(settings.state, Path::new("/var/lib/flyball"));
     }
 
-    /// A comment changes nothing, and what the environment replaces is of no file.
+    /// A comment changes nothing, and overridden values do not belong to the file.
     #[test]
     fn settings_are_told_from_what_the_file_held_before() {
         let of =

@@ -1,17 +1,17 @@
-//! Settings: one YAML file, validated whole. Every fault is listed at once with the path of its key.
+//! Settings: one YAML file, validated as a whole. Every fault is listed at once with the path of its key.
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`load`] | the one file with I/O: reads the file and the overrides from the environment |
+//! | [`load`] | the only file with I/O: reads the file and the overrides from the environment |
 //! | `tree` | a cursor over the parsed file that notes faults with their paths |
 //! | `sources` | telemetry sources and signal templates |
 //! | `services` | services and the defaults they fall back to |
-//! | [`declarations`] | services that are declared elsewhere, by the same rules |
-//! | `forecast`, `events` | when a forecast may speak, and what is known of the days to come |
-//! | `records` | what of decisions is not shown |
-//! | `leadership` | several processes, one of which writes |
+//! | [`declarations`] | services declared elsewhere, by the same rules |
+//! | `forecast`, `events` | when a forecast may be used, and known future events |
+//! | `records` | what decision records hide |
+//! | `leadership` | several processes of which one writes |
 //! | `guards` | the times and limits of the guards of a service |
-//! | `validate` | what only shows between services: duplicates, series that are not told apart |
+//! | `validate` | checks across services: duplicates, indistinguishable series |
 //! | `query` | textual checks of grouped queries |
 //! | `durations` | `15s`, `1h30m`, `14d` |
 //! | `faults` | the faults and their text |
@@ -58,11 +58,11 @@ use crate::model::ids::{is_dns_label, is_dns_subdomain};
 use crate::model::{RecordMask, ServiceSpec, SignalSpec, hash};
 use tree::{Given, Node, Table};
 
-/// Everything that flyball is told before it starts.
+/// Everything configured before the start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Hash of what was read, without what the environment replaces of it: other words, comments aside, are another
-    /// one.
+    /// Hash of the parsed content, excluding values that the environment overrides: any change except to comments
+    /// changes it.
     pub revision: String,
     /// Where the console listens.
     pub listen: SocketAddr,
@@ -72,7 +72,7 @@ pub struct Settings {
     pub journal: StoreSettings,
     /// Directory of the policies.
     pub policies: PathBuf,
-    /// How long a changed set stands beside the one in force before it takes its place.
+    /// How long a changed policy set is the candidate before it becomes active.
     pub policy_shadow: Duration,
     /// Whether the policies are ConfigMaps instead.
     pub policies_in_cluster: bool,
@@ -80,13 +80,13 @@ pub struct Settings {
     pub kill_switch: PathBuf,
     /// Whether the kill switch is a ConfigMap instead.
     pub kill_switch_in_cluster: bool,
-    /// flyball's own namespace, where its ConfigMaps lie; `None` means that of its account.
+    /// flyball's own namespace, which holds its ConfigMaps; `None` means that of its account.
     pub namespace: Option<String>,
-    /// The lease by which one of several processes writes; `None` means that there is one process.
+    /// The lease by which one of several processes writes; `None` means a single process.
     pub leadership: Option<LeaseSettings>,
     /// Whether intents and their outcomes are kept in the API, not only in the journal.
     pub intents_in_cluster: bool,
-    /// Name of this process in what it tells others: the pod's, or `flyball`.
+    /// Name of this process as shown to others: the pod's, or `flyball`.
     pub instance: String,
     /// The Kubernetes API; `None` means kubeconfig, or the account of the pod.
     pub cluster: Option<ClusterSettings>,
@@ -94,22 +94,22 @@ pub struct Settings {
     pub sources: Vec<SourceSettings>,
     /// Signal templates, by name.
     pub signals: Vec<SignalTemplate>,
-    /// When a forecast may speak; the same for all services.
+    /// When a forecast may be used; the same for all services.
     pub forecast: ForecastParams,
-    /// What of decisions is not shown.
+    /// What decision records hide.
     pub mask: RecordMask,
-    /// Services, in the order of the file; none where they are declared elsewhere.
+    /// Services, in the order of the file; none if they are declared elsewhere.
     pub services: Vec<ServiceSpec>,
-    /// Parameters that are written as spans of time.
+    /// Parameters written as durations.
     pub timed_parameters: Vec<TimedParameter>,
-    /// How objects that declare services are read; `None` where the file lists the services.
+    /// How objects that declare services are parsed; `None` if the file lists the services.
     pub declarations: Option<Declarations>,
 }
 
-/// A Kubernetes API that is reached without credentials.
+/// A Kubernetes API that is accessed without credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterSettings {
-    /// Its base URL, without a slash at the end.
+    /// Its base URL, without a trailing slash.
     pub url: String,
 }
 
@@ -120,24 +120,24 @@ pub struct SourceSettings {
     pub name: Arc<str>,
     /// Its kind, a row of the registry of adapters.
     pub kind: String,
-    /// Its base URL, without credentials and without a slash at the end.
+    /// Its base URL, without credentials or a trailing slash.
     pub url: String,
     /// Time between two rounds of queries: the tick of the services that use it.
     pub interval: Duration,
     /// How long one query may take; at most the interval, which bounds the whole round.
     pub timeout: Duration,
-    /// How far back the warm start reads.
+    /// How much history the warm start reads.
     pub history: Duration,
-    /// As whom it is asked.
+    /// The credentials for queries.
     pub access: Access,
 }
 
-/// A signal, and the grouped query that yields it for all services at once.
+/// A signal, and the grouped query that returns it for all services at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SignalTemplate {
     /// The declaration that services refer to.
     pub spec: SignalSpec,
-    /// The source that is asked.
+    /// The source that is queried.
     pub source: Arc<str>,
     /// The query, with `$selector`.
     pub query: Arc<str>,
@@ -149,27 +149,27 @@ pub struct SignalTemplate {
 
 /// File of the kill switch in `state`, unless the settings name another.
 const KILL_SWITCH: &str = "killswitch.yaml";
-/// Where the console listens, unless the settings say otherwise.
+/// The default address of the console.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
-/// Returns the hash of settings as they were parsed.
+/// Returns the hash of parsed settings.
 fn revision(tree: &Value) -> String {
     format!("{:016x}", hash::more(hash::NOTHING, tree.to_string().as_bytes()))
 }
 
-/// Written in place of a list: services are declared by `ServiceLoop` objects.
+/// The value used instead of a list: services are declared by `ServiceLoop` objects.
 const SERVICE_LOOPS: &str = "serviceloops";
 
-/// Longest time that a changed set may stand beside the one in force.
+/// Longest time that a changed policy set may be the candidate.
 const LONGEST_SHADOW: Duration = Duration::from_hours(7 * 24);
 
-/// Written in place of a directory: policies are ConfigMaps with a label.
+/// The value used instead of a directory: policies are labelled ConfigMaps.
 const CONFIG_MAPS: &str = "configmaps";
 
-/// Written in place of a file: the kill switch is a ConfigMap.
+/// The value used instead of a file: the kill switch is a ConfigMap.
 const CONFIG_MAP: &str = "configmap";
 
-/// Keys at the top of the file.
+/// Top-level keys of the file.
 const KEYS: &[&str] = &[
     "state",
     "journal",
@@ -189,7 +189,7 @@ const KEYS: &[&str] = &[
     "services",
 ];
 
-/// What is said of a file without content, and of one that holds something else than settings.
+/// The message for a file without content, or with something other than settings.
 const NOTHING: &str = "the file is empty, expected keys such as state, policies, sources, signals, services; \
  docs/flyball.example.yaml shows all keys";
 const NO_KEYS: &str = "is not a mapping of keys, expected state, policies, sources, signals, services; \
@@ -211,7 +211,7 @@ impl Settings {
         }
     }
 
-    /// Returns the settings as far as they can be read, and all faults.
+    /// Parses as much of the settings as possible, and returns all faults.
     fn part_of_tree(value: &Value) -> (Option<Self>, Faults) {
         let mut faults = Faults::default();
         if !value.is_object() {
@@ -257,7 +257,7 @@ impl Settings {
         let remedy = "list the services, or write `serviceloops` to watch ServiceLoop objects";
         let services = services.required("services", remedy, faults).unwrap_or_default();
         validate::services(services.as_deref().unwrap_or_default(), &signals, faults);
-        // A faulty service is left out of the list, and nobody has mistyped its name.
+        // A faulty service is missing from the list, but its name is not mistyped.
         if let (Some(services), Some(forecast), true) = (&services, &forecast, faults.0.is_empty()) {
             validate::events(&forecast.events, services, faults);
         }
@@ -290,7 +290,7 @@ impl Settings {
 
 /// Returns the tree of a YAML text.
 fn parse_yaml(text: &str) -> Result<Value, Faults> {
-    // The parser's own limits end at some ten thousand services.
+    // The parser's default limits are reached at some ten thousand services.
     let options = serde_saphyr::options! {
         // A namespace `n` is a name, not "false".
         strict_booleans: true,
@@ -301,7 +301,7 @@ fn parse_yaml(text: &str) -> Result<Value, Faults> {
         let place = error.location().map(|at| format!("line {}, column {}", at.line(), at.column()));
         let place = place.unwrap_or_default();
         let said = error.without_snippet().to_string();
-        // The parser says the place again at the end of its sentence, and what its callers may set.
+        // The parser repeats the place at the end of its message, along with options for its callers.
         let what = said.strip_suffix(&format!(" at {place}")).unwrap_or(&said);
         let what = what.split_once(", set ").map_or(what, |(what, _)| what);
         let what = match what.replace(" rejected by the configured policy", "") {

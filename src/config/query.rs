@@ -1,11 +1,11 @@
-//! Textual checks of grouped queries: what a wrong template would do only shows as missing values later.
+//! Textual checks of grouped queries: otherwise a wrong template would only show later, as missing values.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::durations;
 
-/// Returns what is wrong with a query that is to yield one series for each combination of `labels`.
+/// Returns the faults of a query that must return one series per combination of `labels`.
 pub fn faults_of_query(query: &str, labels: &[&str]) -> Vec<String> {
     let mut faults = placeholder_faults(query);
     let wanted: BTreeSet<&str> = labels.iter().copied().collect();
@@ -23,7 +23,7 @@ pub fn faults_of_query(query: &str, labels: &[&str]) -> Vec<String> {
     faults
 }
 
-/// Returns what is wrong with the selector of the raw samples behind a query.
+/// Returns the faults of the selector of the raw samples behind a query.
 pub fn faults_of_samples(samples: &str) -> Vec<String> {
     let mut faults = placeholder_faults(samples);
     let braces = samples.find('{').zip(samples.rfind('}'));
@@ -34,7 +34,7 @@ pub fn faults_of_samples(samples: &str) -> Vec<String> {
     faults
 }
 
-/// Returns faults of `$` placeholders: `$selector` inside braces is the one that is filled in.
+/// Returns faults of `$` placeholders: only `$selector` inside braces is filled in.
 fn placeholder_faults(text: &str) -> Vec<String> {
     let mut faults: Vec<String> = text
         .split('$')
@@ -73,9 +73,9 @@ fn groups(query: &str) -> Vec<Vec<&str>> {
     found
 }
 
-/// Returns how far back a query looks: its longest range, and those of its subqueries, which look back from there. Zero
-/// for one that reads what is there now; `None` where the text does not tell: by their names, with a colon, recording
-/// rules keep ranges to themselves.
+/// Returns how far back a query looks: its longest range plus those of its subqueries, which look back from there. Zero
+/// for a query of current values; `None` if the text does not say: recording rules, recognizable by a colon in the
+/// name, hide their ranges.
 pub fn window(query: &str) -> Option<Duration> {
     let (mut longest, mut around) = (Duration::ZERO, Duration::ZERO);
     let text = unquoted(query);
@@ -92,7 +92,7 @@ pub fn window(query: &str) -> Option<Duration> {
     (!is_recorded).then(|| longest.saturating_add(around))
 }
 
-/// Returns a query without its quoted texts, which may hold anything.
+/// Returns a query without its quoted texts, which may contain anything.
 fn unquoted(query: &str) -> String {
     let (mut bare, mut quote, mut is_escaped) = (String::new(), None, false);
     for letter in query.chars() {
@@ -113,7 +113,7 @@ fn identifier(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// Tells whether `text` is a label name of Prometheus.
+/// Returns whether `text` is a Prometheus label name.
 pub fn is_label(text: &str) -> bool {
     !text.is_empty() && !text.starts_with(|first: char| first.is_ascii_digit()) && identifier(text) == text
 }

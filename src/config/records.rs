@@ -1,4 +1,4 @@
-//! What decision records do not show.
+//! What decision records hide.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::sources::Declared;
 use super::tree::{Node, Table, unknown};
 use crate::model::{RecordMask, SignalName};
 
-/// Reads `records`. A signal has to be declared: a mask with a typing error in it would show what it is to hide.
+/// Reads `records`. A signal has to be declared: a mask with a typo would expose what it should hide.
 pub fn mask(top: &Table<'_>, signals: &Declared<SignalTemplate>, faults: &mut Faults) -> Option<RecordMask> {
     let read = top.read("records", faults, |node, faults| {
         let table = node.table(&["mask"], faults)?;

@@ -18,11 +18,11 @@ use crate::model::{
 const MODES: &[&str] = &["observe", "shadow", "approve", "auto"];
 const DAY: Duration = Duration::from_hours(24);
 
-/// Keys that stand in `defaults` and in a service alike.
+/// Keys allowed both in `defaults` and in a service.
 const SHARED: &[&str] =
     &["mode", "signals", "slo", "bounds", "budgets", "capacity", "parameters", "allow_lowering", "guards"];
 
-/// What a service, or the defaults, say. Each part may be absent.
+/// The content of a service or of the defaults. Each part may be absent.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Partial {
     mode: Given<Mode>,
@@ -58,7 +58,7 @@ pub fn defaults(top: &Table<'_>, signals: &Declared<SignalTemplate>, faults: &mu
     defaults.optional().unwrap_or_default()
 }
 
-/// Reads the list of services over `defaults`: each valid service with the path of its key.
+/// Reads the list of services over `defaults`: returns each valid service with the path of its key.
 pub fn services(
     list: &Node<'_>,
     defaults: &Partial,
@@ -75,8 +75,8 @@ pub fn services(
     Some(list.items(faults)?.into_iter().filter_map(|node| read(node, faults)).collect())
 }
 
-/// Reads the `spec` of an object that declares the service `id`. Its target lies in its own namespace, whatever is
-/// written, and so do its series: an object has no say elsewhere, and sees nothing there. A paused one is observed.
+/// Reads the `spec` of an object that declares the service `id`. Its target and its series are in its own namespace,
+/// whatever is written: an object has no say elsewhere, and sees nothing there. A paused one is observed.
 pub fn spec_of_object(
     node: &Node<'_>,
     id: &ServiceId,
@@ -184,7 +184,7 @@ impl Partial {
         partial
     }
 
-    /// Returns this, completed by what `defaults` say; parameters are merged by name.
+    /// Returns this, with missing values taken from `defaults`; parameters are merged by name.
     fn over(self, defaults: &Self) -> Self {
         let defaults = defaults.clone();
         let mut parameters = defaults.parameters;
@@ -275,7 +275,7 @@ fn labels(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<Arc<str>, Arc
     Some(found)
 }
 
-/// The label by which series are told apart by namespace.
+/// The label that distinguishes series by namespace.
 const NAMESPACE: &str = "namespace";
 
 fn labels_of(id: &ServiceId) -> BTreeMap<Arc<str>, Arc<str>> {
@@ -285,8 +285,8 @@ fn labels_of(id: &ServiceId) -> BTreeMap<Arc<str>, Arc<str>> {
         .collect()
 }
 
-/// Returns the declared signals that a list names, in its order. A declared one that is itself faulty is left
-/// out: its fault is noted where it is declared.
+/// Returns the declared signals that a list names, in its order. A faulty declared signal is left out: its fault is
+/// noted at its declaration.
 fn signals(node: &Node<'_>, declared: &Declared<SignalTemplate>, faults: &mut Faults) -> Option<Vec<SignalSpec>> {
     let items = node.items(faults)?;
     if items.is_empty() {
@@ -329,18 +329,18 @@ fn parameters(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<Arc<str>,
     Some(found)
 }
 
-/// A parameter that is written as a span of time: what it is of says the policy set alone.
+/// A parameter written as a duration: only the policy set says what its unit is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimedParameter {
     /// The key, from the top of the file.
     pub path: String,
     /// Its name.
     pub name: Arc<str>,
-    /// The span as it is written.
+    /// The duration as written.
     pub text: String,
 }
 
-/// Returns those of the defaults and of every service. What is faulty is noted where it is read.
+/// Returns the parameters of the defaults and of every service. Faulty ones are noted where they are parsed.
 pub fn timed_parameters(top: &Table<'_>) -> Vec<TimedParameter> {
     let mut noted = Faults::default();
     let defaults = top.read("defaults", &mut noted, |node, _| Some(node.clone())).optional();
@@ -362,7 +362,7 @@ fn check_bounds(partial: &Partial, table: &Table<'_>, faults: &mut Faults) {
     }
 }
 
-/// Returns the capacity if all its parts are there.
+/// Returns the capacity if it is complete.
 fn capacity(given: Given<Option<PartialCapacity>>, table: &Table<'_>, faults: &mut Faults) -> Given<CapacitySpec> {
     let partial = match given {
         Given::Absent | Given::Is(None) => return Given::Absent,

@@ -19,7 +19,7 @@ use crate::model::{Role, SignalName, SignalSpec, Unit};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 const LONGEST_WINDOW: Duration = Duration::from_hours(24);
-/// What a query looks back whose text does not tell: as many scrapes as a rate is taken over at least.
+/// Range assumed for a query whose text does not show it: the minimum number of scrapes that a rate needs.
 const UNTOLD_SCRAPES: u32 = 4;
 const FORTNIGHT: Duration = Duration::from_hours(14 * 24);
 
@@ -29,13 +29,13 @@ const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-a
 const UNITS: &[&str] = &["ratio", "seconds", "per_second", "count", "usd_per_hour", "flag"];
 const ROLES: &[&str] = &["arrival_rate", "latency", "cpu", "error_ratio"];
 
-/// What a section with free names declares. A name counts as declared even if its content is faulty, so that
-/// one fault does not raise a second one where the name is used.
+/// The declarations of a section with free names. A name counts as declared even if its content is faulty, so that one
+/// fault does not cause another where the name is used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Declared<T> {
     /// All names.
     pub names: Vec<String>,
-    /// What is valid, by name.
+    /// The valid ones, by name.
     pub valid: Vec<T>,
 }
 
@@ -51,7 +51,7 @@ pub fn sources(top: &Table<'_>, faults: &mut Faults) -> Declared<SourceSettings>
     section(top, "sources", "declare at least one telemetry source", faults, source)
 }
 
-/// Reads `signals`, each of which asks one of `sources`.
+/// Reads `signals`, each of which queries one of `sources`.
 pub fn signals(top: &Table<'_>, sources: &Declared<SourceSettings>, faults: &mut Faults) -> Declared<SignalTemplate> {
     let sources = sources.names();
     section(top, "signals", "declare at least one signal", faults, |name, node, faults| {
@@ -102,7 +102,7 @@ fn source(name: &str, node: &Node<'_>, faults: &mut Faults) -> Option<SourceSett
     })
 }
 
-/// Reads as whom a source at `url` is asked.
+/// Reads the credentials for a source at `url`.
 fn access(table: &Table<'_>, url: Option<&str>, faults: &mut Faults) -> Option<Access> {
     let file =
         |key: &str, faults: &mut Faults| table.read(key, faults, |node, faults| node.text(faults).map(PathBuf::from));
@@ -126,14 +126,14 @@ fn headers(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<String, Stri
         if !can_be_sent(name, text) {
             faults.add(value.path, "cannot be sent: names are letters, digits and -, values one line of ASCII");
         } else if headers.insert(name.to_ascii_lowercase(), text.to_owned()).is_some() {
-            // Headers know no upper case.
+            // Header names are case-insensitive.
             faults.add(value.path, "is set twice");
         }
     }
     (faults.0.len() == before).then_some(headers)
 }
 
-/// Tells whether what is sent to `url` can be read on its way: without TLS to another machine.
+/// Returns whether requests to `url` can be read in transit: sent to another machine without TLS.
 fn leaves_in_the_clear(url: &str) -> bool {
     let uri: Option<Uri> = url.parse().ok();
     let Some(uri) = uri.filter(|uri| uri.scheme_str() == Some("http")) else { return false };
@@ -260,7 +260,7 @@ fn check_texts(
     }
 }
 
-/// A role means a unit: a latency in requests a second would be compared with an objective in seconds.
+/// A role implies a unit: a latency in requests per second would be compared with an objective in seconds.
 fn check_unit(table: &Table<'_>, role: Option<Role>, unit: Option<Unit>, faults: &mut Faults) {
     let (Some(role), Some(unit)) = (role, unit) else { return };
     let (expected, word) = match role {

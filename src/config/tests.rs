@@ -12,7 +12,7 @@ fn faults(text: &str) -> Vec<String> {
     faults.0.iter().map(Fault::to_string).collect()
 }
 
-/// Replaces `from` in the example by `to` and asserts that this raises exactly `expected`.
+/// Replaces `from` in the example with `to` and asserts that this raises exactly `expected`.
 fn check(from: &str, to: &str, expected: &[&str]) {
     assert!(EXAMPLE.contains(from), "the example does not contain {from}");
     assert_eq!(faults(&EXAMPLE.replacen(from, to, 1)), expected, "{from} -> {to}");
@@ -209,7 +209,7 @@ fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
     );
 }
 
-/// A typing error in a mask would show what it is to hide.
+/// A typo in a mask would expose what it should hide.
 #[test]
 fn a_mask_names_what_there_is() {
     assert_eq!(Settings::parse(EXAMPLE).unwrap().mask, RecordMask::default(), "the example shows the defaults");
@@ -230,7 +230,7 @@ fn a_mask_names_what_there_is() {
     check("    notes: false", "    note: false", &["records.mask.note: unknown key `note`; did you mean `notes`?"]);
 }
 
-/// What no API server takes would otherwise be waited for for ever.
+/// A name that no API server accepts would otherwise be awaited forever.
 #[test]
 fn a_target_has_names_that_objects_can_have() {
     let long = "a".repeat(100);

@@ -1,5 +1,5 @@
-//! A cursor over the parsed file that knows its path, so that a fault in one place does not hide the next:
-//! each read either yields a value or notes why not.
+//! A cursor over the parsed file that knows its path, so that a fault in one place does not hide the next: each read
+//! either returns a value or notes why not.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::model::explain::did_you_mean;
 /// What a parameter may be.
 const QUANTITY: &str = "a number, or a duration with a unit";
 
-/// What became of a key.
+/// The result of reading a key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Given<T> {
-    /// Not written.
+    /// Absent.
     #[default]
     Absent,
-    /// Written, and wrong: the fault is noted.
+    /// Present but faulty: the fault is noted.
     Faulty,
-    /// Written.
+    /// Present.
     Is(T),
 }
 
 impl<T> Given<T> {
-    /// Returns the value, or `default` if none is written.
+    /// Returns the value, or `default` if absent.
     pub fn or_default(self, default: T) -> Option<T> {
         match self {
             Self::Absent => Some(default),
@@ -52,14 +52,14 @@ impl<T> Given<T> {
         }
     }
 
-    /// Returns this if something is written, else `other`.
+    /// Returns this if present, otherwise `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         if matches!(self, Self::Absent) { other } else { self }
     }
 }
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone)]
 pub struct Node<'a> {
     /// The key, from the top of the file.
@@ -77,7 +77,7 @@ pub struct Table<'a> {
     spelling: Spelling,
 }
 
-/// How known keys are written. This module names them as the file does.
+/// The spelling of known keys. This module names them as the file does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spelling {
     /// `error_ratio`: the settings file.
@@ -102,12 +102,12 @@ impl Spelling {
 }
 
 impl<'a> Node<'a> {
-    /// Returns the top of the file.
+    /// Returns the top level of the file.
     pub fn top(value: &'a Value) -> Self {
         Self { path: String::new(), value, spelling: Spelling::File }
     }
 
-    /// Returns the value of a key at the top of the file.
+    /// Returns the value of a top-level key of the file.
     pub fn at(key: &str, value: &'a Value) -> Self {
         Self { path: key.to_owned(), ..Self::top(value) }
     }
@@ -117,7 +117,7 @@ impl<'a> Node<'a> {
         Self { path: "spec".to_owned(), value, spelling: Spelling::Object }
     }
 
-    /// Returns the mapping of which all keys are among `known`; other keys are noted with the nearest known one.
+    /// Returns the mapping if all keys are among `known`; other keys are noted with the nearest known one.
     pub fn table(&self, known: &[&str], faults: &mut Faults) -> Option<Table<'a>> {
         let entries = self.mapping(faults)?;
         let spelled: Vec<Cow<'_, str>> = known.iter().map(|key| self.spelling.of(key)).collect();
@@ -146,12 +146,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Tells whether this is the text `word`.
+    /// Returns whether this is the text `word`.
     pub fn is(&self, word: &str) -> bool {
         self.value.as_str() == Some(word)
     }
 
-    /// Tells whether this is a text.
+    /// Returns whether this is a text.
     pub fn is_text(&self) -> bool {
         self.value.is_string()
     }
@@ -239,7 +239,7 @@ impl<'a> Node<'a> {
         known.or_else(|| self.refuse(&unknown("value", text, words), faults))
     }
 
-    /// Returns the value under a key, if this is a mapping that has it, whatever else it has.
+    /// Returns the value under a key, if this is a mapping that has it, whatever else it contains.
     pub fn inside(&self, key: &str) -> Option<Self> {
         Some(self.inner(key_path(&self.path, key), self.value.get(key)?))
     }
@@ -261,7 +261,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Refuses what is no number or flag. In quotes one is a text, and shown alone it would seem to be what it is not.
+    /// Refuses anything other than a number or flag. A quoted one is a text, and shown without quotes it would look
+    /// valid.
     fn wrong_scalar<T>(&self, value: &Value, expected: &str, faults: &mut Faults) -> Option<T> {
         let plain = |text: &str| match text {
             "true" | "false" => Some(text.to_owned()),
@@ -287,12 +288,12 @@ impl<'a> Table<'a> {
         key_path(&self.path, &self.spelling.of(key))
     }
 
-    /// Tells whether a key is written with the value `null`.
+    /// Returns whether a key has the value `null`.
     pub fn is_null(&self, key: &str) -> bool {
         self.entries.get(&*self.spelling.of(key)).is_some_and(Value::is_null)
     }
 
-    /// Reads a key; `null` counts as not written.
+    /// Reads a key; `null` counts as absent.
     pub fn read<T>(
         &self,
         key: &str,
@@ -309,7 +310,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Returns that `word` is unknown, with the nearest of `known`, or all of them.
+/// Returns the message that `word` is unknown, with the nearest of `known`, or all of them.
 pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let meant = did_you_mean(word, known);
     let told = match known {
@@ -324,7 +325,7 @@ fn key_path(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// Returns a value as a message shows it; a text is cut, a collection only named.
+/// Returns a value as shown in messages; a text is cut, a collection only named.
 fn shown(value: &Value) -> String {
     const LONGEST: usize = 40;
     match value {
@@ -340,7 +341,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Returns a number as people write it: in full, unless that is longer than anybody writes.
+/// Returns a number as people write it: in full, unless that is unusually long.
 fn bare(number: f64) -> String {
     if number == 0.0 || (1e-6..1e21).contains(&number.abs()) { number.to_string() } else { format!("{number:e}") }
 }

@@ -1,4 +1,4 @@
-//! What only shows between services: two that collide, and one whose keys do not fit together.
+//! Checks that need more than one key: services that collide, and a service whose keys do not fit together.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,13 +10,13 @@ use super::tree::unknown;
 use crate::forecast::params::Event;
 use crate::model::{Role, ServiceSpec};
 
-/// Notes services that collide with an earlier one, and services that lack what their keys need. `services`
-/// are given with the path of their key.
+/// Notes services that collide with an earlier one, and services that lack what their keys need. `services` come with
+/// the path of their key.
 pub fn services(services: &[(String, ServiceSpec)], signals: &Declared<SignalTemplate>, faults: &mut Faults) {
     let mut names = BTreeMap::new();
     let mut targets = BTreeMap::new();
     let mut members = BTreeMap::new();
-    // A faulty signal is noted where it is declared; that services then lack it is no further fault.
+    // A faulty signal is noted at its declaration; that services then lack it is not another fault.
     let all_signals_valid = signals.valid.len() == signals.names.len();
     for (path, spec) in services {
         if let Some(first) = earlier(&mut names, &spec.id, path) {
@@ -37,7 +37,7 @@ pub fn services(services: &[(String, ServiceSpec)], signals: &Declared<SignalTem
     }
 }
 
-/// Notes events of services that there are not: what was known of them would be forgotten.
+/// Notes events for services that do not exist: they would silently have no effect.
 pub fn events(events: &[Event], services: &[(String, ServiceSpec)], faults: &mut Faults) {
     let known: Vec<&str> = services.iter().map(|(_, spec)| spec.id.as_str()).collect();
     for (index, event) in events.iter().enumerate() {
@@ -50,7 +50,7 @@ pub fn events(events: &[Event], services: &[(String, ServiceSpec)], faults: &mut
     }
 }
 
-/// Notes a signal whose series cannot be told to belong to this service alone.
+/// Notes a signal whose series cannot be attributed to this service alone.
 fn series<'a>(
     path: &'a str,
     spec: &'a ServiceSpec,
@@ -75,7 +75,7 @@ fn series<'a>(
     }
 }
 
-/// Returns the path under which `key` was met before, or remembers `path` for it.
+/// Returns the path where `key` was seen before, or remembers `path` for it.
 fn earlier<'a, K: Ord>(seen: &mut BTreeMap<K, &'a str>, key: K, path: &'a str) -> Option<&'a str> {
     match seen.entry(key) {
         Entry::Occupied(first) => Some(first.get()),

@@ -1,4 +1,4 @@
-//! Answers as they are told: a span of time is a number of seconds, in a field whose name says so.
+//! JSON answers: a duration is a number of seconds, in a field whose name says so.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -21,10 +21,10 @@ impl<T: Serialize> IntoResponse for Answer<T> {
     }
 }
 
-/// Where the schema of a span stands among those of a document.
+/// Reference to the schema of a duration in a document.
 const SPAN: &str = "#/components/schemas/Duration";
 
-/// Returns a schema, or a document full of them, that describes answers as they are told.
+/// Returns a schema, or a document of schemas, adjusted to the answers as serialized.
 pub(super) fn described(schema: Value) -> Value {
     match schema {
         Value::Array(items) => Value::Array(items.into_iter().map(described).collect()),
@@ -57,7 +57,7 @@ fn fields_described(mut schema: Map<String, Value>) -> Map<String, Value> {
             *name = json!(told);
         }
     }
-    // A default is no schema, but a value as it is told.
+    // A default is not a schema, but a value as serialized.
     let field =
         |(name, value)| if name == "default" { (name, seconds::in_seconds(value)) } else { (name, described(value)) };
     schema.into_iter().map(field).collect()

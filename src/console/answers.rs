@@ -1,4 +1,4 @@
-//! The answers of the API that are not nouns of the model themselves.
+//! API answers that are not model types.
 
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ impl Glance {
     }
 }
 
-/// Minutes of the longest window whose maximum is foreseen.
+/// Minutes of the longest window whose maximum is forecast.
 const PEAK_MINUTES: u32 = 30;
 
 impl Peak {

@@ -15,13 +15,13 @@ use super::answer::Answer;
 use super::answers::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services};
 use super::error::ApiError;
 
-/// Decisions on a page, unless told.
+/// Default number of decisions on a page.
 const DECISIONS: usize = 50;
-/// Services on a page, unless told.
+/// Default number of services on a page.
 const SERVICES: usize = 500;
-/// Most on a page: a decision takes about 10 kB to read, a service half a kB to tell.
+/// Most entries on a page: a decision takes about 10 kB to read, a service half a kB to send.
 pub const MOST: usize = 500;
-/// Most whole records on a page, each of some ten kB.
+/// Most full records on a page, each about ten kB.
 pub const MOST_RECORDS: usize = 100;
 
 type Parameters<T> = Result<Query<T>, QueryRejection>;
@@ -51,7 +51,7 @@ pub(super) async fn services(
     let page = parameters(query, "?after=namespace/name&limit=number, both optional")?;
     let limit = within(page.limit.unwrap_or(SERVICES), MOST)?;
     let after = page.after.as_deref().map(service_id).transpose()?;
-    // With the first of the page behind it, if there is one.
+    // Includes the first of the next page, if there is one.
     let mut listed = console.ask(move |control| control.services(after.as_ref(), limit + 1)).await?.into_iter();
     let services: Vec<ServiceSummary> = listed.by_ref().take(limit).map(ServiceSummary::from).collect();
     let next = listed.next().and_then(|_| services.last().map(|last| last.service.clone()));
@@ -129,7 +129,7 @@ pub(super) async fn records(
     Ok(Answer(Decisions { decisions, next }))
 }
 
-/// Returns a page of decisions, and the last of it if it is full.
+/// Returns a page of decisions, and its last one if the page is full.
 async fn page(
     console: &Console,
     query: Parameters<Which>,
@@ -144,7 +144,7 @@ async fn page(
     Ok((records, next))
 }
 
-/// Returns a decision by its name, or by its cycle alone where its service is named.
+/// Returns the decision with this id, or with this cycle alone if its service is given.
 fn decision_id(text: &str, service: Option<&ServiceId>) -> Result<DecisionId, ApiError> {
     let id = match (text.contains('@'), service) {
         (false, Some(service)) => DecisionId { service: service.clone(), cycle: cycle_id(text)? },
@@ -221,7 +221,7 @@ pub(super) async fn forecast(
     })
 }
 
-/// Runs a read of the journal off the threads of the loop, a few at a time.
+/// Runs a journal read off the threads of the loop, a few at a time.
 async fn read<T: Send + 'static>(
     console: &Console,
     read: impl FnOnce(&dyn Control) -> Result<T, JournalError> + Send + 'static,

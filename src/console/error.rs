@@ -1,4 +1,4 @@
-//! What a refused request gets: what is wrong, and what to do.
+//! The body of a refused request: what is wrong, and what to do.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -37,7 +37,7 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "this API is read-only", remedy)
     }
 
-    /// A failure of this process and not of the request.
+    /// A failure of this process, not of the request.
     pub(super) fn internal(error: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error, "retry; if it persists, see the log of this process")
     }

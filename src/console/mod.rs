@@ -1,20 +1,20 @@
-//! The process seen over HTTP: probes, metrics, and an API to look and not to touch. Nothing here changes
-//! anything; the kill switch is a file, so that it works when this does not.
+//! The HTTP interface of the process: probes, metrics, and a read-only API. Nothing here changes anything; the kill
+//! switch is a file, so it works when the console does not.
 //!
 //! | path | answers |
 //! |---|---|
-//! | `/livez` | that the process serves, and its loop has not stood still for minutes |
+//! | `/livez` | whether the process serves and its loop has not been stalled for minutes |
 //! | `/readyz` | whether the loop can decide; 503 with what is missing |
 //! | `/metrics` | the metrics page (OpenMetrics) |
 //! | `/api/v1/status` | readiness, policy, kill switch |
-//! | `/api/v1/policy` | the policies in force, for whom, and what stands beside them |
-//! | `/api/v1/services?after=&limit=` | every service in a few words, page by page |
+//! | `/api/v1/policy` | the active policies per service, and any candidate |
+//! | `/api/v1/services?after=&limit=` | a summary of every service, page by page |
 //! | `/api/v1/services/{namespace}/{name}` | one service with its features and outlook |
 //! | `/api/v1/decisions?service=&before=&limit=` | the newest decisions, one sentence each, page by page |
-//! | `/api/v1/records?service=&before=&limit=` | the same, as whole records |
+//! | `/api/v1/records?service=&before=&limit=` | the same, as full records |
 //! | `/api/v1/decisions/{namespace}/{name}/{cycle}` | one decision record; `?format=text` explains it |
 //! | `/api/v1/forecast?service=` | the forecasts of one service and what they mean in replicas |
-//! | `/api/v1/openapi.json` | the description of all this for programs (`OpenAPI` 3.1) |
+//! | `/api/v1/openapi.json` | the API description (`OpenAPI` 3.1) |
 //!
 //! A refused request gets `{"error": "...", "remedy": "..."}`.
 
@@ -48,14 +48,14 @@ use crate::ports::Control;
 
 use error::ApiError;
 
-/// Longest path and query that is read.
+/// Longest path and query that is accepted.
 const MAX_URI: usize = 2048;
-/// Reads of the journal at a time: they take threads and disk from nobody else.
+/// Concurrent journal reads: they must not use up threads and disk.
 const READS: usize = 4;
-/// How long open connections may go on after the shutdown began.
+/// How long open connections may continue after shutdown started.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What every handler sees.
+/// State shared by all handlers.
 #[derive(Clone)]
 struct Console {
     control: Arc<dyn Control>,
@@ -64,7 +64,7 @@ struct Console {
 }
 
 impl Console {
-    /// Asks the loop on a thread of its own: with many services the answer takes longer than its threads are held up.
+    /// Queries the loop on a separate thread: with many services the answer takes too long for the runtime threads.
     async fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&dyn Control) -> T + Send + 'static,
@@ -91,7 +91,7 @@ pub fn router(control: Arc<dyn Control>, metrics: Arc<Metrics>) -> Router {
         .with_state(console)
 }
 
-/// Refuses what is too long, and forbids caches and guesses about the content.
+/// Refuses overlong requests, and forbids caching and content sniffing.
 async fn bounded(request: Request, next: Next) -> Response {
     let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
     let mut response = if uri > MAX_URI {
@@ -106,7 +106,7 @@ async fn bounded(request: Request, next: Next) -> Response {
     response
 }
 
-/// Serves until `shutdown`; then lets open requests end, for at most five seconds.
+/// Serves until `shutdown`; then lets open requests finish, for at most five seconds.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
     let stopping = shutdown.clone();
     let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());

@@ -1,4 +1,4 @@
-//! The document that describes the API, made from the table of paths and the types that serve them.
+//! The API description, generated from the table of paths and the types that serve them.
 
 use axum::Json;
 use schemars::SchemaGenerator;
@@ -12,7 +12,7 @@ use super::operations::{Describe, Operation, operations};
 /// The version of `OpenAPI`; its schemas are JSON Schema 2020-12.
 const VERSION: &str = "3.1.0";
 
-/// Free parts of paths, and what they are.
+/// Path parameters and their descriptions.
 const PARTS: [(&str, &str); 3] = [
     ("namespace", "Namespace of the service"),
     ("name", "Name of the service"),
@@ -21,7 +21,7 @@ const PARTS: [(&str, &str); 3] = [
 
 pub(super) async fn document() -> Json<Value> {
     let mut document = described(describe(&operations()));
-    // Nothing refers to it any more.
+    // No longer referenced.
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
         schemas.remove("Duration");
     }
@@ -72,14 +72,15 @@ fn refusal(generator: &mut SchemaGenerator) -> Value {
     json!({ "description": "The error and its remedy", "content": content })
 }
 
-/// Returns the parameter for a free part of `path`, if it has it.
+/// Returns the parameter `name` if `path` contains it.
 fn part(path: &str, name: &str, what: &str) -> Option<Value> {
     let schema = json!({ "type": "string" });
     let parameter = json!({ "name": name, "in": "path", "required": true, "description": what, "schema": schema });
     path.contains(&format!("{{{name}}}")).then_some(parameter)
 }
 
-/// Returns a query parameter for each field of a type: as it is read, where a field with a default may be left out.
+/// Returns a query parameter for each field of a type, in its deserialized form, where a field with a default may be
+/// omitted.
 fn fields(query: Describe) -> Vec<Value> {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let schema = query(&mut settings.into_generator());

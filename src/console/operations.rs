@@ -1,5 +1,5 @@
-//! The paths under `/api/v1`: how each is served and how it is described, in one place. The description itself
-//! is served beside them.
+//! The paths under `/api/v1`: how each is served and described, in one place. The description itself is served
+//! alongside them.
 
 use axum::routing::{MethodRouter, get};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -15,17 +15,17 @@ pub(super) type Describe = fn(&mut SchemaGenerator) -> Schema;
 
 /// One path.
 pub(super) struct Operation {
-    /// The path, with `{name}` where a part is free.
+    /// The path, with `{name}` for a parameter.
     pub(super) path: &'static str,
-    /// What serves it.
+    /// Its handler.
     pub(super) handler: MethodRouter<Console>,
-    /// What it answers, in a line.
+    /// Its answer, in one line.
     pub(super) summary: &'static str,
     /// The type of its query parameters.
     pub(super) query: Option<Describe>,
     /// The type of its answer.
     pub(super) answer: Describe,
-    /// Whether it can answer in plain text, too.
+    /// Whether it can also answer in plain text.
     pub(super) text: bool,
 }
 

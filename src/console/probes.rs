@@ -12,7 +12,7 @@ use crate::ports::{Awaited, Control};
 use super::Console;
 use super::error::ApiError;
 
-/// Tells that the process serves; a loop that is held is alive, one that stands still for good is not.
+/// Reports that the process serves; a held loop is alive, a permanently stalled one is not.
 pub(super) async fn live(State(console): State<Console>) -> Response {
     match console.control.standstill() {
         None => "ok\n".into_response(),
@@ -23,11 +23,11 @@ pub(super) async fn live(State(console): State<Console>) -> Response {
 #[derive(Serialize)]
 struct Ready {
     ready: bool,
-    /// In words: a probe's answer is read by people.
+    /// As text: people read the answer of a probe.
     waiting_for: Vec<String>,
 }
 
-/// Tells whether the process is able to work; what single services lack is no part of it.
+/// Reports whether the process can work; missing data of single services does not count.
 pub(super) async fn ready(State(console): State<Console>) -> Result<Response, ApiError> {
     let status = console.ask(<dyn Control>::status).await?;
     let code = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -35,7 +35,7 @@ pub(super) async fn ready(State(console): State<Console>) -> Result<Response, Ap
     Ok((code, Json(Ready { ready: status.ready, waiting_for })).into_response())
 }
 
-/// Returns the metrics page. How the process stands is measured when it is asked for.
+/// Returns the metrics page. The state of the process is measured at request time.
 pub(super) async fn metrics(State(console): State<Console>) -> Result<Response, ApiError> {
     let metrics = console.metrics.clone();
     let page = console.ask(move |control| {

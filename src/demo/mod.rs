@@ -1,10 +1,10 @@
-//! The plant of `sim` served over loopback, so that the ordinary loop with its ordinary adapters can be pointed at it.
+//! The plant of `sim` served over loopback, so that the real loop with its real adapters can run against it.
 //!
 //! | part | what |
 //! |---|---|
-//! | [`prometheus`] | a Prometheus double that tells what the plant does |
-//! | [`kubernetes`] | a Kubernetes API double that holds what is asked of it |
-//! | [`view`] | what people and programs see of it |
+//! | [`prometheus`] | a Prometheus double that reports what the plant does |
+//! | [`kubernetes`] | a Kubernetes API double that stores the requested state |
+//! | [`view`] | the output for people and programs |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,8 +22,8 @@ pub mod kubernetes;
 pub mod prometheus;
 pub mod view;
 
-/// A running demo: a plant that flyball governs, its twin under the stock autoscaler, and the telemetry
-/// endpoint. The endpoint ends when this is dropped.
+/// A running demo: a plant that flyball governs, its twin under the stock autoscaler, and the telemetry endpoint. The
+/// endpoint stops when this is dropped.
 #[derive(Debug)]
 pub struct Demo {
     plant: Arc<Mutex<Plant>>,
@@ -31,22 +31,22 @@ pub struct Demo {
     prometheus: PrometheusDouble,
 }
 
-/// One service of the plant now, as nobody but the plant knows it: without telemetry lag.
+/// The current state of one service, as only the plant knows it: without telemetry lag.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlantSnapshot {
-    /// Which service.
+    /// The service.
     pub service: ServiceId,
-    /// Requests a second.
+    /// Requests per second.
     pub rps: f64,
     /// Its pods.
     pub pods: PodCounts,
     /// p99 latency, seconds.
     pub p99: f64,
-    /// Where its surge or flash crowd stands.
+    /// State of its surge or flash crowd.
     pub burst: Option<BurstState>,
 }
 
-/// What the run cost so far, for each service.
+/// What the run has cost so far, per service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     /// Under flyball.
@@ -63,11 +63,11 @@ impl Scores {
 }
 
 impl Demo {
-    /// Starts plant, twin and endpoint at `start_at` of plant time; nothing moves before
+    /// Starts plant, twin and endpoint at `start_at` of plant time; time does not advance before
     /// [`advance_to`](Self::advance_to).
     ///
     /// # Errors
-    /// When no port of the loopback interface can be had.
+    /// When no port of the loopback interface is free.
     pub async fn start(scenario: &Scenario, seed: u64, start_at: Timestamp) -> io::Result<Self> {
         let plant = Arc::new(Mutex::new(Plant::new(scenario, seed, start_at)));
         let telemetry = PlantTelemetry::new(Arc::clone(&plant));
@@ -80,13 +80,13 @@ impl Demo {
         self.prometheus.url()
     }
 
-    /// Returns the moment at which the plant stands.
+    /// Returns the current time of the plant.
     pub fn now(&self) -> Timestamp {
         self.plant.lock().now()
     }
 
-    /// Advances plant and twin to `to`, as one step of the cluster's controllers: takes the replicas that the
-    /// cluster wants of each service (`None` leaves them), runs, and reports the pods that came of it.
+    /// Advances plant and twin to `to`, as one step of the cluster's controllers: takes the replicas that the cluster
+    /// wants for each service (`None` leaves them unchanged), runs, and reports the resulting pods.
     pub fn advance_to(
         &self,
         to: Timestamp,
@@ -110,7 +110,7 @@ impl Demo {
         self.twin.lock().advance(to);
     }
 
-    /// Returns every service as it is now, in name order.
+    /// Returns the current state of every service, in name order.
     pub fn snapshot(&self) -> Vec<PlantSnapshot> {
         let plant = self.plant.lock();
         let now = plant.seconds();
@@ -124,7 +124,7 @@ impl Demo {
         plant.services().map(snapshot).collect()
     }
 
-    /// Returns what the run cost so far, beside its twin.
+    /// Returns what the run and its twin have cost so far.
     pub fn scores(&self) -> Scores {
         Scores { flyball: self.plant.lock().scores(), stock_autoscaler: self.twin.lock().plant().scores() }
     }

@@ -1,4 +1,4 @@
-//! The endpoint as a client meets it: over HTTP, on loopback.
+//! The endpoint as a client sees it: over HTTP, on loopback.
 
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -28,7 +28,7 @@ fn query(name: &str, matchers: &str) -> String {
 }
 
 fn client() -> reqwest::Client {
-    // Whoever is first installs it; nothing here speaks TLS.
+    // The first test installs it; nothing here uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
 }
@@ -135,7 +135,7 @@ async fn two_weeks_of_past_come_in_ranges_that_the_server_accepts() {
     let points = body["data"]["result"][0]["values"].as_array().unwrap();
     assert_eq!(points.len(), 11_001);
     let value = |index: usize| points[index][1].as_str().unwrap().parse::<f64>().unwrap();
-    // The surge of yesterday, 24 h minus 10 minutes before the start: at its height ten minutes later.
+    // Yesterday's surge, from 24 h minus 10 minutes before the start: at its peak ten minutes later.
     let surge = value(11_000 - 1440 + 20) / value(11_000 - 1440 + 5);
     assert!((2.7..3.3).contains(&surge), "{surge}");
     let (status, body) = ask(-11_001 * 60, 0, "1m").await;

@@ -1,4 +1,4 @@
-//! How the journal commits.
+//! Metrics of the journal's commits.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::times;
 
-/// What the journal measures. The default counts for nobody: for a journal without a metrics page.
+/// The metrics of the journal. The default is not registered: for a journal without a metrics page.
 #[derive(Debug, Clone)]
 pub struct JournalMetrics {
     /// Durable commits.
     pub commits: Counter,
     /// Entries in them.
     pub entries: Counter,
-    /// Entries that nobody waited for and that were refused or found no room.
+    /// Entries that were not awaited and that were refused or found no room.
     pub lost: Counter,
-    /// Seconds a commit took.
+    /// Seconds per commit.
     pub duration: Histogram,
     /// Whether it can be written: 1 or 0.
     pub healthy: Gauge,

@@ -1,4 +1,4 @@
-//! The log subscriber. Whoever starts it passes the filter in: no environment is read here.
+//! The log subscriber. The caller passes the filter in: the environment is not read here.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,19 +11,19 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line, for machines.
+    /// One JSON object per line, for machines.
     Json,
-    /// Words, for a terminal.
+    /// Text, for a terminal.
     Text,
 }
 
-/// Why logs cannot start.
+/// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The filter is not one.
+    /// The filter is invalid.
     #[error("log filter `{filter}` is malformed: {reason}; expected for example `info` or `flyball=debug,warn`")]
     Filter {
         /// What was given.
@@ -31,30 +31,30 @@ pub enum LogError {
         /// What is wrong.
         reason: String,
     },
-    /// No thread could be started for them.
+    /// The writer thread could not be started.
     #[error("cannot start the logging thread: {reason}")]
     Thread {
         /// What the system said.
         reason: String,
     },
-    /// The process logs already.
+    /// The process is already logging.
     #[error("logging is already initialised")]
     Started,
 }
 
-/// Starts logs on the standard error stream for the whole process; `lost` counts the lines that it does not take. The
-/// lines that still wait are written when what is returned is dropped.
+/// Starts logging to standard error for the whole process; `lost` counts the lines that it does not accept. Dropping
+/// the returned value writes the remaining lines.
 pub fn start(format: LogFormat, filter: &str, lost: Counter) -> Result<Flush, LogError> {
     start_in(format, filter, io::stderr(), lost)
 }
 
-/// Starts logs in a file, for commands that draw on the terminal; otherwise like [`start`].
+/// Starts logging to a file, for commands that draw on the terminal; otherwise like [`start`].
 pub fn start_in_file(filter: &str, file: File, lost: Counter) -> Result<Flush, LogError> {
     start_in(LogFormat::Json, filter, file, lost)
 }
 
-/// What libraries say and somebody here says better: the client of the cluster calls every refused connection an error,
-/// and who asked says so himself, in context; the actors of a line are known by its service and its words.
+/// Library messages that are better reported elsewhere: the cluster client logs every refused connection as an error,
+/// which the caller reports in context; the actors behind a line are known from its service and its message.
 const SAID_ELSEWHERE: &str = "kube_client::client::builder=off,ractor=warn";
 
 fn start_in(
@@ -72,7 +72,7 @@ fn subscriber(format: LogFormat, filter: &str, lines: Lines) -> Result<Box<dyn S
     let filter = EnvFilter::try_new(format!("{SAID_ELSEWHERE},{filter}"))
         .map_err(|error| LogError::Filter { filter: filter.to_owned(), reason: error.to_string() })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
-    // A line that cannot be formatted would be told on the standard error stream, which may be what fails.
+    // A line that cannot be formatted would be reported on standard error, which may be what fails.
     let logs = logs.log_internal_errors(false);
     Ok(match format {
         LogFormat::Json => {
@@ -82,9 +82,9 @@ fn subscriber(format: LogFormat, filter: &str, lines: Lines) -> Result<Box<dyn S
     })
 }
 
-/// Lines that may wait for the thread that writes them; a longer queue only delays the moment at which some are lost.
+/// Lines that may wait for the writer thread; a longer queue only delays the first loss.
 const QUEUED: usize = 4096;
-/// How long the end of the process waits for them.
+/// How long the exit of the process waits for them.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(1);
 
 enum Entry {
@@ -93,10 +93,10 @@ enum Entry {
     Flush(SyncSender<()>),
 }
 
-/// The queue of lines to a thread of their own. A reader that has stopped reading (a pipe that is full) blocks that
-/// thread, and never one that logs: what finds the queue full is lost and counted, like what cannot be written. The
-/// queue of `tracing-appender` does not count the lines that cannot be written, and prints on the standard output when
-/// it ends over a reader that has stopped.
+/// A queue of lines with its own writer thread. A reader that has stopped reading (a full pipe) blocks that thread,
+/// never one that logs: lines that find the queue full are dropped and counted, as are those that cannot be written.
+/// The queue of `tracing-appender` does not count lines that cannot be written, and prints to standard output when it
+/// shuts down with a stalled reader.
 #[derive(Clone)]
 struct Lines {
     queue: SyncSender<Entry>,
@@ -114,7 +114,7 @@ impl Lines {
                         unwritten.inc();
                     }
                     Entry::Line(_) => {}
-                    // Whoever asked may have given up.
+                    // The caller may have given up.
                     Entry::Flush(written) => drop(written.send(())),
                 }
             }
@@ -133,7 +133,7 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 impl Write for &Lines {
-    /// Takes one line: the subscriber writes each as a whole.
+    /// Accepts one line: the subscriber writes each as a whole.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.queue.try_send(Entry::Line(line.to_vec())).is_err() {
             self.lost.inc();
@@ -146,7 +146,7 @@ impl Write for &Lines {
     }
 }
 
-/// Writes the lines that still wait when it is dropped, and gives up on a reader that does not read.
+/// Writes the remaining lines when it is dropped, and gives up on a stalled reader.
 #[must_use = "dropped at once it waits for nothing"]
 pub struct Flush(Lines);
 
@@ -163,7 +163,7 @@ impl Drop for Flush {
 mod tests {
     use super::*;
 
-    /// Logs while `lines` are where they go.
+    /// Runs `log` with log lines going to `lines`.
     fn logging(format: LogFormat, lines: &Lines, log: impl FnOnce()) {
         tracing::subscriber::with_default(subscriber(format, "info", lines.clone()).unwrap(), log);
     }
@@ -188,10 +188,10 @@ mod tests {
         let ((mut reader, writer), lost) = (io::pipe().unwrap(), Counter::default());
         let lines = Lines::start(writer, lost.clone()).unwrap();
         let long = "x".repeat(1000);
-        // Far more than pipe and queue hold.
+        // Far more than pipe and queue can hold.
         logging(LogFormat::Json, &lines, || (0..2 * QUEUED).for_each(|_| tracing::info!(long)));
         assert!(lost.get() > 0);
-        // Once somebody reads, all that was not counted as lost comes.
+        // Once the reader continues, everything not counted as lost arrives.
         let read = std::thread::spawn(move || {
             let mut text = String::new();
             io::Read::read_to_string(&mut reader, &mut text).map(|_| text.lines().count())

@@ -1,4 +1,4 @@
-//! The registry of all metrics and the page made of it.
+//! The registry of all metrics and the metrics page.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Returns a registry with every metric of this crate and no series yet of any service or source.
+    /// Returns a registry with every metric of this crate and no series of any service or source yet.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("flyball");
         Self {

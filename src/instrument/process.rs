@@ -1,4 +1,4 @@
-//! What the process as a whole does.
+//! Metrics of the process as a whole.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub enum Stage {
     Forecast,
     /// Outlook to verdict: policies and guards.
     Decide,
-    /// Verdict to the change handed to the write gate, what a write ended with, and measured effects.
+    /// Verdict to the change passed to the write gate, the outcome of a write, and measured effects.
     Act,
 }
 
@@ -30,11 +30,11 @@ const STAGES: [&str; 4] = ["observe", "forecast", "decide", "act"];
 /// Ticks, stages, kill switch, policy, readiness.
 #[derive(Debug, Clone)]
 pub struct ProcessMetrics {
-    /// Seconds between the moment a tick was due and the moment it began.
+    /// Seconds from when a tick was due to when it started.
     pub tick_lateness: Histogram,
     /// Ticks skipped because the previous one was still running.
     pub skipped_ticks: Counter,
-    /// Inputs of a stage left out: replaced by a newer one before they were taken, or the cause of a failure.
+    /// Inputs that a stage skipped: replaced by a newer one before they were taken, or the cause of a failure.
     pub skipped_inputs: Counter,
     /// Seconds from the arrival of the sample to its write on the wire.
     pub sample_to_write: Histogram,
@@ -138,7 +138,7 @@ impl ProcessMetrics {
         self.leader.set(leads.into());
     }
 
-    /// Notes whether it is not known how far services may go.
+    /// Notes whether the limits of services are unknown.
     pub fn unbounded(&self, unbounded: bool) {
         self.unbounded.set(unbounded.into());
     }
@@ -155,7 +155,7 @@ impl ProcessMetrics {
         self.kill_unreadable.set(unreadable.into());
     }
 
-    /// Counts a policy set that came into force.
+    /// Counts a policy set that became active.
     pub fn policy_active(&self, revision: &PolicyRevision) {
         self.reloads_active.inc();
         self.policy.clear();

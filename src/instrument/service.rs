@@ -1,4 +1,4 @@
-//! What is done for one service, and how good its forecasts are.
+//! Metrics of one service, and the quality of its forecasts.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub enum ActorRole {
     Forecaster,
     /// Makes proposals and verdicts.
     Decider,
-    /// Plans, asks the write gate, verifies.
+    /// Plans changes, calls the write gate, verifies.
     Actuator,
 }
 
@@ -147,7 +147,7 @@ fn decision(service: &ServiceId, rule: &str, verdict: VerdictKind) -> Labels<3> 
     [named(service), ("rule", rule.to_owned().into()), ("verdict", verdict.as_str().into())]
 }
 
-/// The handles of one service. What happens in every cycle is held; what is rare is looked up.
+/// The handles of one service. Those used in every cycle are held; rare ones are looked up.
 #[derive(Debug, Clone)]
 pub struct ServiceMetrics {
     service: ServiceId,
@@ -163,8 +163,8 @@ pub struct ServiceMetrics {
     signals: Vec<Option<SignalMetrics>>,
 }
 
-/// Counters looked up so far: what comes again needs no label, and [`ServiceMetrics::forget`] finds them all. Few: the
-/// rules that won, the guards that stopped, the outcomes.
+/// Counters looked up so far: repeated uses need no label, and [`ServiceMetrics::forget`] finds them all. There are
+/// few: the rules that won, the guards that stopped, the outcomes.
 #[derive(Debug, Default)]
 struct Used {
     decisions: Vec<(Box<str>, VerdictKind, Counter)>,
@@ -180,7 +180,7 @@ struct Counted {
     counter: Counter,
 }
 
-/// How good the forecast of one signal is; NaN while that is not known.
+/// The quality of the forecast of one signal; NaN while unknown.
 #[derive(Debug, Clone)]
 struct SignalMetrics {
     label: Labels<2>,
@@ -204,7 +204,7 @@ impl ServiceMetrics {
         }
     }
 
-    /// Notes how good the forecasts are.
+    /// Notes the quality of the forecasts.
     pub fn forecast(&self, outlook: &Outlook) {
         for (metrics, signal) in self.signals.iter().zip(&outlook.signals) {
             let (Some(metrics), Some(signal)) = (metrics, signal) else { continue };
@@ -239,7 +239,7 @@ impl ServiceMetrics {
         self.quarantined.set(quarantined.into());
     }
 
-    /// Notes whether its writes come to nothing, and a person has to know of it.
+    /// Notes whether its writes fail in a way that needs a person.
     pub fn denied(&self, denied: bool) {
         self.denied.set(denied.into());
     }
@@ -255,7 +255,7 @@ impl ServiceMetrics {
         self.replicas_max.set(max.into());
     }
 
-    /// Notes the mode: one series for each service, of the mode it has.
+    /// Notes the mode: one series per service, for its current mode.
     pub fn mode(&self, mode: Mode) {
         for other in Mode::ALL {
             let label = [named(&self.service), ("mode", other.as_str().into())];
@@ -267,10 +267,10 @@ impl ServiceMetrics {
         }
     }
 
-    /// Takes all series of the service off the page.
+    /// Removes all series of the service from the page.
     pub fn forget(&self) {
         let families = &self.families;
-        // A step under way may still count: what is forgotten stays so.
+        // A step in progress may still count: what is forgotten stays forgotten.
         let Some(used) = self.used.lock().take() else { return };
         families.decisions.remove(&decision(&self.service, "none", VerdictKind::Idle));
         for (rule, kind, _) in &used.decisions {

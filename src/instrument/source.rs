@@ -1,4 +1,4 @@
-//! How a telemetry source answers.
+//! Metrics of a telemetry source.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use super::{Labels, times};
 pub enum SourceFault {
     /// Refused, reset, unknown host.
     Unreachable,
-    /// Not asked, for want of a token.
+    /// Not queried, for lack of a token.
     Unauthorized,
     /// Not within the deadline.
     TimedOut,
     /// An HTTP status other than success.
     Status,
-    /// More than is read of an answer.
+    /// The answer exceeds the size limit.
     TooLarge,
-    /// Not of the documented form.
+    /// Not in the documented format.
     Malformed,
 }
 
@@ -116,14 +116,14 @@ pub struct SourceMetrics {
 }
 
 impl SourceMetrics {
-    /// Counts a round of `queries` that took `took` and brought `unmatched` series of no service.
+    /// Counts a round of `queries` that took `took` and returned `unmatched` series that belong to no service.
     pub fn asked(&self, queries: u32, unmatched: u64, took: Duration) {
         self.queries.inc_by(queries.into());
         self.unmatched.set(i64::try_from(unmatched).unwrap_or(i64::MAX));
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// Counts what a source remarked on queries that it answered in whole.
+    /// Counts the remarks of a source on queries that it answered completely.
     pub fn annotated(&self, annotations: usize) {
         self.annotations.inc_by(annotations as u64);
     }
@@ -136,12 +136,12 @@ impl SourceMetrics {
         }
     }
 
-    /// Notes how many services fell silent together; 0 while the source is in no trouble.
+    /// Notes how many services went silent together; 0 while the source is healthy.
     pub fn lost(&self, services: usize) {
         self.lost.set(services as i64);
     }
 
-    /// Counts a round that was broken off, or a query of it that was not answered.
+    /// Counts a round that was aborted, or one of its queries that was not answered.
     pub fn failed(&self, fault: SourceFault) {
         let label = [("source", self.source.clone().into()), ("fault", fault.as_str().into())];
         self.errors.get_or_create(&label).inc();

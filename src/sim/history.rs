@@ -1,11 +1,11 @@
-//! The past before a plant was started, as a pure function of (seed, time). The load is exact: it is the load
-//! that the plant would have seen. Latency, CPU and errors are what a well-run service would have shown.
+//! The history before the start of a plant, as a pure function of (seed, time). The load is exact: it is what the plant
+//! would have seen. Latency, CPU and errors are what a well-run service would have shown.
 
 use super::scenario::ServicePlan;
 use super::service::Scrape;
 use super::workload::Load;
 
-/// Utilisation at which a well-run service was kept.
+/// Utilisation of a well-run service.
 const RESTED_UTILISATION: f64 = 0.6;
 
 /// Returns the replicas that a well-run service would have had at `rps`.

@@ -1,9 +1,9 @@
-//! Seeded numbers addressed by position. A generator with state would have to be run from the start to know
-//! what happened last Tuesday; this one is asked.
+//! Seeded numbers addressed by position. A stateful generator would have to run from the start to know what happened
+//! last Tuesday; this one can be queried directly.
 
 use crate::model::hash;
 
-/// A source of numbers that differ by seed, stream and index, and by nothing else.
+/// A source of numbers that depend only on seed, stream and index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Noise {
     key: u64,
@@ -15,8 +15,8 @@ impl Noise {
         Self { key: mix(seed ^ mix(hash::more(hash::NOTHING, stream.as_bytes()))) }
     }
 
-    /// Returns a number at `index` with mean 0, standard deviation 1 and nothing beyond 3.5: the sum of four
-    /// uniform ones (Irwin-Hall), near enough to a normal one and without its tails.
+    /// Returns a number at `index` with mean 0, standard deviation 1 and absolute value at most 3.5: the sum of four
+    /// uniform ones (Irwin-Hall), close enough to normal but without the tails.
     pub fn normal(self, index: i64) -> f64 {
         let bits = mix(self.key ^ mix(index as u64));
         let sum: u64 = (0..4).map(|part| (bits >> (16 * part)) & 0xffff).sum();

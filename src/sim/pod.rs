@@ -1,4 +1,4 @@
-//! Pods from creation to deletion: they start slowly, serve alike, and go youngest first.
+//! Pods from creation to deletion: they start slowly, serve equally, and are deleted youngest first.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use super::noise::Noise;
 /// Seconds that a deleted pod still exists (and is billed) while it finishes its requests.
 pub const TERMINATION_SECONDS: i64 = 30;
 
-/// How long pods take to start.
+/// The start time distribution of pods.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StartTime {
     /// The median, from creation to ready.
     pub median: Duration,
-    /// Deviation of its logarithm: times are `median * exp(spread * z)`.
+    /// Standard deviation of its logarithm: times are `median * exp(spread * z)`.
     pub spread: f64,
 }
 
@@ -26,7 +26,7 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Tells whether it serves at `now`.
+    /// Returns whether it serves at `now`.
     pub fn ready(&self, now: i64) -> bool {
         self.ready_at <= now
     }
@@ -50,7 +50,7 @@ impl Pods {
         Self { start, noise, created: 0, living, terminating: Vec::new() }
     }
 
-    /// Creates or deletes pods until `wanted` live; pods that are not ready go first, then the youngest.
+    /// Creates or deletes pods until `wanted` remain; pods that are not ready are deleted first, then the youngest.
     pub fn scale(&mut self, wanted: u32, now: i64) {
         let wanted = wanted as usize;
         while self.living.len() < wanted {
@@ -68,12 +68,12 @@ impl Pods {
         }
     }
 
-    /// Lets pods go whose termination has ended at `now`.
+    /// Removes pods whose termination has ended by `now`.
     pub fn reap(&mut self, now: i64) {
         self.terminating.retain(|until| *until > now);
     }
 
-    /// Returns the pods that live, ready or not.
+    /// Returns the pods that are not being deleted, ready or not.
     pub fn living(&self) -> &[Pod] {
         &self.living
     }
@@ -83,7 +83,7 @@ impl Pods {
         self.living.iter().filter(|pod| pod.ready(now)).count() as u32
     }
 
-    /// Returns how many are paid for: living and terminating ones.
+    /// Returns how many are billed: living and terminating ones.
     pub fn billed(&self) -> u32 {
         (self.living.len() + self.terminating.len()) as u32
     }

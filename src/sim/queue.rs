@@ -12,8 +12,7 @@ pub struct QueueTable {
 }
 
 impl QueueTable {
-    /// Returns the table of pods with `workers` (at least 1) that need `service_time` seconds for a request
-    /// on average.
+    /// Returns the table for pods with `workers` (at least 1) that take `service_time` seconds per request on average.
     pub fn new(workers: u32, service_time: f64) -> Self {
         let queue = Queue { workers: f64::from(workers.max(1)), service_time };
         let column = |share: f64| (0..POINTS).map(|i| queue.quantile(i as f64 / POINTS as f64, share)).collect();
@@ -46,7 +45,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// Returns the probability that a request has to wait (Erlang C), from the recursion of Erlang B.
+    /// Returns the probability that a request has to wait (Erlang C), from the Erlang B recursion.
     fn waits(&self, utilisation: f64) -> f64 {
         let offered = self.workers * utilisation;
         let mut blocked = 1.0;
@@ -63,7 +62,7 @@ impl Queue {
         let served = 1.0 / self.service_time;
         let drained = self.workers * served * (1.0 - utilisation);
         let alone = (-served * t).exp();
-        // Both exponents are equal at utilisation 1 - 1/k: there the limit holds.
+        // The exponents are equal at utilisation 1 - 1/k, where the limit applies.
         let queued = if (drained / served - 1.0).abs() < 1e-6 {
             alone * (1.0 + served * t)
         } else {

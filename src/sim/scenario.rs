@@ -1,4 +1,4 @@
-//! Fleets to run: the one of the demo.
+//! Fleets to run: that of the demo.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::pod::StartTime;
 use super::queue::QueueTable;
 use super::workload::{Begins, Burst, Workload};
 
-/// Seconds from the start of the demo to the moment at which the recurring surge begins.
+/// Seconds from the start of the demo to the recurring surge.
 pub const SURGE_AFTER: i64 = 600;
 
 /// Seconds from the start of the demo to the flash crowd.
@@ -31,9 +31,9 @@ pub struct Scenario {
 pub struct ServicePlan {
     /// Its identity.
     pub id: ServiceId,
-    /// What it is asked for.
+    /// Its load.
     pub workload: Workload,
-    /// Requests a second that saturate one pod.
+    /// Requests per second that saturate one pod.
     pub per_pod_rate: f64,
     /// Latency of a pod by its utilisation.
     pub queue: Arc<QueueTable>,
@@ -46,7 +46,7 @@ pub struct ServicePlan {
 }
 
 impl ServicePlan {
-    /// Returns what its owner would declare of its capacity.
+    /// Returns the capacity that its owner would declare.
     pub fn capacity(&self) -> CapacitySpec {
         CapacitySpec { per_pod_rate: self.per_pod_rate, utilisation: KNEE, start_time: self.start.median }
     }
@@ -59,15 +59,15 @@ impl Scenario {
         Timestamp::from_second(midnight + 11 * 3600 + 50 * 60).unwrap_or(day)
     }
 
-    /// Returns the fleet of the demo that starts at `start`: `shop/checkout` with a surge to three times its
-    /// load each day [`SURGE_AFTER`] that hour, `shop/search` with plain days, `shop/catalog` with a flash
-    /// crowd [`FLASH_AFTER`] the start and never before.
+    /// Returns the fleet of the demo that starts at `start`: `shop/checkout` with a daily surge to three times its
+    /// load, [`SURGE_AFTER`] seconds after the start, `shop/search` with plain days, `shop/catalog` with a single flash
+    /// crowd [`FLASH_AFTER`] seconds after the start.
     ///
     /// # Errors
-    /// When a name of the fleet is no service identity.
+    /// When a name of the fleet is not a valid service identity.
     pub fn demo(start: Timestamp) -> Result<Self, IdError> {
         let start = start.as_second();
-        // Two workers and 20 ms a request: 100 requests a second saturate a pod.
+        // Two workers at 20 ms per request: 100 requests per second saturate a pod.
         let queue = Arc::new(QueueTable::new(2, 0.020));
         let surge = Burst {
             begins: Begins::Daily((start + SURGE_AFTER).rem_euclid(86_400)),

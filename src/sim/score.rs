@@ -1,4 +1,4 @@
-//! What a run cost the users of a service and its owner.
+//! The cost of a run to the users of a service and its owner.
 
 use std::ops::AddAssign;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The figures by which controllers are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Score {
-    /// Minutes in which p99 lay above the objective or more failed than it allows, counted in steps of 5 s.
+    /// Minutes in which p99 was above the objective or more requests failed than it allows, counted in steps of 5 s.
     pub slo_violation_minutes: f64,
-    /// Hours that pods existed, from creation to deletion, start and termination included.
+    /// Hours of pod existence, from creation to deletion, including start and termination.
     pub replica_hours: f64,
     /// Changes of the wanted replicas.
     pub actions: u32,

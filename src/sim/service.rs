@@ -1,7 +1,7 @@
-//! One service of the plant: requests, pods, backlog, and what its telemetry shows.
+//! One service of the plant: requests, pods, backlog, and its telemetry.
 //!
-//! A step is stationary inside: latency is that of the queue at the step's utilisation. Above capacity a
-//! backlog grows that clients wait for at most [`CLIENT_TIMEOUT`] seconds; what waits longer fails.
+//! A step is internally stationary: latency is that of the queue at the step's utilisation. Above capacity a backlog
+//! grows that clients wait for at most [`CLIENT_TIMEOUT`] seconds; requests that wait longer fail.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,16 +21,16 @@ pub const CLIENT_TIMEOUT: f64 = 2.0;
 /// Ticks in a minute, the window of the telemetry.
 const MINUTE_TICKS: usize = (60 / TICK_SECONDS) as usize;
 
-/// Scrapes kept: one day. Older ones are answered as the past before the start is.
+/// Scrapes kept: one day. Older ones are answered from the history before the start.
 const SCRAPES_KEPT: usize = (86_400 / SCRAPE_SECONDS) as usize;
 
-/// Where the stationary queue stops to describe a step of 5 s: beyond, the backlog tells the delay.
+/// Where the stationary queue stops describing a step of 5 s: beyond it, the backlog determines the delay.
 const STATIONARY_UP_TO: f64 = 0.97;
 
 /// What telemetry shows of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
-    /// Requests that arrive a second.
+    /// Requests that arrive per second.
     Rps,
     /// 99th percentile of the latency, seconds.
     P99,
@@ -45,7 +45,7 @@ pub enum Signal {
 /// One scrape: each signal over the minute before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scrape {
-    /// Requests that arrive a second.
+    /// Requests that arrive per second.
     pub rps: f64,
     /// 99th percentile of the latency, seconds: that of the worst step, since 1 % of a minute is less than a
     /// twelfth of it.
@@ -80,7 +80,7 @@ pub struct PodCounts {
     pub ready: u32,
 }
 
-/// Requests since the start; `arrived` is the sum of the others and the backlog.
+/// Requests since the start; `arrived` is the sum of the others plus the backlog.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Counters {
     /// Requests that arrived.
@@ -101,7 +101,7 @@ struct Tick {
     p99: f64,
 }
 
-/// The score in whole ticks, so that no rounding adds up.
+/// The score in whole ticks, so that rounding errors do not accumulate.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     bad_ticks: u64,
@@ -125,8 +125,8 @@ pub struct SimService {
 }
 
 impl SimService {
-    /// Returns the service as a quiet controller would have left it at second `start`: as many pods as the
-    /// load before then asks for, all ready.
+    /// Returns the service as a steady controller would have left it at second `start`: as many pods as the load before
+    /// that needs, all ready.
     pub fn new(plan: &Arc<ServicePlan>, seed: u64, start: i64) -> Self {
         let name = plan.id.as_str();
         let load = Load::new(plan.workload.clone(), seed, name);
@@ -146,7 +146,7 @@ impl SimService {
         }
     }
 
-    /// Returns what it was built from.
+    /// Returns its plan.
     pub fn plan(&self) -> &ServicePlan {
         &self.plan
     }
@@ -169,7 +169,7 @@ impl SimService {
         PodCounts { replicas: self.pods.living().len() as u32, ready: self.pods.ready(now.saturating_mul(1000)) }
     }
 
-    /// Returns the pods that live.
+    /// Returns the pods that are not being deleted.
     pub fn pods(&self) -> &[Pod] {
         self.pods.living()
     }
@@ -179,12 +179,12 @@ impl SimService {
         self.counters
     }
 
-    /// Returns the requests that wait.
+    /// Returns the number of waiting requests.
     pub fn backlog(&self) -> f64 {
         self.backlog
     }
 
-    /// Returns what the run cost so far.
+    /// Returns what the run has cost so far.
     pub fn score(&self) -> Score {
         let Tally { bad_ticks, pod_ticks, actions } = self.tally;
         Score {
@@ -199,13 +199,13 @@ impl SimService {
         self.recent.back().map_or(0.0, |tick| tick.p99)
     }
 
-    /// Returns the requests a second of the newest tick; zero before the first.
+    /// Returns the requests per second of the newest tick; zero before the first.
     pub fn rps_now(&self) -> f64 {
         self.recent.back().map_or(0.0, |tick| tick.arrived / TICK_SECONDS as f64)
     }
 
-    /// Returns what telemetry shows at the scrape of second `at` (a whole multiple of the scrape interval):
-    /// as recorded, or, before the start, as the history has it. `None` for a scrape yet to come.
+    /// Returns the telemetry of the scrape at second `at` (a whole multiple of the scrape interval): as recorded, or,
+    /// before the start, from the history. `None` for a future scrape.
     pub fn scraped(&self, at: i64) -> Option<Scrape> {
         if at > self.newest_scrape {
             return None;
@@ -215,8 +215,8 @@ impl SimService {
         Some(recorded.copied().unwrap_or_else(|| history::scrape(&self.plan, &self.load, at)))
     }
 
-    /// Returns the CPU ratio of ready pods over `window` ticks that ended `lag` ticks ago; `None` before
-    /// there were so many.
+    /// Returns the CPU ratio of ready pods over `window` ticks that ended `lag` ticks ago; `None` if there were not
+    /// that many ticks yet.
     pub fn cpu_window(&self, lag: usize, window: usize) -> Option<f64> {
         let end = self.recent.len().checked_sub(lag)?;
         let begin = end.checked_sub(window)?;
@@ -274,7 +274,7 @@ impl SimService {
         let (served, capacity) = (sum(|tick| tick.served), sum(|tick| tick.capacity));
         let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let scrape = Scrape {
-            // The load is known for the ticks before the start too, so the first minute needs no care.
+            // The load before the start is known too, so the first minute needs no special case.
             rps: self.load.minute_before(at),
             p99: self.recent.iter().map(|tick| tick.p99).fold(0.0, f64::max),
             p50: ratio(sum(|tick| tick.p50 * tick.arrived), arrived),
@@ -289,8 +289,8 @@ impl SimService {
     }
 }
 
-/// Median and p99 latency of a tick: the queue's at its utilisation, and the wait for the backlog on top of
-/// a queue at 90 %. Nobody waits longer than the time-out.
+/// Median and p99 latency of a tick: the queue's at its utilisation, or the wait for the backlog plus a queue at 90 %
+/// if that is longer. No request waits longer than the timeout.
 fn latency(queue: &QueueTable, served: f64, capacity: f64, backlog: f64) -> (f64, f64) {
     if capacity <= 0.0 {
         return (CLIENT_TIMEOUT, CLIENT_TIMEOUT);

@@ -1,4 +1,4 @@
-//! The same plant and seed under the stock autoscaler: what flyball is measured against.
+//! The same plant and seed under the stock autoscaler: flyball's baseline.
 
 use std::collections::BTreeMap;
 
@@ -60,15 +60,15 @@ impl StockTwin {
     }
 }
 
-/// Pods as the API server and the metrics pipeline show them at second `now`: started when created, CPU
-/// published one lag after its window ended.
+/// Pods as the API server and the metrics pipeline show them at second `now`: started when created, CPU published one
+/// lag after its window ended.
 fn views(service: &SimService, now: i64) -> Vec<PodView> {
     let ticks = |seconds: i64| (seconds / TICK_SECONDS) as usize;
     let cpu = service.cpu_window(ticks(TELEMETRY_LAG_SECONDS), ticks(WINDOW_SECONDS));
     let at = now - TELEMETRY_LAG_SECONDS;
     let view = |pod: &super::pod::Pod| {
         let ready = pod.ready(now.saturating_mul(1000));
-        // What a starting pod burns is not modelled; the rule does not look at it.
+        // The CPU of a starting pod is not modelled; the rule ignores it.
         let share = if ready { cpu? } else { 0.0 };
         Some(Usage { at, window: WINDOW_SECONDS, millicores: (share * REQUEST_MILLICORES as f64).round() as u64 })
     };
@@ -97,7 +97,7 @@ mod tests {
         start() + jiff::SignedDuration::from_hours(hours)
     }
 
-    /// Runs `scenario` under `seed` with the stock autoscaler from `from` to `to` and returns what it cost.
+    /// Runs `scenario` under `seed` with the stock autoscaler from `from` to `to` and returns the cost.
     fn run_stock(scenario: &Scenario, seed: u64, from: Timestamp, to: Timestamp) -> BTreeMap<ServiceId, Score> {
         let mut twin = StockTwin::new(scenario, seed, from);
         twin.advance(to);

@@ -1,8 +1,8 @@
-//! Load over time as a pure function of (seed, time): any minute of the past can be asked for without
-//! simulating what lies before it.
+//! Load over time as a pure function of (seed, time): any past minute can be computed without simulating what came
+//! before.
 //!
-//! The shape of the day is a formula of our own (a deep night, a rise in the morning, a broad
-//! afternoon), as public web traces show it; no recorded data is in here.
+//! The shape of the day is our own formula (a deep night, a rise in the morning, a broad afternoon), modelled on public
+//! web traces; it contains no recorded data.
 
 use std::f64::consts::TAU;
 
@@ -11,7 +11,7 @@ use super::noise::Noise;
 
 const DAY: i64 = 86_400;
 
-/// When a burst begins.
+/// When a burst starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begins {
     /// Each day at this second of the UTC day.
@@ -20,41 +20,41 @@ pub enum Begins {
     Once(i64),
 }
 
-/// A stretch of more load: up within `rise`, there for `hold`, down within `fall` (all seconds).
+/// A period of higher load: it rises for `rise`, holds for `hold` and falls for `fall` (all seconds).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Burst {
-    /// When it begins to rise.
+    /// When it starts to rise.
     pub begins: Begins,
-    /// Load at its height against the load without it; above 1.
+    /// Peak load relative to the load without it; above 1.
     pub factor: f64,
-    /// Seconds from its begin to its height.
+    /// Seconds from its start to its peak.
     pub rise: i64,
-    /// Seconds at its height.
+    /// Seconds at its peak.
     pub hold: i64,
-    /// Seconds from its height to its end.
+    /// Seconds from its peak to its end.
     pub fall: i64,
 }
 
-/// Where a burst stands at some moment.
+/// The state of a burst at some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum BurstState {
-    /// It comes each day; the next one in so many seconds.
+    /// It recurs daily; the next one is due.
     Due {
-        /// Seconds until it begins.
+        /// Seconds until it starts.
         seconds: i64,
     },
-    /// It is on.
+    /// It is active.
     On {
-        /// Seconds since it began.
+        /// Seconds since it started.
         seconds: i64,
-        /// Whether it comes each day.
+        /// Whether it recurs daily.
         recurring: bool,
     },
 }
 
 impl Burst {
-    /// Returns where it stands at second `at`; `None` for a single burst that is over or that nobody knows of.
+    /// Returns its state at second `at`; `None` for a single burst that is over or not yet known.
     pub fn state(&self, at: i64) -> Option<BurstState> {
         let lasts = self.rise + self.hold + self.fall;
         match self.begins {
@@ -74,7 +74,7 @@ impl Burst {
         }
     }
 
-    /// Returns how much of the burst there is at second `at`, 0 to 1.
+    /// Returns the share of the burst at second `at`, 0 to 1.
     fn share(&self, at: i64) -> f64 {
         let since = match self.begins {
             Begins::Daily(second) => at.saturating_sub(second).rem_euclid(DAY),
@@ -93,23 +93,23 @@ impl Burst {
     }
 }
 
-/// What a service is asked for.
+/// The load of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
-    /// Requests a second on a working day, averaged over the day, without bursts.
+    /// Requests per second on a working day, averaged over the day, without bursts.
     pub mean: f64,
-    /// How far the day swings about that mean, 0 (flat) to 1 (the night is nearly silent).
+    /// How far the day swings around that mean, 0 (flat) to 1 (the night is nearly silent).
     pub swing: f64,
-    /// Load of Saturday and Sunday against other days.
+    /// Load on Saturday and Sunday relative to other days.
     pub weekend: f64,
-    /// Relative standard deviation of the slow wander (over half an hour; half as much over five minutes).
+    /// Relative standard deviation of the slow drift (over half an hour; half as much over five minutes).
     pub wander: f64,
     /// Recurring and single bursts; their factors multiply.
     pub bursts: Vec<Burst>,
 }
 
 impl Workload {
-    /// Returns where its bursts stand at second `at`: the first that is on, else the first that is due.
+    /// Returns the state of its bursts at second `at`: the first active one, else the first due one.
     pub fn burst(&self, at: i64) -> Option<BurstState> {
         let states = || self.bursts.iter().filter_map(|burst| burst.state(at));
         states().find(|state| matches!(state, BurstState::On { .. })).or_else(|| states().next())
@@ -128,7 +128,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Returns `workload` with the noise of `seed` and `name`, so that two services do not wander alike.
+    /// Returns `workload` with the noise of `seed` and `name`, so that two services do not drift alike.
     pub fn new(workload: Workload, seed: u64, name: &str) -> Self {
         let stream = |what: &str| Noise::new(seed, &format!("{name} {what}"));
         Self {
@@ -141,7 +141,7 @@ impl Load {
         }
     }
 
-    /// Returns the expected requests a second at second `at` since the Unix epoch.
+    /// Returns the expected requests per second at second `at` since the Unix epoch.
     pub fn rate(&self, at: i64) -> f64 {
         let w = &self.workload;
         let wander = 1.0 + w.wander * (self.slow.path(at, 1800) + 0.5 * self.fast.path(at, 300));
@@ -149,21 +149,21 @@ impl Load {
         (w.mean * shape(at, w.swing) * self.level(at) * wander * bursts).max(0.0)
     }
 
-    /// Returns the requests a second that arrive in tick number `tick` (since the Unix epoch): the rate at its
-    /// middle with the noise of counting.
+    /// Returns the requests per second that arrive in tick number `tick` (since the Unix epoch): the rate at its middle
+    /// with counting noise.
     pub fn arrivals(&self, tick: i64) -> f64 {
         let rate = self.rate(tick * TICK_SECONDS + TICK_SECONDS / 2);
         (rate + self.arrivals.normal(tick) * (rate / TICK_SECONDS as f64).sqrt()).max(0.0)
     }
 
-    /// Returns the requests a second that arrived in the minute before second `at` (a whole tick).
+    /// Returns the requests per second that arrived in the minute before second `at` (a whole tick).
     pub fn minute_before(&self, at: i64) -> f64 {
         let end = at.div_euclid(TICK_SECONDS);
         let ticks = 60 / TICK_SECONDS;
         (end - ticks..end).map(|tick| self.arrivals(tick)).sum::<f64>() / ticks as f64
     }
 
-    /// Level of the day: working day or weekend and a little of its own, in between at midnight.
+    /// Level of the day: that of a working day or weekend with a small random factor, interpolated from noon to noon.
     fn level(&self, at: i64) -> f64 {
         let noon = at - DAY / 2;
         let day = noon.div_euclid(DAY);
@@ -176,7 +176,7 @@ impl Load {
         of_day(day) + (of_day(day + 1) - of_day(day)) * share
     }
 
-    /// Factor of a burst; its height differs a little from one time to the next.
+    /// Factor of a burst; its height varies slightly between occurrences.
     fn height(&self, burst: &Burst, at: i64) -> f64 {
         let share = burst.share(at);
         if share <= 0.0 {

@@ -1,13 +1,13 @@
 //! The kill switch as a file: what the loop reads, and what `flyball kill` and `flyball resume` write.
 //!
-//! The file holds a [`KillOrder`](crate::model::kill::KillOrder) in JSON or YAML. Missing, empty, unreadable,
-//! malformed or huge: engaged.
+//! The file holds a [`KillOrder`](crate::model::kill::KillOrder) in JSON or YAML. Missing, empty, unreadable, malformed
+//! or huge: engaged.
 //!
 //! | file | what |
 //! |---|---|
-//! | `switch` | the port: looks at the file all the time |
+//! | `switch` | the port: polls the file |
 //! | `order` | reads one order, or says why it cannot be read |
-//! | `turn` | changes the order, whole or not at all |
+//! | `turn` | changes the order atomically |
 
 mod order;
 mod switch;
@@ -17,7 +17,7 @@ pub use order::{KillFileError, read_state};
 pub use switch::KillFile;
 pub use turn::{Engaged, Scope, engage, release};
 
-/// Returns a file that is not there yet, and the directory that goes with the test.
+/// Returns the path of a file that does not exist yet, and the temporary directory that contains it.
 #[cfg(test)]
 fn place() -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Reads an order from the file. What cannot be read is an error with its place, and counts as engaged.
+//! Reads an order from the file. An unreadable file is an error that names the place, and counts as engaged.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use crate::model::kill::KillOrder;
 
 /// Largest file read.
 const SIZE_LIMIT: u64 = 64 * 1024;
-/// Longest text that no order can be made out of and that is taken for one that went bad, all the same.
+/// Longest unparsable text that is still taken for a damaged order.
 const LITTER_LIMIT: usize = 1024;
-/// All that an order says.
+/// All keys of an order.
 const KEYS: [&str; 5] = ["all", "services", "classes", "by", "reason"];
-/// What of that no settings say: it tells an order with a mistake in it from another mapping.
+/// The keys that never occur in the settings: they distinguish a faulty order from other mappings.
 const TELLING: [&str; 2] = ["all", "classes"];
 
 /// Reads the state of the switch now.
@@ -29,13 +29,13 @@ pub fn read_state(path: &Path) -> KillState {
 /// Why the file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum KillFileError {
-    /// Not there.
+    /// The file does not exist.
     #[error("kill switch {path} is missing; `flyball resume --reason ...` creates one that stops nothing")]
     Missing {
         /// The file.
         path: PathBuf,
     },
-    /// Cannot be opened, read or written.
+    /// It cannot be opened, read or written.
     #[error("kill switch {path} cannot be {doing}{}", remedy(source))]
     Io {
         /// The file.
@@ -46,7 +46,7 @@ pub enum KillFileError {
         #[source]
         source: io::Error,
     },
-    /// Not what it should be.
+    /// It is malformed.
     #[error("kill switch {path} {fault}")]
     Malformed {
         /// The file.
@@ -54,7 +54,7 @@ pub enum KillFileError {
         /// What is wrong.
         fault: String,
     },
-    /// Somebody else's file, which is left as it is.
+    /// Another program's file, which is left unchanged.
     #[error(
         "{path} is not a kill switch: it {fault}; nothing was changed. Name the switch with --file or `kill_switch`; \
          if this is a damaged switch, move it away: a missing switch stops everything"
@@ -65,12 +65,12 @@ pub enum KillFileError {
         /// What it is instead.
         fault: String,
     },
-    /// Nobody knows later why.
+    /// No reason was given, so nobody would later know why.
     #[error("changing the kill switch requires a reason, as in --reason 'load test over'")]
     NoReason,
 }
 
-/// Returns what to do about a failure of the file system, where that is plain.
+/// Returns the remedy for a file system failure, if it is obvious.
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => {
@@ -100,9 +100,8 @@ pub(super) fn read_order(path: &Path) -> Result<KillOrder, KillFileError> {
     parse(text).map_err(|error| malformed(format!("is not a valid order: {}", escape_controls(&error))))
 }
 
-/// Refuses to replace a file that is there and clearly something else: the settings, the journal, a policy. An order
-/// that went bad may be replaced, and so may what cannot be read at all: it counts as engaged, and people must be able to
-/// turn it.
+/// Refuses to replace an existing file that is clearly something else: the settings, the journal, a policy. A damaged
+/// order may be replaced, and so may an unreadable file: it counts as engaged, and people must be able to change it.
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), KillFileError> {
     let foreign = |fault: String| Err(KillFileError::Foreign { path: path.to_owned(), fault });
     if path.extension().is_some_and(|ending| ending == "rhai") {
@@ -133,10 +132,10 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), KillFileError> {
     }
 }
 
-/// What an order has to say at least one of: a file that ends too early lets nothing go.
+/// Keys of which an order must have at least one: a truncated file releases nothing.
 const SUBJECTS: [&str; 3] = ["all", "services", "classes"];
 
-/// Parses an order. YAML goes by way of JSON values, whose types are strict: `"no"` is a text and never a false.
+/// Parses an order. YAML is converted through JSON values, whose types are strict: `"no"` is a string, never false.
 fn parse(text: &str) -> Result<KillOrder, String> {
     let braced = text.trim_start().starts_with('{');
     let json = if braced { serde_json::from_str(text).map(Some) } else { Ok(None) };
@@ -204,7 +203,7 @@ mod tests {
         }
         check(b"{\"\\u001b[2J\\nx\": 1}", "unknown field `\\u{1b}[2J\\nx`");
         check(b"[]", "is not a valid order");
-        // When it was turned is not for the file to say.
+        // The file does not decide when it was changed.
         check(b"all: false\nturned: 2026-03-03T12:00:00Z\n", "unknown field `turned`");
         check(b"services: [Not A Service]", "is not a valid order");
         check(b"{\"all\": \xff}", "is not UTF-8");

@@ -1,4 +1,4 @@
-//! The kill switch as the loop sees it: a file that is looked at ten times a second.
+//! The kill switch as the loop sees it: a file that is polled ten times a second.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::ports::KillSwitch;
 
 use super::order::read_state;
 
-/// Time between two looks.
+/// Time between two polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a read may take: a volume that hangs must not keep the switch from being taken for engaged.
+/// Longest time for a read: a hung volume must not delay the switch from counting as engaged.
 const READ_WITHIN: Duration = Duration::from_millis(500);
-/// Age from which a look says nothing any more.
+/// Age from which a reading is stale.
 const AGE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A kill switch that is a file, looked at ten times a second. Dropping it ends that.
+/// A kill switch in a file, polled ten times a second. Dropping it stops the polling.
 #[derive(Debug)]
 pub struct KillFile {
     path: PathBuf,
@@ -29,12 +29,12 @@ pub struct KillFile {
     _poll: AbortOnDropHandle<()>,
 }
 
-/// The newest look, and when it began: what changed since then it need not hold.
+/// The newest reading and when it started: it may miss changes made since then.
 #[derive(Debug)]
 struct Seen(Mutex<(Instant, KillState)>);
 
 impl Seen {
-    /// Takes in a look, unless one that began later is known.
+    /// Stores a reading, unless one that started later is known.
     fn note(&self, began: Instant, state: KillState) {
         let mut seen = self.0.lock();
         if seen.0 <= began {
@@ -44,7 +44,7 @@ impl Seen {
 }
 
 impl KillFile {
-    /// Reads the file at `path` and keeps looking at it. Needs a running tokio.
+    /// Reads the file at `path` and keeps polling it. Needs a running tokio.
     pub fn open(path: &Path) -> Self {
         let seen = Arc::new(Seen(Mutex::new((Instant::now(), look(path)))));
         let poll = AbortOnDropHandle::new(tokio::spawn(poll(path.to_owned(), Arc::clone(&seen))));
@@ -79,7 +79,7 @@ impl KillSwitch for KillFile {
     }
 }
 
-/// Reads the switch, and when it was turned: it is replaced whole each time.
+/// Reads the switch and when it was last changed: each change replaces the whole file.
 fn look(path: &Path) -> KillState {
     let mut state = read_state(path);
     if let KillState::Readable { turned, .. } = &mut state {
@@ -95,7 +95,7 @@ async fn poll(path: PathBuf, seen: Arc<Seen>) {
     loop {
         ticks.tick().await;
         let (path, began) = (path.clone(), Instant::now());
-        // On a thread of its own: a file system that hangs must not hang the loop, but let what is seen get old.
+        // On its own thread: a hung file system must not block the loop, only make the reading stale.
         match tokio::task::spawn_blocking(move || look(&path)).await {
             Ok(state) => seen.note(began, state),
             Err(error) => tracing::warn!(%error, "the kill switch could not be read, reading it again"),
@@ -127,7 +127,7 @@ mod tests {
         assert!(switch.seen().stops_all());
     }
 
-    /// One thread reads, in order: what is read slowly was read before the order, and is handed on after it.
+    /// One thread reads, in order: a slow read happened before the order and is delivered after it.
     #[test]
     fn a_slow_read_that_began_before_an_order_does_not_hide_it() {
         let mut runtime = tokio::runtime::Builder::new_current_thread();

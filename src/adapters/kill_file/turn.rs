@@ -1,4 +1,4 @@
-//! Turns the kill switch: replaces the order in the file, whole or not at all, one process at a time.
+//! Changes the kill switch: replaces the order in the file atomically, one process at a time.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -10,7 +10,7 @@ use crate::model::{ActionClass, ServiceId};
 
 use super::order::{KillFileError, read_order, refuse_foreign};
 
-/// What is stopped or let go.
+/// What is stopped or released.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// Everything.
@@ -26,16 +26,17 @@ pub enum Scope {
 pub enum Engaged {
     /// The file holds this order now.
     Written(KillOrder),
-    /// It could not be written, so it was removed: a missing switch stops everything, but tells no reason.
+    /// It could not be written and was removed: a missing switch stops everything, but gives no reason.
     Removed(KillFileError),
 }
 
-/// Stops what `scope` names, on top of what is stopped already. If that cannot be read it counts as everything, and the
-/// reason says so. Where everything is to be stopped and the file cannot be written (the disk is full), it is removed.
+/// Stops what `scope` names, on top of what is already stopped. If the existing order cannot be read it counts as a
+/// stop of everything, and the reason says so. To stop everything when the file cannot be written (the disk is full),
+/// the file is removed.
 ///
 /// # Errors
-/// `NoReason`; `Foreign` when the file is clearly something else; `Io` when it cannot be written, nor removed if it would
-/// have to be.
+/// `NoReason`; `Foreign` when the file is clearly something else; `Io` when it cannot be written, or cannot be removed
+/// if it has to be.
 pub fn engage(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<Engaged, KillFileError> {
     let engaged = rewrite(path, reason, |order| {
         let mut order = order.unwrap_or_else(|_| {
@@ -47,7 +48,7 @@ pub fn engage(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<Enga
             Scope::Service(service) => drop(order.services.insert(service.clone())),
             Scope::Class(class) => drop(order.classes.insert(*class)),
         }
-        // Whoever stopped everything is still who to ask.
+        // The person who stopped everything remains the one to ask.
         Ok(if order.all { order } else { given(order, by, reason) })
     });
     match engaged {
@@ -56,12 +57,12 @@ pub fn engage(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<Enga
     }
 }
 
-/// Lets go what `scope` names; everything, if it is [`Scope::All`] (this also mends or makes the file). Returns the
-/// order that stands then: who stopped what is left, and why, stays as it was.
+/// Releases what `scope` names; everything for [`Scope::All`], which also repairs or creates the file. Returns the
+/// resulting order: who stopped the rest, and why, is unchanged.
 ///
 /// # Errors
-/// `NoReason`; `Foreign` when the file is clearly something else; `Missing`, `Io`, `Malformed` when a part is to be let go
-/// of an order that cannot be read; `Io` when the file cannot be written.
+/// `NoReason`; `Foreign` when the file is clearly something else; `Missing`, `Io`, `Malformed` when part of an
+/// unreadable order is to be released; `Io` when the file cannot be written.
 pub fn release(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<KillOrder, KillFileError> {
     rewrite(path, reason, |order| {
         if *scope == Scope::All {
@@ -77,12 +78,12 @@ pub fn release(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<Kil
     })
 }
 
-/// Returns the order as given by somebody for a reason.
+/// Returns the order with its author and reason.
 fn given(order: KillOrder, by: &str, reason: &str) -> KillOrder {
     KillOrder { by: by.to_owned(), reason: reason.to_owned(), ..order }
 }
 
-/// Replaces the order in the file by what `change` makes of it; one process at a time.
+/// Replaces the order in the file with the result of `change`; one process at a time.
 fn rewrite(
     path: &Path,
     reason: &str,
@@ -103,8 +104,8 @@ fn rewrite(
     Ok(order)
 }
 
-/// Opens the file that is locked while the switch is turned; makes it if it does not exist. It is only read: whoever
-/// made it, every other user who may turn the switch can lock it.
+/// Opens the lock file, which is locked during a change; creates it if it does not exist. It is opened read-only, so
+/// every user who may change the switch can lock it, no matter who created it.
 fn open_lock(path: &Path) -> io::Result<File> {
     match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -116,7 +117,7 @@ fn open_lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Removes the file, and tells whether it is gone. Where its directory is not there the path is likely mistyped.
+/// Removes the file and returns whether it is gone. If its directory does not exist, the path is probably mistyped.
 fn removed(path: &Path) -> bool {
     match fs::remove_file(path) {
         Ok(()) => true,
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(order(&path), KillOrder { by: "me".into(), reason: "all is well".into(), ..KillOrder::default() });
     }
 
-    /// Who stopped everything, and why, is what everybody who finds it stopped wants to know.
+    /// Anyone who finds everything stopped needs to know who did it and why.
     #[test]
     fn a_standing_stop_of_everything_keeps_who_and_why() {
         let (_directory, path) = place();
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(order(&path).given(), "by you: not a drill");
     }
 
-    /// A missing switch counts as engaged, and a full disk lets a file be removed.
+    /// A missing switch counts as engaged, and a full disk still permits removal.
     #[test]
     fn on_a_full_disk_everything_is_stopped_by_removing_the_file() {
         let (directory, path) = place();
@@ -207,7 +208,7 @@ mod tests {
         assert_eq!(order(&path).given(), said);
     }
 
-    /// A path that is mistyped must not cost the journal, the settings or a policy.
+    /// A mistyped path must not destroy the journal, the settings or a policy.
     #[test]
     fn a_file_of_somebody_else_is_neither_replaced_nor_removed() {
         let policy = "// Adds replicas.\n".repeat(80);
@@ -228,7 +229,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join(name);
             fs::write(&path, bytes).unwrap();
-            // Not even where nothing can be written.
+            // Not even if nothing can be written.
             std::os::unix::fs::symlink("/dev/full", beside(&path, "new")).unwrap();
             let turned = [
                 engage(&path, &Scope::All, "me", "drill").map(drop),

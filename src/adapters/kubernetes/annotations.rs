@@ -1,23 +1,23 @@
-//! The annotations that flyball writes or reads, of objects of any kind.
+//! The annotations that flyball reads or writes, on objects of any kind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-/// Of an autoscaler: the floor before flyball's first raise.
+/// On an autoscaler: the floor before flyball's first raise.
 pub(super) const FLOOR_BASELINE: &str = "flyball.dev/floor-baseline";
-/// Of a ConfigMap with policies: the commit it was made of.
+/// On a ConfigMap with policies: the commit it was built from.
 const COMMIT: &str = "flyball.dev/commit";
-/// Of a ConfigMap with policies: the author of that commit.
+/// On a ConfigMap with policies: the author of that commit.
 const AUTHOR: &str = "flyball.dev/author";
-/// Of the Lease: what its holder says of its policies.
+/// On the Lease: what its holder reports about its policies.
 pub(super) const POLICIES_IN_FORCE: &str = "flyball.dev/policies-in-force";
 
-/// Longest text of those that say where policies come from, bytes: more is said by nobody who means it.
+/// Longest annotation that names the source of policies, bytes: a legitimate one is shorter.
 const LONGEST_SOURCE: usize = 1024;
 
-/// What is read of the annotations of an object; all others are left out.
+/// The annotations of an object that are read; all others are dropped.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(from = "BTreeMap<String, Arc<str>>")]
 pub(super) struct Annotations {
@@ -40,12 +40,12 @@ impl From<BTreeMap<String, Arc<str>>> for Annotations {
 }
 
 impl Annotations {
-    /// Returns the floor before flyball's first raise, in replicas; `None` where none is recorded, or no number.
+    /// Returns the floor before flyball's first raise, in replicas; `None` if none is recorded or it is not a number.
     pub(super) fn floor_baseline(&self) -> Option<u32> {
         self.floor_baseline.as_ref()?.parse().ok()
     }
 
-    /// Returns the commit that policies were made of.
+    /// Returns the commit that the policies were built from.
     pub(super) fn commit(&self) -> Option<&str> {
         self.commit.as_deref()
     }
@@ -55,7 +55,7 @@ impl Annotations {
         self.author.as_deref()
     }
 
-    /// Returns what the holder of a Lease says of its policies.
+    /// Returns what the holder of a Lease reports about its policies.
     pub(super) fn policies_in_force(&self) -> Option<&str> {
         self.policies_in_force.as_deref()
     }

@@ -1,5 +1,5 @@
-//! The one way to the API server: each request is sent once, has a deadline, names its field manager, and fails in one
-//! of the ways of [`Failure`]. What such a failure means, whoever asked decides.
+//! The only way to the API server: each request is sent once, has a deadline, names its field manager, and fails as one
+//! of the variants of [`Failure`]. The caller decides what a failure means.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ use super::failure::Failure;
 
 /// The field manager of every write.
 pub(super) const FIELD_MANAGER: &str = "flyball";
-/// Longest answer about one object; the server itself refuses objects of more than a few MiB.
+/// Longest answer about one object; the server itself refuses objects larger than a few MiB.
 const LONGEST_OBJECT: usize = 32 << 20;
-/// Longest page of a list: hundreds of the largest objects that the server takes.
+/// Longest page of a list: hundreds of the largest objects that the server accepts.
 const LONGEST_PAGE: usize = 1 << 30;
 
-/// How long things may take. Real time: none of it follows the clock of the loop.
+/// Timeouts. Real time: none of it follows the clock of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To open a connection; what a second leaves after the last read of the kill switch, so that no write starts later
-    /// than that after it.
+    /// To open a connection: what remains of one second after the last read of the kill switch, so that no write starts
+    /// later than one second after that read.
     pub connect: Duration,
     /// From sending a read or a write of one object to its answer.
     pub answer: Duration,
@@ -34,7 +34,7 @@ pub struct Timeouts {
     pub list: Duration,
     /// Length of one watch, in whole seconds; the server sends a bookmark at least at its end.
     pub watch: Duration,
-    /// Silence after which what a watch has shown counts as outdated: two bookmarks of a real server missed.
+    /// Silence after which a watch counts as outdated: a real server would have sent two bookmarks.
     pub silence: Duration,
 }
 
@@ -51,13 +51,13 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Returns after which time a write has landed or never will ([`crate::model::LANDS_WITHIN`]).
+    /// Returns the time after which a write has landed or never will ([`crate::model::LANDS_WITHIN`]).
     pub(super) fn lands_within(&self) -> Duration {
         self.answer.saturating_mul(2).saturating_add(Duration::from_secs(1))
     }
 }
 
-/// An API server, and how long its answers may take. A clone shares the connections.
+/// An API server and its timeouts. A clone shares the connections.
 #[derive(Clone)]
 pub struct ApiServer {
     client: Client,
@@ -69,12 +69,12 @@ impl ApiServer {
         Self { client, timeouts }
     }
 
-    /// Returns the namespace of the account, where access names none `default`.
+    /// Returns the namespace of the account; `default` if the access names none.
     pub fn default_namespace(&self) -> &str {
         self.client.default_namespace()
     }
 
-    /// Returns the same server, from which answers must come `within` that time, if that is shorter.
+    /// Returns the same server with answers due `within` that time, if that is shorter.
     pub(super) fn within(&self, within: Duration) -> Self {
         let timeouts = Timeouts { answer: self.timeouts.answer.min(within), ..self.timeouts };
         Self { client: self.client.clone(), timeouts }
@@ -86,12 +86,12 @@ impl ApiServer {
         self.ask(request, self.timeouts.answer, LONGEST_OBJECT).await
     }
 
-    /// Makes `object` in the collection at `path`.
+    /// Creates `object` in the collection at `path`.
     pub(super) async fn create<T: DeserializeOwned>(&self, path: &str, object: &Value) -> Result<T, Failure> {
         self.write(Method::POST, path, "application/json", object).await
     }
 
-    /// Merges `patch` into the object, or the part of it, at `path`.
+    /// Merges `patch` into the object or subresource at `path`.
     pub(super) async fn merge<T: DeserializeOwned>(&self, path: &str, patch: &Value) -> Result<T, Failure> {
         self.write(Method::PATCH, path, "application/merge-patch+json", patch).await
     }
@@ -108,8 +108,8 @@ impl ApiServer {
         self.ask(request, self.timeouts.list, LONGEST_PAGE).await
     }
 
-    /// Follows the collection at `path` from `version` on. The one request without a deadline: it ends as `of` says,
-    /// and who follows looks after that.
+    /// Watches the collection at `path` from `version` on. The only request without a deadline: it ends as `of` says,
+    /// which the caller enforces.
     pub(super) async fn events<T: Object>(
         &self,
         path: &str,
@@ -120,7 +120,7 @@ impl ApiServer {
         self.client.request_events(request.map_err(kube::Error::BuildRequest)?).await
     }
 
-    /// The server is to give up with us: what it has not done by then it never does.
+    /// The server must give up with us: what it has not done by then it never does.
     async fn write<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -135,8 +135,8 @@ impl ApiServer {
         self.ask(request, within, LONGEST_OBJECT).await
     }
 
-    /// Sends a request and reads its answer, as kube's own `request`, but that an error is what the status of the
-    /// answer says, whatever its body is, and tells how long the server asks to be left alone: kube drops both.
+    /// Sends a request and reads its answer like kube's own `request`, except that an error is the HTTP status of the
+    /// answer, whatever its body is, and carries `Retry-After`: kube drops both.
     async fn ask<T: DeserializeOwned>(
         &self,
         request: Request<Vec<u8>>,
@@ -160,7 +160,7 @@ impl ApiServer {
     }
 }
 
-/// Returns `path` if it is one: no name in it may lead elsewhere.
+/// Returns `path` if it is valid: no name in it may lead elsewhere.
 fn checked(path: &str) -> Result<&str, Failure> {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || ['-', '.'].contains(&character);
     let is_name =

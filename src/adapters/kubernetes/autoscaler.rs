@@ -1,4 +1,4 @@
-//! What is read of a `HorizontalPodAutoscaler`, and what those of a namespace mean for one target.
+//! The fields read of a `HorizontalPodAutoscaler`, and what the autoscalers of a namespace mean for one target.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,11 +10,11 @@ use super::api_server::FIELD_MANAGER;
 use super::cache::{Metadata, Object};
 use super::workload::{Condition, count, shown};
 
-/// An `autoscaling/v2` `HorizontalPodAutoscaler`, as far as it is read.
+/// An `autoscaling/v2` `HorizontalPodAutoscaler`, to the extent it is read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct HorizontalPodAutoscaler {
-    /// Who it is.
+    /// Its metadata.
     pub(super) metadata: Metadata,
     spec: Spec,
     status: Status,
@@ -24,7 +24,7 @@ pub(super) struct HorizontalPodAutoscaler {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     scale_target_ref: Reference,
-    /// As they stand there, whatever they are.
+    /// The raw values, whatever they are.
     min_replicas: Option<Value>,
     max_replicas: Value,
 }
@@ -52,7 +52,7 @@ impl Object for HorizontalPodAutoscaler {
     }
 }
 
-/// Returns what the autoscalers of the namespace of `target` mean for it.
+/// Returns what the autoscalers in the namespace of `target` mean for it.
 pub(super) fn autoscaling<'a>(
     all: impl Iterator<Item = &'a HorizontalPodAutoscaler>,
     target: &TargetRef,
@@ -65,7 +65,7 @@ pub(super) fn autoscaling<'a>(
         let why = format!("HPAs {name}, {} scale it concurrently", others.join(", "));
         return Autoscaling::Closed { why };
     }
-    // Whatever made it writes its bounds again: KEDA for its ScaledObjects, the operators of applications.
+    // Its owner would overwrite the bounds: KEDA for its ScaledObjects, the operators of applications.
     if let Some(owner) = one.metadata.owner_references.iter().find(|owner| owner.controller) {
         let why = format!("HPA {name} belongs to {} {}, which sets its floor", owner.kind, owner.name);
         return Autoscaling::Closed { why };
@@ -103,7 +103,7 @@ impl HorizontalPodAutoscaler {
         })
     }
 
-    /// Returns the floor before our first raise, which stands beside the floor as long as that is ours. A floor that
+    /// Returns the floor before our first raise, which is recorded as long as the current floor is ours. A floor that
     /// somebody else has set since is their choice, and the new baseline.
     fn baseline(&self, floor: u32, owner: Option<&str>) -> u32 {
         let recorded = self.metadata.annotations.floor_baseline();
@@ -127,7 +127,7 @@ fn number(field: &str, value: &Value) -> Result<u32, String> {
     count(value).ok_or_else(|| format!("{field} is {}, expected a number from 0 to 2147483647", shown(value)))
 }
 
-/// Returns the fields of a patch that moves the floor to `to` and records `baseline` beside it, as long as they differ.
+/// Returns the patch fields that move the floor to `to` and record `baseline`, if the two differ.
 pub(super) fn floor_patch(to: u32, baseline: u32) -> (Value, Value) {
     let recorded = if to > baseline { json!(baseline.to_string()) } else { Value::Null };
     (json!({ FLOOR_BASELINE: recorded }), json!({ "minReplicas": to }))

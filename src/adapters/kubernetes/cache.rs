@@ -13,7 +13,7 @@ use super::workload::ManagedField;
 use crate::model::Timestamp;
 use crate::model::time::elapsed;
 
-/// One reading of both clocks: the monotonic one stands still while the machine sleeps, the wall clock may jump back.
+/// One reading of both clocks: the monotonic one stops while the machine sleeps, the wall clock may jump back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tick {
     mono: Instant,
@@ -21,12 +21,12 @@ pub(super) struct Tick {
 }
 
 impl Tick {
-    /// Reads them.
+    /// Reads both clocks.
     pub(super) fn now() -> Self {
         Self { mono: Instant::now(), wall: Timestamp::now() }
     }
 
-    /// Returns how long `earlier` lies back, by the clock that says more.
+    /// Returns the time since `earlier`, by the clock that shows more.
     fn since(self, earlier: Self) -> Duration {
         self.mono.saturating_duration_since(earlier.mono).max(elapsed(self.wall, earlier.wall))
     }
@@ -34,7 +34,7 @@ impl Tick {
 
 #[cfg(test)]
 impl Tick {
-    /// Returns the reading after the machine was awake, and then asleep, for so long.
+    /// Returns the reading after the machine was awake and then asleep for these durations.
     pub(super) fn later(self, awake: Duration, asleep: Duration) -> Self {
         Self { mono: self.mono + awake, wall: self.wall + awake + asleep }
     }
@@ -49,11 +49,11 @@ impl std::ops::Add<Duration> for Tick {
     }
 }
 
-/// What every object says of itself.
+/// Metadata of every object.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Metadata {
-    /// Where it lies; empty for an object of the whole cluster.
+    /// Its namespace; empty for a cluster-scoped object.
     pub(super) namespace: String,
     /// Its name.
     pub(super) name: String,
@@ -63,19 +63,19 @@ pub(super) struct Metadata {
     pub(super) resource_version: String,
     /// Counts the changes of `spec`.
     pub(super) generation: i64,
-    /// When it was made, as the API writes it: texts in the order of time.
+    /// When it was created, as the API writes it: the texts sort by time.
     pub(super) creation_timestamp: String,
-    /// When it was to be deleted, if something still keeps it.
+    /// When its deletion was requested, if something still holds it.
     pub(super) deletion_timestamp: Option<String>,
     /// Who owns which fields.
     pub(super) managed_fields: Vec<ManagedField>,
-    /// What is read of its annotations.
+    /// The annotations that are read.
     pub(super) annotations: Annotations,
-    /// Whose part it is.
+    /// Its owners.
     pub(super) owner_references: Vec<OwnerReference>,
 }
 
-/// An object that another one is part of.
+/// A reference to an owner.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct OwnerReference {
@@ -83,26 +83,26 @@ pub(super) struct OwnerReference {
     pub(super) kind: String,
     /// Its name.
     pub(super) name: String,
-    /// Whether it is the one that looks after the part.
+    /// Whether it is the managing controller.
     pub(super) controller: bool,
 }
 
 impl Metadata {
-    /// Returns the version as a number; `None` if it is none.
+    /// Returns the version as a number; `None` if it is not one.
     pub(super) fn version(&self) -> Option<u64> {
         self.resource_version.parse().ok()
     }
 }
 
-/// An object as far as it is read.
+/// An object, to the extent it is read.
 pub(super) trait Object: for<'de> Deserialize<'de> + Clone + Send + 'static {
-    /// Returns what it says of itself.
+    /// Returns its metadata.
     fn metadata(&self) -> &Metadata;
 
-    /// Drops what the objects of one namespace hold beyond any use. By default that is nothing.
+    /// Drops data of a namespace's objects that is of no use. Drops nothing by default.
     fn shed<'a>(_all: impl Iterator<Item = &'a mut Self>) {}
 
-    /// Tells whether something that was dropped is of use again, as when other objects are gone.
+    /// Returns whether dropped data is needed again, such as when other objects are gone.
     fn is_missed<'a>(_all: impl Iterator<Item = &'a Self>) -> bool {
         false
     }
@@ -110,8 +110,8 @@ pub(super) trait Object: for<'de> Deserialize<'de> + Clone + Send + 'static {
 
 /// The objects of one collection.
 ///
-/// What is seen only ever gets newer: an object or a list with an older version than one seen before (a lagging
-/// server) is ignored, and is no sign of life. An object that is not there is unknown, never an empty one.
+/// The view only ever gets newer: an object or a list older than one seen before (a lagging server) is ignored, and is
+/// not a sign of life. A missing object is unknown, never an empty one.
 #[derive(Debug)]
 pub(super) struct Cache<T> {
     objects: BTreeMap<(String, String), T>,
@@ -119,15 +119,15 @@ pub(super) struct Cache<T> {
     version: Option<u64>,
     /// Whether nothing was missed since the last list.
     synced: bool,
-    /// Whether what was dropped of objects has to be listed again. All else that is seen stays current.
+    /// Whether dropped data has to be listed again. Everything else stays current.
     is_short: bool,
-    /// Silence after which nothing of it is current.
+    /// Silence after which nothing in the cache is current.
     silence_limit: Duration,
     last_sign: Tick,
     trouble: Option<String>,
 }
 
-/// A list that is older than what was seen before.
+/// A list older than what was seen before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the API server sent a list at version {found}, older than version {seen} seen before; retrying (if it was \
@@ -157,7 +157,7 @@ impl<T: Object> Cache<T> {
         self.version
     }
 
-    /// Takes in a whole list. What is missing from it no longer exists.
+    /// Applies a whole list. Objects missing from it no longer exist.
     pub(super) fn listed(&mut self, version: u64, objects: Vec<T>, now: Tick) -> Result<(), OlderList> {
         let held = self.objects.values().filter_map(|object| object.metadata().version());
         if let Some(seen) = held.chain(self.version).max().filter(|seen| version < *seen) {
@@ -171,7 +171,7 @@ impl<T: Object> Cache<T> {
         Ok(())
     }
 
-    /// Takes in an object that was added or changed.
+    /// Applies an added or changed object.
     pub(super) fn changed(&mut self, object: T, now: Tick) {
         if self.is_news(&object) {
             self.sign(now);
@@ -181,7 +181,7 @@ impl<T: Object> Cache<T> {
         }
     }
 
-    /// Takes in that an object was deleted.
+    /// Applies a deletion.
     pub(super) fn deleted(&mut self, object: &T, now: Tick) {
         if self.is_news(object) {
             self.sign(now);
@@ -191,8 +191,8 @@ impl<T: Object> Cache<T> {
         }
     }
 
-    /// Takes in that nothing else happened up to `version`. One that lies before what was seen is of a server that has
-    /// gone back, as after it was restored from a backup: what is seen of it is not what there is.
+    /// Notes that nothing else happened up to `version`. A version older than what was seen means that the server has
+    /// gone back, such as after a restore from backup: the cache no longer shows what exists.
     pub(super) fn bookmarked(&mut self, version: Option<u64>, now: Tick) {
         if let Some((version, seen)) = version.zip(self.version).filter(|(version, seen)| version < seen) {
             self.failed(OlderList { found: version, seen }.to_string());
@@ -212,12 +212,12 @@ impl<T: Object> Cache<T> {
         self.trouble = Some(reason);
     }
 
-    /// Returns the version from which a watch goes on; `None` if a list is needed first.
+    /// Returns the version to resume a watch from; `None` if a list is needed first.
     pub(super) fn resume(&self) -> Option<u64> {
         self.version.filter(|_| self.synced && !self.is_short)
     }
 
-    /// Tells whether what was dropped of objects has to be listed again.
+    /// Returns whether dropped data has to be listed again.
     pub(super) fn is_short(&self) -> bool {
         self.is_short
     }
@@ -250,21 +250,21 @@ impl<T: Object> Cache<T> {
         self.version.map(drop).ok_or_else(|| format!("not synced yet{}", trouble()))
     }
 
-    /// Returns one object as it is now, `None` if it does not exist.
+    /// Returns one object as it is now; `None` if it does not exist.
     ///
     /// # Errors
-    /// Why that is not known: before the first list, or when nothing was heard for too long.
+    /// Why that is not known: before the first list, or after too long a silence.
     pub(super) fn current(&self, namespace: &str, name: &str, now: Tick) -> Result<Option<&T>, String> {
         let object = self.get(namespace, name)?;
         self.waiting_for(now).map_or(Ok(object), |stale| Err(stale.to_string()))
     }
 
-    /// Tells whether the first list is still under way, and nothing has failed yet.
+    /// Returns whether the first list is still in progress and nothing has failed yet.
     pub(super) fn is_pending(&self) -> bool {
         self.version.is_none() && self.trouble.is_none()
     }
 
-    /// Returns how long nothing was heard, where that or a missed change makes it outdated.
+    /// Returns the duration of the silence, if that or a missed change makes the cache outdated.
     pub(super) fn outdated(&self, now: Tick) -> Option<Duration> {
         let silence = now.since(self.last_sign);
         (!self.synced || silence > self.silence_limit).then_some(silence)
@@ -276,7 +276,7 @@ impl<T: Object> Cache<T> {
         Some(StaleWatch { silent_seconds: self.synced.then_some(silence.as_secs()), trouble: self.trouble.clone() })
     }
 
-    /// Tells whether an event tells of something later than all that was seen.
+    /// Returns whether an event is newer than everything seen so far.
     fn is_news(&self, object: &T) -> bool {
         let Some((version, seen)) = object.metadata().version().zip(self.version) else { return false };
         let held = self.objects.get(&key(object)).and_then(|held| held.metadata().version());

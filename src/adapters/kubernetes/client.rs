@@ -1,4 +1,4 @@
-//! The connection to the API server: where it is, how long anything may take, and no retries behind our back.
+//! The connection to the API server: where it is, how long anything may take, and no hidden retries.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub enum Access {
         /// The context; `None` for the current one.
         context: Option<String>,
     },
-    /// By the service account of the pod.
+    /// The service account of the pod.
     InCluster,
 }
 
@@ -58,7 +58,7 @@ pub enum ConnectError {
     },
 }
 
-/// Returns the way to the API server. Opens no connection yet; needs a running tokio.
+/// Returns the API server. Opens no connection yet; needs a running tokio.
 ///
 /// # Errors
 /// When `access` cannot be used.
@@ -66,11 +66,11 @@ pub async fn connect(access: &Access, timeouts: Timeouts) -> Result<ApiServer, C
     let mut config = configure(access).await?;
     config.connect_timeout = Some(timeouts.connect);
     config.write_timeout = Some(timeouts.answer);
-    // Longer than any silence of a healthy watch: what is shorter has a deadline of its own.
+    // Longer than any silence of a healthy watch: shorter requests have a deadline of their own.
     config.read_timeout = Some(timeouts.watch.saturating_add(Duration::from_secs(30)).max(timeouts.list));
-    // Otherwise the time that a connection sat idle in the pool counts, too.
+    // Otherwise time spent idle in the pool counts too.
     config.reset_reader_on_write = true;
-    // kube repeats a request up to 15 times on 429, 503 and 504; the loop reads and decides anew instead.
+    // kube repeats a request up to 15 times on 429, 503 and 504; the loop reads and decides again instead.
     config.default_retry = false;
     let client = Client::try_from(config).map_err(|error| ConnectError::Client { reason: error.to_string() })?;
     Ok(ApiServer::new(client, timeouts))
@@ -113,8 +113,8 @@ mod tests {
         assert_eq!(Timeouts::default().answer + Duration::from_secs(1), crate::model::WRITE_MARGIN);
     }
 
-    /// A request reaches the server before its sender gives up and drops the connection, and the server counts its own
-    /// deadline from there.
+    /// A request reaches the server before its sender gives up and drops the connection, and the server's own deadline
+    /// starts from there.
     #[test]
     fn what_was_sent_has_landed_before_it_is_believed_not_to() {
         assert_eq!(Timeouts::default().lands_within(), crate::model::LANDS_WITHIN);

@@ -1,4 +1,4 @@
-//! A ConfigMap, as far as it is read.
+//! A ConfigMap, to the extent it is read.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use super::cache::{Metadata, Object};
 
-/// A ConfigMap, as far as it is read.
+/// A ConfigMap, to the extent it is read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ConfigMap {
-    /// Who it is.
+    /// Its metadata.
     pub(super) metadata: Metadata,
-    /// Its texts; Go writes an empty map as nothing.
+    /// Its data; Go omits an empty map.
     pub(super) data: BTreeMap<String, String>,
 }
 

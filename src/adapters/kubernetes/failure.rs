@@ -11,31 +11,31 @@ use crate::adapters::retry_after::retry_after;
 use crate::model::TargetRef;
 use crate::ports::ClusterError;
 
-/// Longest text taken over from a server or a library.
+/// Longest text taken from a server or a library.
 const TEXT_LIMIT: usize = 300;
-/// Longest time to be left alone that an object of the API can ask for.
+/// Longest back-off that an API object can request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// Why a request had no answer of use.
+/// Why a request had no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
     /// It cannot be built: nothing was sent.
     #[error("{0}")]
     Unbuildable(String),
-    /// No connection came about: nothing was sent.
+    /// No connection: nothing was sent.
     #[error("cannot reach the API server: {0}")]
     Unreachable(String),
-    /// The server answered, and not with success.
+    /// The server answered with an error.
     #[error("status {code}: {message}")]
     Status {
         /// The HTTP status.
         code: u16,
-        /// The server's words, or those of whoever stands in front of it.
+        /// The message of the server, or of a proxy in front of it.
         message: String,
-        /// How long it asks to be left alone; zero where it does not say.
+        /// Requested back-off; zero if none was requested.
         retry_after: Duration,
     },
-    /// No answer came, or none that can be read: what was asked for may be done.
+    /// No answer, or none that can be read: the request may have taken effect.
     #[error("{0}")]
     Lost(String),
 }
@@ -45,8 +45,8 @@ impl Failure {
         Self::Unbuildable(error.to_string())
     }
 
-    /// Returns what an answer says that is no success. Who stands in front of the server answers with objects of its
-    /// own, so that the code and the words of a `Status` may be missing, or not be those of this answer.
+    /// Returns the failure of an unsuccessful answer. A proxy in front of the server answers with objects of its own,
+    /// so the code and the message of a `Status` may be missing or not belong to this answer.
     pub(super) fn answered(head: &Parts, body: &str) -> Self {
         let body = body.trim();
         let status: Status = serde_json::from_str(body).unwrap_or_default();
@@ -71,8 +71,8 @@ impl Failure {
         Self::Lost(cut(&text))
     }
 
-    /// Tells whether it was turned down, by the server or before it was sent: nothing was done. What the server gave
-    /// up on (408, 5xx) it may have done.
+    /// Returns whether the request was refused, by the server or before it was sent: nothing was done. What the server
+    /// gave up on (408, 5xx) it may have done.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Unbuildable(_) => true,
@@ -81,7 +81,7 @@ impl Failure {
         }
     }
 
-    /// Returns what it means for a request about `target`. What is not clearly "not done" is unknown.
+    /// Returns what it means for a request about `target`. Whatever is not clearly "not done" is unknown.
     pub(super) fn of(self, target: &TargetRef) -> ClusterError {
         let (is_refusal, text) = (self.is_refusal(), self.to_string());
         match self {

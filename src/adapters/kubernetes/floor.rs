@@ -1,4 +1,4 @@
-//! Reads and writes of the floor of an autoscaler, and the live question who scales a target.
+//! Reads and writes of an autoscaler's floor, and the live check of who scales a target.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -23,16 +23,16 @@ pub(super) fn autoscalers_of(namespace: &str) -> String {
     format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers")
 }
 
-/// Returns the autoscalers in the namespace of `target` as they are now.
+/// Returns the current autoscalers in the namespace of `target`.
 pub(super) async fn list(server: &ApiServer, target: &TargetRef) -> Result<Vec<HorizontalPodAutoscaler>, ClusterError> {
-    // Names are looked at before they stand in a path.
+    // Names are checked before they become part of a path.
     collection(target)?;
     let list: Result<List, _> = server.get(&autoscalers_of(&target.namespace)).await;
     let list = list.map_err(|failure| failure.of(target))?;
     Ok(list.items.unwrap_or_default())
 }
 
-/// Finds the floor that `change` turns among the autoscalers of its namespace.
+/// Finds the floor that `change` moves among the autoscalers of its namespace.
 pub(super) fn find(change: &ChangeSet, all: &[HorizontalPodAutoscaler]) -> Result<Live, ClusterError> {
     let target = &change.target;
     let named = |one: &&HorizontalPodAutoscaler| {
@@ -44,7 +44,7 @@ pub(super) fn find(change: &ChangeSet, all: &[HorizontalPodAutoscaler]) -> Resul
     live(one, target, displaced(change, all))
 }
 
-/// Returns why the knob of `change` is not the one to turn now; `None` if it is.
+/// Returns why the knob of `change` is not the current one; `None` if it is.
 pub(super) fn displaced(change: &ChangeSet, all: &[HorizontalPodAutoscaler]) -> Option<String> {
     match (change.knob, autoscaling(all.iter(), &change.target)) {
         (Knob::AutoscalerFloor, Autoscaling::Nobody) => {

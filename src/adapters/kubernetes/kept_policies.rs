@@ -1,8 +1,8 @@
-//! The policies in force in the ConfigMap `flyball-kept-policies`, for a process whose state directory is empty: of
-//! several replicas the one that leads writes it, and whoever starts with nothing goes on by it.
+//! The active policies in the ConfigMap `flyball-kept-policies`, for a process whose state directory is empty: of
+//! several replicas the leader writes it, and a replica that starts with nothing uses it.
 //!
-//! The policies that are announced do not tell enough: they may be a set that people took back, and then nobody who did
-//! not see the one before it could act. Nothing depends on this copy otherwise, so a server that does not take it is
+//! The announced policies are not enough: they may be a policy set that people rolled back, and a process that never
+//! saw its predecessor could then not act. Nothing else depends on this copy, so a server that rejects it is only
 //! logged.
 
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use super::api_server::ApiServer;
 use super::config_map::ConfigMap;
 use super::failure::Failure;
 
-/// Name of the ConfigMap. It is shipped: a role cannot bind a creation to a name.
+/// Name of the ConfigMap. It is shipped because a role cannot restrict creation to a name.
 pub const NAME: &str = "flyball-kept-policies";
 /// The key that holds them, as JSON.
 const KEY: &str = "policies.json";
-/// Pause before what the server did not take is offered again.
+/// Pause before a rejected write is retried.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// What one process keeps for itself, and a copy for all. Dropping it ends its task.
+/// What one process keeps for itself, plus a shared copy. Dropping it ends its task.
 pub struct SharedPolicies {
     local: Arc<dyn PolicyMemory>,
     /// What the ConfigMap held at the start.
@@ -53,7 +53,8 @@ impl SharedPolicies {
 }
 
 impl PolicyMemory for SharedPolicies {
-    /// What this process kept goes before the copy: it may know more, and never less than it decided by.
+    /// What this process kept takes precedence over the copy: it may be newer, and never omits what this process
+    /// decided by.
     fn kept(&self) -> KeptPolicies {
         let local = self.local.kept();
         if local.in_force.is_some() { local } else { self.found.clone() }
@@ -87,7 +88,7 @@ impl Map {
         )
     }
 
-    /// Writes the newest of what is shared, until the sender is gone.
+    /// Writes the newest shared state until the sender is dropped.
     async fn follow(self, mut next: watch::Receiver<KeptPolicies>) {
         while next.changed().await.is_ok() {
             loop {

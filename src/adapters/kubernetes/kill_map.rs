@@ -1,7 +1,7 @@
-//! The kill switch as the ConfigMap `flyball-killswitch`, turned with `kubectl` alone.
+//! The kill switch as the ConfigMap `flyball-killswitch`, operated with `kubectl` alone.
 //!
-//! A watch hastens what is seen; right before a write the object itself is read. Missing, unreadable, with a key or a
-//! word that is not known, or behind a watch that went silent: engaged.
+//! A watch is only an accelerator; right before a write the object itself is read. Engaged if it is missing or
+//! unreadable, has an unknown key or value, or its watch went silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::watch::{Informer, Selected};
 
 /// Name of the ConfigMap.
 pub const NAME: &str = "flyball-killswitch";
-/// How long a read may take before it counts as unreadable.
+/// Longest time for a read before it counts as unreadable.
 const READ_WITHIN: Duration = Duration::from_millis(500);
 
 /// The switch. Dropping it ends its watch.
@@ -43,7 +43,7 @@ impl KillMap {
         Self { server: server.within(READ_WITHIN), path, seen, namespace: namespace.to_owned() }
     }
 
-    /// Reads the order; `None` if there is no ConfigMap.
+    /// Reads the order; `None` if the ConfigMap does not exist.
     async fn fetch(&self) -> Result<Option<KillOrder>, String> {
         match self.server.get::<ConfigMap>(&format!("{}/{NAME}", self.path)).await {
             Ok(map) => order(&map.data).map(Some),
@@ -89,10 +89,10 @@ impl KillSwitch for KillMap {
     }
 }
 
-/// Reads the order that the texts of the ConfigMap give.
+/// Parses the order in the data of the ConfigMap.
 ///
 /// # Errors
-/// The first key or word that is not known: a switch that cannot be understood stops everything.
+/// The first unknown key or value: a switch that cannot be understood stops everything.
 fn order(data: &BTreeMap<String, String>) -> Result<KillOrder, String> {
     let mut order = KillOrder::default();
     let mut decided = false;

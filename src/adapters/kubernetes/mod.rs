@@ -1,32 +1,32 @@
 //! The Kubernetes API as a [`Cluster`]: replicas of `Deployment`s and `StatefulSet`s, and the floors of the
 //! `HorizontalPodAutoscaler`s on them.
 //!
-//! Two ways lead to the API server, and they never mix. Watches feed caches from which the loop takes its
+//! There are two paths to the API server, and they never mix. Watches feed caches from which the loop takes its
 //! [`TargetReading`]s without I/O; the write gate reads and writes live. Nothing written is ever taken from a cache.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`client`] | the connection: access, no retries |
-//! | `api_server` | the one way of every request: deadline, field manager, longest answer |
+//! | `api_server` | the path of every request: deadline, field manager, longest answer |
 //! | `failure` | how a request can fail, and what that means |
 //! | `workload` | the fields read of an object |
 //! | `cache` | what a watch has seen, and how current it is |
 //! | `pages` | a collection, read whole |
 //! | `watch` | the task that feeds a cache |
-//! | `config_map` | a ConfigMap, as far as it is read |
+//! | `config_map` | a ConfigMap, to the extent it is read |
 //! | `view` | a target as the loop reads it from a cache |
-//! | `annotations` | the annotations of all kinds |
+//! | `annotations` | annotations on objects of any kind |
 //! | [`actions`] | intents as `LoopAction` objects |
-//! | [`lease`] | leadership by a Lease |
+//! | [`lease`] | leadership through a Lease |
 //! | [`kill_map`] | the kill switch as a ConfigMap |
-//! | [`kept_policies`] | a copy of the policies in force as a ConfigMap |
+//! | [`kept_policies`] | a copy of the active policies as a ConfigMap |
 //! | [`policy_maps`] | policies as ConfigMaps |
-//! | [`rights`], [`survey`], [`served`] | for `flyball doctor`: what its account may do, what there is, by which schemas |
-//! | [`settings`] | what the settings say of the lease |
+//! | [`rights`], [`survey`], [`served`] | for `flyball doctor`: the account's rights, what exists, the schemas served |
+//! | [`settings`] | the settings of the lease |
 //! | [`loops`] | services as `ServiceLoop` objects |
 //! | `autoscaler` | a `HorizontalPodAutoscaler`, and what those of a namespace mean for a target |
 //! | `scale` | the live read and the one conditional write of replicas |
-//! | `floor` | the same of an autoscaler's floor, and who scales a target now |
+//! | `floor` | the same for an autoscaler's floor, and who scales a target now |
 
 pub mod actions;
 mod annotations;
@@ -76,7 +76,7 @@ type Place = (TargetKind, String);
 /// The targets of one cluster. Dropping it ends its watches.
 pub struct Kubernetes {
     server: ApiServer,
-    /// One lock for all of it: two would be taken in two orders one day.
+    /// A single lock for all of it: two could be taken in different orders.
     seen: RwLock<Seen>,
     /// Whether all watches were current at one time.
     complete: AtomicBool,
@@ -91,14 +91,14 @@ struct Seen {
     autoscalers: BTreeMap<String, Informer<HorizontalPodAutoscaler>>,
 }
 
-/// What is seen of a place, and the names that are looked for there.
+/// What is seen of a place, and the names that are looked up there.
 struct Watched {
     seen: Informer<Workload>,
     names: BTreeSet<String>,
 }
 
 impl Kubernetes {
-    /// Returns an adapter that sees no target yet; [`Cluster::follow`] names them.
+    /// Returns an adapter that sees no targets yet; [`Cluster::follow`] names them.
     pub fn start(server: &ApiServer) -> Self {
         let (seen, complete) = (RwLock::default(), AtomicBool::new(false));
         Self { server: server.clone(), seen, complete, changes: tokio::sync::watch::Sender::new(0) }
@@ -115,7 +115,7 @@ impl Kubernetes {
         Informer::start(&self.server, path, Selected::default(), self.changes.clone())
     }
 
-    /// Returns which watches are not current and why, of those that are `wanted` by whether they have listed once.
+    /// Returns the watches that are not current and why, among those `wanted` given whether they have listed once.
     fn outdated(&self, wanted: impl Fn(bool) -> bool) -> Vec<Awaited> {
         let seen = self.seen.read();
         let of_targets = seen.watched.iter().filter(|(_, watched)| wanted(watched.seen.has_listed()));
@@ -128,7 +128,7 @@ impl Kubernetes {
         of_targets.chain(of_autoscalers).collect()
     }
 
-    /// Returns a counter that moves whenever something came in from a watch.
+    /// Returns a counter that changes whenever a watch delivers something.
     pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -146,7 +146,7 @@ impl Cluster for Kubernetes {
         }
     }
 
-    /// One watch for each kind and namespace, and one of the autoscalers of each namespace; those that go on are not
+    /// One watch for each kind and namespace, and one for the autoscalers of each namespace; continuing watches are not
     /// disturbed. Needs a running tokio.
     fn follow(&self, targets: &BTreeSet<TargetRef>) {
         let mut wanted: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
@@ -185,7 +185,7 @@ impl Cluster for Kubernetes {
         self.outdated(|has_listed| !has_listed && is_complete)
     }
 
-    /// The autoscalers of the namespace are listed each time: one that came since the decision makes it void.
+    /// The autoscalers of the namespace are listed each time: one created since the decision makes it void.
     fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async move {
             let autoscalers = floor::list(&self.server, &change.target);

@@ -1,4 +1,4 @@
-//! A collection, read whole from the server of record.
+//! A collection, read in full from the server of record.
 
 use kube::api::ListParams;
 use serde::Deserialize;
@@ -13,8 +13,7 @@ const PAGE: u32 = 500;
 /// A collection as of one moment.
 pub(super) struct Listed<T> {
     pub(super) objects: Vec<T>,
-    /// Version of the first page: a watch from there misses nothing of the later ones. `None` where the server gave
-    /// none.
+    /// Version of the first page: a watch from there misses nothing of the later ones. `None` if the server gave none.
     pub(super) version: Option<u64>,
 }
 
@@ -33,11 +32,11 @@ struct PageMetadata {
     r#continue: String,
 }
 
-/// Reads the collection at `path`, page by page, as far as `selected` selects it. What has come so far is handed to
-/// `at_each_page`, which may drop parts of it.
+/// Reads the part of the collection at `path` that `selected` selects, page by page. Everything read so far is passed
+/// to `at_each_page`, which may drop parts of it.
 ///
 /// # Errors
-/// The first that any page has; what was read by then is of no use.
+/// The first error of any page; pages read before it are discarded.
 pub(super) async fn list<T: DeserializeOwned>(
     server: &ApiServer,
     path: &str,

@@ -1,5 +1,5 @@
-//! A ConfigMap with policies, as far as it is read. Whoever may write ConfigMaps may label them: what a namespace holds
-//! beyond the limit of a set is counted, and not kept.
+//! A ConfigMap with policies, to the extent it is read. Anyone who may write ConfigMaps may label them: what a
+//! namespace holds beyond the limit of a policy set is counted, but not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct PolicyMap {
 #[derive(Debug, Clone)]
 struct Contents {
     size: SetSize,
-    /// By key; `None` once they were dropped, because the namespace holds too much.
+    /// By key; `None` once they were dropped because the namespace holds too much.
     files: Option<BTreeMap<String, Arc<str>>>,
 }
 
@@ -40,7 +40,7 @@ impl PolicyMap {
         self.data.size
     }
 
-    /// Returns its files, by key; `None` where they were dropped.
+    /// Returns its files by key; `None` if they were dropped.
     pub(super) fn files(&self) -> Option<impl Iterator<Item = (&String, &Arc<str>)>> {
         self.data.files.as_ref().map(BTreeMap::iter)
     }
@@ -69,7 +69,7 @@ impl Object for PolicyMap {
     }
 }
 
-/// Returns how much the ConfigMaps of each namespace hold together.
+/// Returns the total size of the ConfigMaps of each namespace.
 fn sizes<'a>(all: impl Iterator<Item = &'a PolicyMap>) -> BTreeMap<&'a str, SetSize> {
     let mut sizes: BTreeMap<&str, SetSize> = BTreeMap::new();
     for map in all {
@@ -173,7 +173,7 @@ mod tests {
         }
         cache.changed(map("shop", "m1", 3000, &json!({ "a.rhai": "x" })), now);
         assert_eq!((held(&cache), cache.resume()), (11, Some(3000)), "nothing is missing any more");
-        // Those that are left fit, and have to be read again.
+        // The remaining ones fit, and have to be read again.
         let mut cache: Cache<PolicyMap> = Cache::new(std::time::Duration::from_mins(1), now);
         let listed = |count: u64| (1..=count).map(|at| map("shop", &format!("m{at}"), at, &large)).collect::<Vec<_>>();
         cache.listed(20, listed(11), now).unwrap();

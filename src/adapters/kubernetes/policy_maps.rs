@@ -1,9 +1,9 @@
-//! Policy sets from ConfigMaps with the label `flyball.dev/policies`, watched: edits are announced a moment after the
-//! API server has the last of them, without the delay of a mounted volume.
+//! Policy sets from ConfigMaps with the label `flyball.dev/policies`, watched: edits are announced shortly after the
+//! last one reaches the API server, without the delay of a mounted volume.
 //!
-//! Those in flyball's own namespace are the set. Those in another namespace join it for the services of that namespace,
-//! and for no other. A key that starts with `lib.` is a library: keys hold no slash, so `lib.slo.rhai` stands for
-//! `lib/slo.rhai`, whatever ConfigMap of the set it lies in. The annotations `flyball.dev/commit` and
+//! ConfigMaps in flyball's own namespace form the policy set. Those in another namespace add to it for the services of
+//! that namespace only. A key that starts with `lib.` is a library: keys cannot contain a slash, so `lib.slo.rhai`
+//! stands for `lib/slo.rhai`, whichever ConfigMap of the set holds it. The annotations `flyball.dev/commit` and
 //! `flyball.dev/author` say where a ConfigMap comes from.
 
 use std::collections::BTreeMap;
@@ -27,16 +27,16 @@ use super::watch::{Informer, Selected};
 
 /// The label, whatever its value.
 pub const LABEL: &str = "flyball.dev/policies";
-/// Keys of rules, libraries and tests end so.
+/// Suffix of the keys of rules, libraries and tests.
 const SCRIPT: &str = ".rhai";
-/// ConfigMaps in one page of a list: each may have a MiB, of which most may be no policy.
+/// ConfigMaps per page of a list: each may have a MiB, most of it not policies.
 const PAGE: u32 = 20;
-/// An edit is announced once nothing has followed it for so long: what is applied together comes one by one. The set of
-/// flyball's own namespace is waited for by itself, and first: whoever else edits does not keep it waiting.
+/// An edit is announced once nothing has followed it for this long: objects applied together arrive one by one. The set
+/// of flyball's own namespace settles first and on its own: edits elsewhere do not delay it.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(300);
-/// Pause before each look, which copies the files: however many edits there are.
+/// Pause before each check, which copies the files, regardless of the number of edits.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
-/// How long it may take until edits that keep coming are announced as they are.
+/// Longest time until edits that keep coming are announced as they are.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(5);
 /// How long the start waits for the first list.
 const FIRST_LIST: Duration = Duration::from_secs(10);
@@ -49,13 +49,13 @@ pub struct PolicyMaps {
 }
 
 impl PolicyMaps {
-    /// Starts to watch and waits a while for what there is. Needs a running tokio.
+    /// Starts to watch and waits a while for the first list. Needs a running tokio.
     pub async fn start(server: &ApiServer, namespace: &str) -> Self {
         let (changes, mut news) = watch::channel(0);
         let selected = Selected { labels: Some(LABEL.to_owned()), page: Some(PAGE), ..Selected::default() };
         let seen = Informer::start(server, "/api/v1/configmaps".to_owned(), selected, changes);
         let cache = seen.cache.clone();
-        // Late, the loop starts without a policy, says so, and takes the set when it comes.
+        // If the list is late, the loop starts without policies, says so, and loads the set when it arrives.
         drop(tokio::time::timeout(FIRST_LIST, news.wait_for(|_| cache.lock().resume().is_some())).await);
         let own = namespace.to_owned();
         let (sender, announced) = watch::channel(Arc::new(files(&cache.lock(), &own)));
@@ -92,11 +92,11 @@ impl PolicyStore for PolicyMaps {
     }
 }
 
-/// What was seen and is not announced yet.
+/// What was seen but not announced yet.
 struct Settling {
     announced: PolicyFiles,
     seen: PolicyFiles,
-    /// The set of all services, and those of namespaces: since when they differ from what is announced, and the last
+    /// The set of all services, and those of namespaces: since when they differ from the announced ones, and the last
     /// change.
     all: Option<Edit>,
     namespaces: Option<Edit>,
@@ -119,13 +119,13 @@ impl Settling {
         Self { seen: announced.clone(), announced, all: None, namespaces: None }
     }
 
-    /// Returns when to look again whatever comes.
+    /// Returns when to check again in any case.
     fn due(&self) -> Option<Instant> {
         self.all.or(self.namespaces).map(Edit::due)
     }
 
-    /// Takes in what is seen now, and returns what is to be announced. The sets of namespaces stand beside that of all:
-    /// while it is edited they wait for it.
+    /// Takes the current sets and returns what is to be announced. The sets of namespaces wait while the set of all
+    /// services is being edited.
     fn look(&mut self, seen: PolicyFiles, now: Instant) -> Option<PolicyFiles> {
         let edit = |known: Option<Edit>, changed: bool| match known {
             Some(Edit { began, .. }) if changed => Some(Edit { began, changed: now }),
@@ -151,7 +151,7 @@ impl Settling {
     }
 }
 
-/// Returns the sets that the ConfigMaps hold now.
+/// Returns the current sets in the ConfigMaps.
 fn files(cache: &Cache<PolicyMap>, own: &str) -> PolicyFiles {
     let origin = format!("ConfigMaps labelled {LABEL}");
     let Some(maps) = cache.objects() else {
@@ -178,7 +178,7 @@ fn files(cache: &Cache<PolicyMap>, own: &str) -> PolicyFiles {
 struct Set {
     size: SetSize,
     files: Vec<PolicyFile>,
-    /// Whether files are missing that were dropped as too many.
+    /// Whether files are missing because there were too many.
     is_short: bool,
 }
 
@@ -215,8 +215,8 @@ fn has_rules(file: &PolicyFile) -> bool {
     file.path.strip_suffix(SCRIPT).is_some()
 }
 
-/// Returns the path of a key within its set: a library is known by its own name, everything else by its ConfigMap's,
-/// too.
+/// Returns the path of a key within its set: a library is known by its own name, everything else also by its
+/// ConfigMap's.
 fn path(namespace: &str, map: &str, key: &str) -> String {
     library_of(key).unwrap_or_else(|| format!("{namespace}/{map}/{key}"))
 }

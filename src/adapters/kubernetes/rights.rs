@@ -1,4 +1,4 @@
-//! What flyball's account may do on this server: asked by `flyball doctor`, never by the loop.
+//! What flyball's account may do on this server: checked by `flyball doctor`, never by the loop.
 
 use serde_json::{Value, json};
 
@@ -11,9 +11,9 @@ pub struct Right {
     pub verb: &'static str,
     /// The API group; empty for the core group.
     pub group: &'static str,
-    /// The resource, `resource/subresource` where it is one.
+    /// The resource, as `resource/subresource` if it is a subresource.
     pub resource: &'static str,
-    /// What is lost without it.
+    /// What does not work without it.
     pub purpose: &'static str,
 }
 
@@ -21,7 +21,7 @@ const fn right(verb: &'static str, group: &'static str, resource: &'static str, 
     Right { verb, group, resource, purpose }
 }
 
-/// Every right used in all namespaces; the cluster role of `deploy/base/rbac.yaml` grants these and no other.
+/// Every right used in all namespaces; the cluster role of `deploy/base/rbac.yaml` grants exactly these.
 pub const RIGHTS: [Right; 19] = [
     right("list", "apps", "deployments", "watch targets"),
     right("watch", "apps", "deployments", "watch targets"),
@@ -44,12 +44,11 @@ pub const RIGHTS: [Right; 19] = [
     right("watch", "", "configmaps", "watch the kill switch and policies"),
 ];
 
-/// The right in use on the one ConfigMap that is the kill switch, in flyball's own namespace; the Role of the same file
-/// grants it.
+/// The right used on the kill switch ConfigMap in flyball's own namespace; granted by the Role in the same file.
 pub const KILL_SWITCH_RIGHTS: [Right; 1] =
     [right("get", "", "configmaps", "read the kill switch right before a write; without it nothing is written")];
 
-/// The rights in use where intents are kept in the API; `deploy/overlays/replicas/rbac.yaml` grants these.
+/// The rights used when intents are kept in the API; granted by `deploy/overlays/replicas/rbac.yaml`.
 pub const INTENT_RIGHTS: [Right; 5] = [
     right("get", "flyball.dev", "loopactions", "see which replica ended an intent"),
     right("list", "flyball.dev", "loopactions", "read the open intents of the previous leader"),
@@ -58,7 +57,7 @@ pub const INTENT_RIGHTS: [Right; 5] = [
     right("patch", "flyball.dev", "loopactions/status", "record how a write ended"),
 ];
 
-/// The rights in use on the one Lease, in flyball's own namespace; granted in the same place.
+/// The rights used on the Lease in flyball's own namespace; granted in the same place.
 pub const LEASE_RIGHTS: [Right; 8] = [
     right("get", "coordination.k8s.io", "leases", "read the lease written by another replica"),
     right("list", "coordination.k8s.io", "leases", "see the current leader"),
@@ -70,13 +69,13 @@ pub const LEASE_RIGHTS: [Right; 8] = [
     right("create", "flyball.dev", "loopleaders", "the same, for the first leader"),
 ];
 
-/// The rights in use on the one ConfigMap that keeps the policies in force; granted in the same place.
+/// The rights used on the ConfigMap that keeps the active policies; granted in the same place.
 pub const KEPT_POLICIES_RIGHTS: [Right; 2] = [
     right("get", "", "configmaps", "read the active policies for a replica that starts without state"),
     right("patch", "", "configmaps", "store the active policies for a replica that starts without state"),
 ];
 
-/// Tells whether the account has a right in all namespaces.
+/// Returns whether the account has a right in all namespaces.
 ///
 /// # Errors
 /// Why the server does not say.
@@ -84,12 +83,12 @@ pub async fn allowed(server: &ApiServer, right: &Right) -> Result<bool, String> 
     review(server, right, "", "").await
 }
 
-/// Tells whether the account has a right on one object.
+/// Returns whether the account has a right on one object.
 ///
 /// # Errors
 /// Why the server does not say.
 pub async fn allowed_on(server: &ApiServer, right: &Right, namespace: &str, name: &str) -> Result<bool, String> {
-    // What is to be created has no name yet.
+    // An object to be created has no name yet.
     review(server, right, namespace, if right.verb == "create" { "" } else { name }).await
 }
 

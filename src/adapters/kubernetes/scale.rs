@@ -55,7 +55,7 @@ fn path(target: &TargetRef) -> Result<String, ClusterError> {
     Ok(format!("{}/{}/scale", collection(target)?, target.name))
 }
 
-/// Returns the path of the objects of the kind and in the namespace of `target`, whose names are looked at first.
+/// Returns the path of the objects of the kind and in the namespace of `target`, after checking its names.
 pub(super) fn collection(target: &TargetRef) -> Result<String, ClusterError> {
     if !is_dns_label(&target.namespace) || !is_dns_subdomain(&target.name) {
         let reason = format!("`{}/{}` is not a Kubernetes object name", target.namespace, target.name);

@@ -1,5 +1,5 @@
-//! Whether the server has the custom resources as this version ships them, by its `OpenAPI` document: every account may
-//! read that, and the definitions themselves only few.
+//! Whether the server has the custom resources as this version ships them, according to its `OpenAPI` document: every
+//! account may read that, but few the definitions themselves.
 
 use serde_json::Value;
 
@@ -7,11 +7,11 @@ use super::api_server::ApiServer;
 use super::failure::Failure;
 use super::loops::CRDS;
 
-/// What the server says of all kinds of flyball.
+/// The server's document for all flyball kinds.
 const DOCUMENT: &str = "/openapi/v3/apis/flyball.dev/v1alpha1";
 
-/// Returns where the schemas of the server differ from those that are shipped, in order; `None` where the server shows
-/// none. A kind that it does not have is left out.
+/// Returns where the schemas of the server differ from the shipped ones, in order; `None` if the server publishes none.
+/// Kinds that it lacks are left out.
 ///
 /// # Errors
 /// Why it does not answer.
@@ -48,7 +48,7 @@ fn compare(document: &Value) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// Notes where two parts of a schema are not the same; what they say to people is no difference.
+/// Notes where two parts of a schema differ; descriptions do not count.
 fn differ(path: &str, shipped: Option<&Value>, served: Option<&Value>, found: &mut Vec<String>) {
     match (shipped, served) {
         (Some(Value::Object(shipped)), Some(Value::Object(served))) => {
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// As a server writes it: what it was given, with the metadata of all objects, numbers with a fraction or without.
+    /// As a server writes it: its input plus the metadata of all objects, numbers with or without a fraction.
     fn document() -> Value {
         let mut schemas = serde_json::Map::new();
         for text in CRDS.split("\n---\n") {

@@ -1,17 +1,17 @@
-//! What the settings say of the lease.
+//! Settings of the lease.
 
 use std::time::Duration;
 
-/// Times of a lease.
+/// Timing of a lease.
 ///
 /// **Source**: the defaults are those of Kubernetes' own controllers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// How long a lease lasts after it was renewed.
+    /// How long a lease lasts after a renewal.
     pub duration: Duration,
-    /// How long a holder whose renewals fail goes on as the holder.
+    /// How long a holder whose renewals fail continues as the holder.
     pub renew_deadline: Duration,
-    /// Pause after a request that failed.
+    /// Pause after a failed request.
     pub retry: Duration,
 }
 
@@ -26,7 +26,7 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// Returns how often a holder renews: twice in the time in which one renewal must succeed.
+    /// Returns how often a holder renews: twice within the time in which one renewal must succeed.
     pub fn renew_every(&self) -> Duration {
         self.renew_deadline / 2
     }

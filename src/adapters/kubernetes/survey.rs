@@ -1,4 +1,4 @@
-//! What there is on a server: asked by `flyball doctor`, never by the loop, which watches.
+//! What exists on a server: queried by `flyball doctor`, never by the loop, which watches.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub async fn server_version(server: &ApiServer) -> Result<String, String> {
     answer["gitVersion"].as_str().map(str::to_owned).ok_or_else(|| "the answer has no version".to_owned())
 }
 
-/// Returns the custom resources of flyball that the server has.
+/// Returns the flyball custom resources that the server has.
 ///
 /// # Errors
 /// Why it does not say.
@@ -41,13 +41,13 @@ pub async fn custom_resources(server: &ApiServer) -> Result<Vec<String>, String>
 /// The loops of a cluster.
 #[derive(Debug, Default)]
 pub struct Loops {
-    /// Those of services, each with its spec as it is written; of two that collide the first one is supervised.
+    /// Those of services, each with its spec as written; of two that collide the first one is supervised.
     pub declared: Vec<(ServiceId, Value)>,
-    /// What is said of the others, which nobody heeds.
+    /// Messages about the ignored ones.
     pub ignored: Vec<String>,
 }
 
-/// Returns the loops that are declared.
+/// Returns the declared loops.
 ///
 /// # Errors
 /// Why they cannot be listed.
@@ -55,7 +55,7 @@ pub async fn loops(server: &ApiServer) -> Result<Loops, String> {
     let mut loops = Loops::default();
     let mut objects: Vec<LoopObject> = list(server, "/apis/flyball.dev/v1alpha1/serviceloops").await?;
     objects.retain(|object| object.metadata.deletion_timestamp.is_none());
-    // As a flyball that starts now would take them.
+    // The order in which a flyball that starts now would take them.
     objects.sort_by_cached_key(LoopObject::precedence);
     for object in objects {
         match object.id() {
@@ -66,7 +66,7 @@ pub async fn loops(server: &ApiServer) -> Result<Loops, String> {
     Ok(loops)
 }
 
-/// Returns the bound on all loops in words, or why it is none.
+/// Returns the bound on all loops in words, or why it is unusable.
 ///
 /// # Errors
 /// Why it cannot be read.
@@ -79,7 +79,7 @@ pub async fn bound(server: &ApiServer) -> Result<Result<String, String>, String>
     Ok(bound.map(|bound| format!("at most {} replicas, mode {}", bound.max_replicas, bound.max_mode.as_str())))
 }
 
-/// Returns which targets of a kind there are, in all namespaces.
+/// Returns the targets of a kind in all namespaces.
 ///
 /// # Errors
 /// Why they cannot be listed.

@@ -1,4 +1,4 @@
-//! What the loop sees of a target: the object in the cache of its watch, who scales it by the cache of the
+//! What the loop sees of a target: the object in the cache of its watch, who scales it according to the cache of the
 //! autoscalers, and how current both are.
 
 use crate::model::{Autoscaling, TargetReading, TargetRef, TargetState};
@@ -7,8 +7,8 @@ use super::autoscaler::{HorizontalPodAutoscaler, autoscaling};
 use super::cache::{Cache, Tick};
 use super::workload::Workload;
 
-/// Returns how a target stands. One that is not there is unknown, never one of zero replicas; so is one of which nobody
-/// can say who scales it.
+/// Returns the reading of a target. A missing target is unknown, never one of zero replicas; so is one whose scaler is
+/// unknown.
 pub(super) fn reading(
     cache: &Cache<Workload>,
     autoscalers: &Cache<HorizontalPodAutoscaler>,
@@ -168,7 +168,7 @@ mod tests {
         let (mut view, now) = synced(10, &[object(8, "a", 3)]);
         view.deleted(&object(11, "a", 3), now);
         assert_eq!(seen(&view, now), absent());
-        // A late echo of the time before does not bring it back.
+        // A late echo from before does not bring it back.
         view.changed(object(9, "a", 3), now);
         assert_eq!(replicas(&view, now), None);
     }

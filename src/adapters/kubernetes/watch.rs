@@ -1,7 +1,7 @@
-//! The task behind a cache: list, then watch from there; list again when changes were missed; wait between failures.
+//! The task behind a cache: list, then watch from there; list again when changes were missed; pause between failures.
 //!
-//! kube's own `watcher` keeps bookmarks to itself, and they are the only sign of life of a quiet cluster. This is
-//! the same state machine with them.
+//! kube's own `watcher` hides bookmarks, the only sign of life of a quiet cluster. This is the same state machine with
+//! them.
 
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
@@ -23,42 +23,42 @@ use super::cache::{Cache, Object, Tick};
 use super::failure::Failure;
 use super::pages::{self, Listed};
 
-/// First and longest pause after a failure. Raises wait for what is seen anew once a server is back, and a handful of
-/// watches is no load for it.
+/// First and longest pause after a failure. Raises wait for fresh state once a server is back, and a handful of watches
+/// is negligible load.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// How long a watch has to go on until what was missed before it no longer counts: as long as the longest pause.
+/// How long a watch has to run until earlier misses no longer count: as long as the longest pause.
 const HEALTHY: Duration = PAUSES.1;
-/// Pause after the server said that we may not.
+/// Pause after the server denied access.
 const FORBIDDEN_PAUSE: Duration = Duration::from_mins(1);
-/// How long a watch lasts at least before all is listed again for what was dropped of objects: whoever edits these
-/// decides neither how often the server is asked nor how soon other edits are seen.
+/// Least duration of a watch before everything is listed again for dropped data: edits by tenants decide neither how
+/// often the server is queried nor how soon other edits are seen.
 const LIST_AGAIN: Duration = Duration::from_secs(5);
-/// How much later than its own end a watch may be, at least, before its connection counts as dead.
+/// Least time a watch may exceed its own end before its connection counts as dead.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
 
-/// A cache and the task that feeds it, which ends with this.
+/// A cache and the task that feeds it, which ends with it.
 pub(super) struct Informer<T> {
-    /// What is seen.
+    /// The cache.
     pub(super) cache: Arc<Mutex<Cache<T>>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl<T: Object> Informer<T> {
-    /// Starts to watch what is `selected` of the collection at `path`; `changes` counts what comes in. Needs a running
-    /// tokio.
+    /// Starts to watch the `selected` objects of the collection at `path`; `changes` counts what arrives. Needs a
+    /// running tokio.
     pub(super) fn start(server: &ApiServer, path: String, selected: Selected, changes: watch::Sender<u64>) -> Self {
         let cache = Arc::new(Mutex::new(Cache::new(server.timeouts.silence, Tick::now())));
         let watcher = Watcher { server: server.clone(), path, selected, cache: cache.clone(), changes };
         Self { cache, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
     }
 
-    /// Returns why what is seen of `what` is not current; `None` if it is.
+    /// Returns why the cache of `what` is not current; `None` if it is.
     pub(super) fn waiting_for(&self, what: &str) -> Option<Awaited> {
         let why = self.cache.lock().waiting_for(Tick::now())?;
         Some(Awaited::Watch { of: what.to_owned(), why })
     }
 
-    /// Tells whether its first list has come.
+    /// Returns whether its first list has arrived.
     pub(super) fn has_listed(&self) -> bool {
         self.cache.lock().objects().is_some()
     }
@@ -76,23 +76,23 @@ struct Watcher<T> {
 /// Which objects of a collection are watched.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Selected {
-    /// By labels, as `kubectl -l` takes them.
+    /// Label selector, as for `kubectl -l`.
     pub(super) labels: Option<String>,
-    /// By fields.
+    /// Field selector.
     pub(super) fields: Option<String>,
-    /// Objects in one page of a list, where they may be large.
+    /// Objects per page of a list, if they may be large.
     pub(super) page: Option<u32>,
 }
 
 /// Why a list or a watch ended.
 enum Stop {
-    /// The server ended it in time.
+    /// The server ended it on time.
     Over,
     /// Changes were missed.
     Lost,
     /// It failed.
     Failed(String),
-    /// The server says that we may not.
+    /// The server denied access.
     Forbidden(String),
 }
 
@@ -113,15 +113,15 @@ impl<T: Object> Watcher<T> {
                     info!(path = self.path, "listed");
                     continue;
                 }
-                // A server that ends watches at once would else be asked in a hot loop.
+                // A server that ends watches at once would otherwise be queried in a hot loop.
                 Some(Stop::Over) if began.elapsed() >= PAUSES.0 => {
                     (failures, is_lost) = (0, false);
                     continue;
                 }
                 Some(Stop::Over) => self.pause(&mut failures, "the watch ended immediately".to_owned()),
                 Some(Stop::Lost) => {
-                    // The server answers again: how long it was away is no reason to wait. That changes are missed
-                    // again and again is one.
+                    // The server answers again: how long it was away is not a reason to wait. Changes missed again and
+                    // again are one.
                     if !std::mem::replace(&mut is_lost, true) {
                         failures = 0;
                     }
@@ -192,7 +192,7 @@ impl<T: Object> Watcher<T> {
                     }
                 }
                 Ok(Ok(None)) => return Stop::Over,
-                // An event that cannot be read is one that was missed.
+                // An event that cannot be read counts as missed.
                 Ok(Err(kube::Error::SerdeError(_))) => return Stop::Lost,
                 Ok(Err(error)) => return stop(&error.into()),
                 Err(_) => return dead(),
@@ -219,8 +219,8 @@ impl<T: Object> Watcher<T> {
     }
 }
 
-/// Returns how long to wait after a failure that so many came before: by `chance` between half and all of what is due, so
-/// that many watches do not come back as one.
+/// Returns the pause after this many previous failures: by `chance` between half and all of the nominal pause, so that
+/// many watches do not return at once.
 fn pause_after(failures: u32, chance: u64) -> Duration {
     let due = PAUSES.0.saturating_mul(2_u32.saturating_pow(failures)).min(PAUSES.1);
     due.mul_f64(0.5 + 0.5 * (chance as f64 / u64::MAX as f64))

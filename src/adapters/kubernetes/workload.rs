@@ -1,5 +1,5 @@
-//! What is read of a Deployment, a StatefulSet, or the scale of one. Replicas are read leniently, so that one
-//! odd object does not hide its neighbours, and judged strictly, so that an odd number never becomes a count.
+//! The fields read of a Deployment, a StatefulSet, or the scale of one. Replicas are read leniently, so that one odd
+//! object does not hide its neighbours, and judged strictly, so that an odd number never becomes a count.
 
 use std::sync::Arc;
 
@@ -11,26 +11,26 @@ use crate::model::{Autoscaling, Stuck, TargetKind, TargetState};
 
 use super::cache::{Metadata, Object};
 
-/// Characters kept of a message of the server.
+/// Characters kept of a server message.
 const LONGEST_MESSAGE: usize = 200;
 
 /// The fields that flyball reads.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(super) struct Workload {
-    /// Who it is.
+    /// Its metadata.
     pub(super) metadata: Metadata,
-    /// What is asked for; absent in no object of a real server.
+    /// The desired state; absent in no object of a real server.
     pub(super) spec: Option<Spec>,
     #[serde(default)]
     status: Status,
 }
 
-/// Which fields somebody owns, as far as replicas and floors are concerned.
+/// The owned fields, to the extent they are replicas and floors.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ManagedField {
     manager: String,
-    /// RFC 3339 in UTC, so that texts order as times do.
+    /// RFC 3339 in UTC, so the texts sort by time.
     time: Option<String>,
     fields_v1: OwnedFields,
 }
@@ -42,7 +42,7 @@ struct OwnedFields {
     spec: OwnedSpec,
 }
 
-/// What is asked of an owner.
+/// The fields that ownership is checked for.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct OwnedSpec {
@@ -55,7 +55,8 @@ pub(super) struct OwnedSpec {
 }
 
 impl Metadata {
-    /// Returns the field manager that last set what `owns` asks for. Several own it where they applied the same value.
+    /// Returns the field manager that last set the field that `owns` checks. Several managers own it if they applied
+    /// the same value.
     pub(super) fn owner_of(&self, owns: impl Fn(&OwnedSpec) -> bool) -> Option<Arc<str>> {
         let own = self.managed_fields.iter().filter(|entry| owns(&entry.fields_v1.spec));
         own.max_by(|one, other| one.time.cmp(&other.time)).map(|entry| Arc::from(entry.manager.as_str()))
@@ -64,7 +65,7 @@ impl Metadata {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(super) struct Spec {
-    /// As it stands in the answer, whatever it is.
+    /// The raw value, whatever it is.
     #[serde(default)]
     pub(super) replicas: Option<Value>,
 }
@@ -94,23 +95,23 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// Returns why it is as it is, in the words of the server.
+    /// Returns its reason and message, in the words of the server.
     pub(super) fn why(&self) -> String {
         let message: String = self.message.chars().take(LONGEST_MESSAGE).collect();
         format!("{}: {message}", self.reason)
     }
 }
 
-/// Why a number of replicas cannot be used.
+/// Why a replica count cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum OddReplicas {
-    /// There is none.
+    /// It is missing.
     #[error("spec.replicas is missing, expected a number from 0 to 2147483647")]
     Absent,
-    /// It is not one.
+    /// It is not a count.
     #[error("spec.replicas is {found}, expected a number from 0 to 2147483647")]
     NotACount {
-        /// What stands there.
+        /// The value found.
         found: String,
     },
 }
@@ -122,7 +123,7 @@ impl Object for Workload {
 }
 
 impl Workload {
-    /// Returns the state of the object itself (not of its scale). Who else scales it, it does not say.
+    /// Returns the state of the object itself, not of its scale. It does not say who else scales it.
     pub(super) fn state(&self, kind: TargetKind) -> Result<TargetState, OddReplicas> {
         let wanted = self.spec.as_ref().and_then(|spec| spec.replicas.as_ref()).ok_or(OddReplicas::Absent)?;
         let replicas = count(wanted).ok_or_else(|| OddReplicas::NotACount { found: shown(wanted) })?;
@@ -138,7 +139,7 @@ impl Workload {
         })
     }
 
-    /// Returns the pods that cannot be created (a quota, an admission): a Deployment says so in a condition.
+    /// Returns the pods that cannot be created (quota, admission): a Deployment reports it in a condition.
     fn stuck(&self, replicas: u32) -> Option<Stuck> {
         let failed = |condition: &&Condition| condition.r#type == "ReplicaFailure" && condition.status == "True";
         let failure = self.status.conditions.iter().find(failed)?;
@@ -153,8 +154,8 @@ impl Workload {
         count(wanted).ok_or_else(|| OddReplicas::NotACount { found: shown(wanted) })
     }
 
-    /// Tells whether pods of an old template still run, or the controller has not seen the last change. A
-    /// change of the number of replicas alone is no rollout once the controller has seen it.
+    /// Returns whether pods of an old template still run, or the controller has not seen the last change. A mere change
+    /// of the replica count is not a rollout once the controller has seen it.
     fn rollout(&self, kind: TargetKind) -> bool {
         let status = &self.status;
         let old_pods = match kind {
@@ -167,12 +168,12 @@ impl Workload {
     }
 }
 
-/// Returns a number of replicas; `None` for what is none.
+/// Returns a replica count; `None` if it is not one.
 pub(super) fn count(value: &Value) -> Option<u32> {
     value.as_i64().and_then(|number| i32::try_from(number).ok()).and_then(|number| u32::try_from(number).ok())
 }
 
-/// Returns what stands in place of a number, as far as a person reads it.
+/// Returns the text found in place of a number, cut to a readable length.
 pub(super) fn shown(value: &Value) -> String {
     value.to_string().chars().take(40).collect()
 }

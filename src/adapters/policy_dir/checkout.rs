@@ -1,10 +1,10 @@
 //! The commit of a directory that a tool like git-sync has checked out, and its author.
 //!
-//! Such a checkout stands at a commit (`HEAD` is its hash), and nobody edits it. One that stands at a branch is where
-//! somebody works: its files may be ahead of the commit, which is therefore not named. The author stands in the commit
-//! itself, which is read where it lies alone. In a pack, as after a whole `git clone`, it is not looked for: that would
-//! take a whole object database as a dependency, or a `git` beside flyball, for a name that the commit tells anybody
-//! who asks. A `REVISION` file beside the rules says it, too.
+//! Such a checkout is at a commit (`HEAD` is its hash), and nobody edits it. A checkout of a branch is a working copy:
+//! its files may be ahead of the commit, which is therefore not named. The author is read from the commit object, if it
+//! is a loose one. Packed objects, as after a full `git clone`, are not read: that would take an object database as a
+//! dependency, or a `git` binary alongside flyball, for a name that anyone can look up by the commit. A `REVISION` file
+//! next to the rules can also name it.
 //!
 //! **Source**: git's documents gitrepository-layout and gitformat-loose.
 
@@ -16,17 +16,17 @@ use flate2::read::ZlibDecoder;
 use crate::adapters::whole_file::{open_regular, read_limited};
 use crate::model::Provenance;
 
-/// How far above the policies the checkout may begin.
+/// How far above the policies the root of the checkout may be.
 const LEVELS: usize = 8;
-/// Longest `.git` or `HEAD` that is read.
+/// Longest `.git` or `HEAD` file that is read.
 const LIMIT: u64 = 4096;
-/// Longest beginning of a commit that is read: its author stands in the first lines.
+/// Longest prefix of a commit that is read: its author is in the first lines.
 const COMMIT_LIMIT: u64 = 16 * 1024;
 
-/// Returns what is to stand in the file that says where a set comes from, for the checkout that `directory` is part of;
-/// `None` where there is none, or somebody works in it.
+/// Returns the content of the file that says where a set comes from, for the checkout that contains `directory`; `None`
+/// if there is none or it is a working copy.
 pub(super) fn provenance(directory: &Path) -> Option<String> {
-    // Through the link that is moved from one checkout to the next.
+    // Follows the link that is switched from one checkout to the next.
     let directory = directory.canonicalize().ok()?;
     let git = directory.ancestors().take(LEVELS).map(|above| above.join(".git")).find(|git| git.exists())?;
     let git = git_directory(&git)?;
@@ -37,7 +37,7 @@ pub(super) fn provenance(directory: &Path) -> Option<String> {
     Provenance::text(Some(head).filter(|_| is_hash), author.as_deref())
 }
 
-/// Returns where a checkout keeps its `HEAD`: below `.git`, or where that file says, as in a worktree.
+/// Returns where a checkout keeps its `HEAD`: in `.git`, or where that file points, as in a worktree.
 fn git_directory(git: &Path) -> Option<PathBuf> {
     if git.is_dir() {
         return Some(git.to_owned());
@@ -49,7 +49,7 @@ fn git_directory(git: &Path) -> Option<PathBuf> {
 
 /// Returns the author of a commit, as `Name <address>`.
 fn author(git: &Path, commit: &str) -> Option<String> {
-    // A worktree shares the objects of the repository that it is one of.
+    // A worktree shares the objects of its main repository.
     let shared = short_text(&git.join("commondir")).map_or_else(|| git.to_owned(), |at| git.join(at.trim()));
     let (directory, name) = commit.split_at_checked(2)?;
     let file = open_regular(&shared.join("objects").join(directory).join(name)).ok()?;
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(told(), format!("commit: {HASH}\n"));
     }
 
-    /// A pipe without a writer is opened, by a look that waits for one, never.
+    /// Opening a pipe without a writer would block forever.
     #[test]
     fn a_pipe_in_place_of_a_file_of_git_is_no_file() {
         let check = |pipe: &str, files: &[(&str, &str)], expected: Option<&str>| {

@@ -1,14 +1,14 @@
 //! Policy sets from a directory: every `*.rhai` below it, `*.data.json` with data, and `*.jsonl` with recorded inputs
-//! for their tests, read whole whenever something changed. `lib.slo.rhai` at the top is `lib/slo.rhai`, as in
-//! ConfigMaps. `REVISION` says where they come from; without it the commit of a checkout does, with its author
+//! for their tests, read in full whenever something changed. `lib.slo.rhai` at the top level is `lib/slo.rhai`, as in
+//! ConfigMaps. `REVISION` says where they come from; without it, the commit of a checkout and its author do
 //! ([`checkout`]).
 //!
 //! A ConfigMap volume swaps a symlink, an editor writes a temporary file and renames it, a copy writes half a file
-//! first. So the directory is watched and not the files, what counts is the content, and a change is announced once it
-//! was read twice alike. The watch only hastens a poll, which finds everything by itself within a second.
+//! first. So the directory is watched rather than the files, only content counts, and a change is announced once two
+//! reads agree. The watch only accelerates a poll, which finds every change within a second.
 //!
-//! The directory itself may be a link, and links within it lead anywhere within it, as those of a ConfigMap volume do;
-//! one that leads out of it is refused.
+//! The directory itself may be a link, and links within it may point anywhere inside it, as those of a ConfigMap volume
+//! do; a link that leaves it is refused.
 
 mod checkout;
 
@@ -34,11 +34,11 @@ use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
 /// Deepest directory below the root; deeper ones are taken for a loop of symlinks.
 const DEPTH_LIMIT: usize = 8;
-/// Time between two looks that nothing asked for.
+/// Time between two polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// Time between two reads that have to be alike.
+/// Time between two reads that have to agree.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
-/// Reads after which a set that keeps changing is left until the next look.
+/// Reads after which a set that keeps changing is left until the next poll.
 const SETTLE_READS: usize = 20;
 
 /// A directory of policies. Dropping it ends the watch.
@@ -49,7 +49,7 @@ pub struct PolicyDir {
 }
 
 impl PolicyDir {
-    /// Reads the directory `root` and keeps an eye on it. Needs a running tokio.
+    /// Reads the directory `root` and watches it. Needs a running tokio.
     pub fn open(root: &Path) -> Self {
         let (sender, announced) = watch::channel(Arc::new(read_set(root)));
         let task = tokio::spawn(follow(root.to_owned(), sender));
@@ -65,10 +65,10 @@ impl PolicyStore for PolicyDir {
 
 async fn follow(root: PathBuf, announced: watch::Sender<Arc<PolicyFiles>>) {
     let stirred = Arc::new(Notify::new());
-    // Kept alive as long as the task; without it the poll is on its own.
+    // Kept alive as long as the task; without it there is only the poll.
     let _watcher = stir_on_change(&root, Arc::clone(&stirred));
     loop {
-        // Ends in either case: something may have changed, or it is time to look.
+        // Continues either way: something may have changed, or the poll is due.
         let _ = tokio::time::timeout(POLL_INTERVAL, stirred.notified()).await;
         if let Some(set) = settled(&root, &announced).await {
             announced.send_replace(Arc::new(set));
@@ -76,7 +76,7 @@ async fn follow(root: PathBuf, announced: watch::Sender<Arc<PolicyFiles>>) {
     }
 }
 
-/// Returns a set that differs from the announced one, once it was read twice alike.
+/// Returns a set that differs from the announced one, once two reads agree.
 async fn settled(root: &Path, announced: &watch::Sender<Arc<PolicyFiles>>) -> Option<PolicyFiles> {
     let mut last = read_aside(root).await?;
     for _ in 0..SETTLE_READS {
@@ -94,16 +94,16 @@ async fn settled(root: &Path, announced: &watch::Sender<Arc<PolicyFiles>>) -> Op
     None
 }
 
-/// Reads the set on a thread that may wait for a disk.
+/// Reads the set on a thread that may block on disk.
 async fn read_aside(root: &Path) -> Option<PolicyFiles> {
     let root = root.to_owned();
     tokio::task::spawn_blocking(move || read_set(&root)).await.ok()
 }
 
-/// Watches the directory; `None`, with a warning, if the system does not let us.
+/// Watches the directory; `None`, with a warning, if the system refuses.
 fn stir_on_change(root: &Path, stirred: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading is no change, and would make every look the cause of the next.
+        // Reads are not changes, and would make every poll trigger the next.
         let reading = |kind: EventKind| matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write));
         if !event.is_ok_and(|event| reading(event.kind)) {
             stirred.notify_one();
@@ -139,10 +139,10 @@ pub fn read_set(root: &Path) -> PolicyFiles {
     PolicyFiles { origin: root.display().to_string(), files: read, namespaces: BTreeMap::new() }
 }
 
-/// What to do where there are no policies.
+/// The remedy if there are no policies.
 const START: &str = "copy some into it (start with deploy/policies from flyball's source), or name another directory";
 
-/// Refuses a root that is none.
+/// Refuses an unusable root.
 fn usable(root: &Path) -> Result<(), String> {
     match fs::metadata(root) {
         Ok(found) if !found.is_dir() => {
@@ -155,8 +155,8 @@ fn usable(root: &Path) -> Result<(), String> {
     }
 }
 
-/// Adds the policies below `directory` to `files`; `prefix` is its path within the set, `root` that of the set without
-/// links.
+/// Adds the policies below `directory` to `files`; `prefix` is its path within the set, `root` the resolved path of the
+/// set.
 fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<String, String>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", directory.display());
     if prefix.matches('/').count() >= DEPTH_LIMIT {
@@ -172,11 +172,11 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
             let path = path.display().to_string();
             return Err(format!("the name of {} contains a control character: rename it", escape_controls(&path)));
         }
-        // Hidden: an editor's, or the inner side of a ConfigMap volume, whose files are linked from outside.
+        // Hidden: an editor's file, or the internals of a ConfigMap volume, whose files are linked from outside.
         if name.starts_with('.') {
             continue;
         }
-        // At the top as in the ConfigMap that may be mounted here.
+        // At the top level, as in a ConfigMap that may be mounted here.
         let top = || library_of(&name).unwrap_or_else(|| name.clone());
         let within = if prefix.is_empty() { top() } else { format!("{prefix}/{name}") };
         let policy = is_of_a_set(&name);
@@ -187,7 +187,7 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
             }
             Ok(found) if policy && found.is_file() => {
                 let text = read_file(&path, &own(&path, root)?)?;
-                // At each file, so that no more is read than counts.
+                // Checked per file, so that no more than the limit is read.
                 let mut size = SetSize::default();
                 files.iter().for_each(|(path, text)| size.add(path, text.len()));
                 size.check().map_err(|fault| format!("{}: {fault}", root.display()))?;
@@ -199,7 +199,7 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
                 }
             }
             Ok(_) if policy => return Err(format!("{} is not a file", path.display())),
-            // Gone since the directory was read, or a link that leads nowhere: what is no policy is no matter.
+            // Gone since the directory was read, or a dangling link: ignored unless it is a policy.
             Err(error) if policy => return Err(format!("{} cannot be read: {error}", path.display())),
             Ok(_) | Err(_) => {}
         }
@@ -207,8 +207,8 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
     Ok(())
 }
 
-/// Returns where a path leads that may be a link. What lies outside of the set is no part of it: what it says would
-/// stand in messages and records.
+/// Returns the target of a path that may be a link. A target outside the set is refused: its content would end up in
+/// messages and records.
 fn own(path: &Path, root: &Path) -> Result<PathBuf, String> {
     let target = path.canonicalize().map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     if target.starts_with(root) {
@@ -222,7 +222,7 @@ fn ends_in(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|extension| extension == ending)
 }
 
-/// Reads a file that a path of the set leads to.
+/// Reads a file that a path of the set resolves to.
 fn read_file(path: &Path, target: &Path) -> Result<String, String> {
     let name = path.to_string_lossy();
     let limit = file_limit(&name);

@@ -5,7 +5,7 @@ use super::*;
 use crate::adapters::policy_set::file_limit;
 use crate::adapters::whole_file::open_regular;
 
-// In paused time nothing looks at the directory before the test waits, and time goes on only while nothing is read.
+// In paused time nothing polls the directory before the test waits, and time advances only while nothing is read.
 
 /// Longest wait for an announcement.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ fn c3_what_cannot_be_a_set_is_named() {
     assert!(contents(&read_set(looping.path())).unwrap_err().contains("directories deep"));
 }
 
-/// What lies outside is no part of the set, whatever its name says: its text would stand in messages and records.
+/// A file outside is not part of the set, whatever its name: its text would end up in messages and records.
 #[test]
 fn a_link_out_of_the_directory_is_refused() {
     let elsewhere =
@@ -116,7 +116,7 @@ fn a_link_out_of_the_directory_is_refused() {
     assert_eq!(contents(&set), Ok(all), "links within the set, and to it");
 }
 
-/// A pipe where a file was when its kind was looked at.
+/// A pipe replaces a file after its type was checked.
 #[test]
 fn a_pipe_is_never_waited_for() {
     let directory = directory(&[("good.rhai", "x")]);
@@ -183,7 +183,7 @@ async fn c3_a_swap_of_a_config_map_volume_is_one_announcement() {
     assert_eq!(contents(&*next(&mut announced).await), Ok(vec![("more.rhai", "2"), ("scale.rhai", "2")]));
 }
 
-/// Keys of a ConfigMap hold no slash: mounted, one of a library is the same file as where flyball reads the ConfigMap
+/// Keys of a ConfigMap cannot contain a slash: a mounted library is the same file as when flyball reads the ConfigMap
 /// itself.
 #[test]
 fn a_library_of_a_mounted_config_map_is_one() {
@@ -268,7 +268,7 @@ async fn c4_a_set_that_never_settles_is_not_announced() {
 async fn the_poll_alone_finds_a_change() {
     let directory = directory(&[("scale.rhai", "old")]);
     let (sender, mut announced) = watch::channel(Arc::new(read_set(directory.path())));
-    // A watch on a directory that is not there cannot stir anything.
+    // A watch on a missing directory triggers nothing.
     assert!(stir_on_change(Path::new("/nonexistent/policies"), Arc::new(Notify::new())).is_none());
     fs::write(directory.path().join("scale.rhai"), "new").unwrap();
     let began = tokio::time::Instant::now();

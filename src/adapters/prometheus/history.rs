@@ -1,5 +1,5 @@
-//! Range answers on the minute grid. A long past is asked for in stretches: a server refuses more than 11,000 points a
-//! series, and no answer may outgrow the size limit.
+//! Range answers on the minute grid. A long history is queried in chunks: a server refuses more than 11,000 points per
+//! series, and no answer may exceed the size limit.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::ports::{SourceError, Template};
 
 /// Most minutes in one query, below the 11,000 points that a server allows.
 const MAX_MINUTES: i64 = 10_000;
-/// Minutes below which a stretch is not shortened because the server did not finish it: its fault is another one then.
+/// Length below which a chunk is not shortened after an unfinished query: the cause must be another one.
 const LEAST_MINUTES: i64 = 360;
-/// Bytes that one point may take: `[1795521600,"0.12345678901234567"],` and some reserve.
+/// Bytes that one point may take: `[1795521600,"0.12345678901234567"],` plus some reserve.
 const POINT: usize = 48;
 
-/// Reads the minutes of `from` up to, not including, that of `to`, for each of `places`.
+/// Reads the minutes from `from` up to, but not including, that of `to`, for each of `places`.
 pub(super) async fn read(
     http: &Http,
     template: &Template,
@@ -42,9 +42,9 @@ pub(super) async fn read(
         let stop = start.plus(stretch).min(end);
         match ask(http, &query, template, &mut rows, start, stop).await {
             Ok(()) => start = stop,
-            // More series than services, or longer labels than thought.
+            // More series than services, or longer labels than expected.
             Err(SourceError::TooLarge { .. }) if stretch > 1 => stretch /= 2,
-            // By quarters: each try may cost a whole deadline, and a server that answers nothing is left soon.
+            // Quartered: each attempt may cost a whole deadline, and an unresponsive server is soon given up on.
             Err(error) if error.is_unfinished() && stop.0 - start.0 > LEAST_MINUTES => {
                 stretch = ((stop.0 - start.0) / 4).max(LEAST_MINUTES);
             }
@@ -54,8 +54,8 @@ pub(super) async fn read(
     Ok(rows.values)
 }
 
-/// Asks for the minutes `start` up to, not including, `stop`. The value of a minute is the query's at its end, where a
-/// rate over a minute covers just that minute.
+/// Queries the minutes from `start` up to, but not including, `stop`. The value of a minute is the query's at its end,
+/// where a rate over a minute covers exactly that minute.
 async fn ask(
     http: &Http,
     query: &str,
@@ -75,7 +75,7 @@ async fn ask(
 /// The rows being filled.
 struct Rows {
     values: Vec<Vec<Option<Finite>>>,
-    /// Row of each place of the template, and how many series it got in this stretch.
+    /// Row of each place of the template, and the number of series it got in this chunk.
     by_place: Vec<Option<(usize, u32)>>,
     first: Minute,
     start: Minute,
@@ -123,7 +123,7 @@ impl Sink for Rows {
         Ok(())
     }
 
-    /// A series without numbers, as one of native histograms, is known at no minute.
+    /// A series without numbers, such as one of native histograms, has no known minute.
     fn end(&mut self, place: Option<usize>) {
         let points = self.current.take().unwrap_or_default();
         let slot = place.and_then(|place| self.by_place.get_mut(place)).and_then(Option::as_mut);
@@ -135,7 +135,7 @@ impl Sink for Rows {
                     self.set(row, *minute, *value);
                 }
             } else {
-                // Two series for one service: neither is believed.
+                // Two series for one service: neither is trusted.
                 for minute in self.start.0..self.stop.0 {
                     self.set(row, Minute(minute), None);
                 }
@@ -145,7 +145,7 @@ impl Sink for Rows {
     }
 }
 
-/// Reads points into a list that is no longer than the stretch that was asked for.
+/// Reads points into a list no longer than the requested chunk.
 struct Points<'a> {
     list: &'a mut Vec<(Minute, Option<Finite>)>,
     start: Minute,

@@ -1,5 +1,5 @@
-//! One exchange with the server: one at a time, within a deadline, up to a size, and with errors that say what failed
-//! without bodies or credentials.
+//! One exchange with the server: one at a time, within a deadline, up to a size limit, and with errors that say what
+//! failed without bodies or credentials.
 
 use std::error::Error;
 use std::fmt;
@@ -20,16 +20,16 @@ use crate::adapters::whole_file::{open_regular, read_limited};
 use crate::model::controls::is_unprintable;
 use crate::ports::SourceError;
 
-/// A source cannot ask to be left alone for longer.
+/// Longest back-off that a source can request.
 const LONGEST_BACK_OFF: Duration = Duration::from_mins(1);
 
 /// Most bytes read of an answer, decoded: a vector of 10,000 series is 2 to 3 MB (fault row P11).
 pub(super) const MAX_ANSWER: usize = 16 << 20;
 /// Most bytes read of an answer that is an error.
 const MAX_ERROR: usize = 64 << 10;
-/// Most characters of a foreign text in an error of ours.
+/// Most characters of foreign text in one of our errors.
 const MAX_TEXT: usize = 256;
-/// Most bytes of the certificates of a source: all that a machine trusts are a quarter of a megabyte.
+/// Most bytes of a source's certificates: a machine's whole trust store is a quarter of a megabyte.
 const MAX_CERTIFICATES: u64 = 4 << 20;
 /// Most bytes of a token.
 const MAX_TOKEN: usize = 16 << 10;
@@ -39,13 +39,13 @@ const MAX_TOKEN: usize = 16 << 10;
 pub(super) struct Http {
     client: Client,
     settings: PrometheusSettings,
-    /// The token that was sent last; empty before the first.
+    /// The token sent last; empty before the first.
     token: parking_lot::Mutex<Token>,
     /// Held during an exchange, so that ticks and history never have two queries in flight.
     one: Mutex<()>,
 }
 
-/// A secret, which is never shown.
+/// A secret, which is never displayed.
 #[derive(Default)]
 struct Token(String);
 
@@ -61,11 +61,11 @@ impl fmt::Debug for Token {
     }
 }
 
-/// An exchange that gave no answer.
+/// An exchange without a usable answer.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) error: SourceError,
-    /// How long the server wants to be left alone.
+    /// Back-off that the server requests.
     pub(super) back_off: Option<Duration>,
 }
 
@@ -77,7 +77,7 @@ impl From<SourceError> for Refusal {
 
 impl Http {
     pub(super) fn new(settings: PrometheusSettings) -> Result<Self, SetupError> {
-        // Without one the client's builder panics, for plain http too.
+        // Without one the client's builder panics, even for plain http.
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(SetupError::NoTlsProvider);
         }
@@ -94,11 +94,11 @@ impl Http {
         Ok(Self { client, settings, token: parking_lot::Mutex::default(), one: Mutex::new(()) })
     }
 
-    /// Posts a form to `path` and returns the body of a successful answer. `left` is what remains of the round; the
-    /// query's own deadline holds as well.
+    /// Posts a form to `path` and returns the body of a successful answer. `left` is the remaining time of the round;
+    /// the query's own deadline applies as well.
     pub(super) async fn post(&self, path: &str, form: &[(&str, &str)], left: Duration) -> Result<Vec<u8>, Refusal> {
         let asked = Instant::now();
-        // Waiting for a query of our own (a read of the past) is no silence of the server.
+        // Waiting for a query of our own (a history read) does not mean that the server is silent.
         let Ok(_one) = tokio::time::timeout(left, self.one.lock()).await else {
             return Err(SourceError::NotReached(left).into());
         };
@@ -134,7 +134,7 @@ impl Http {
         Ok(self.body(response, MAX_ANSWER).await?)
     }
 
-    /// Adds the token, as its file holds it now.
+    /// Adds the token that its file currently holds.
     async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, SourceError> {
         let Some(file) = &self.settings.bearer_token_file else { return Ok(request) };
         let unusable = |what: &str| SourceError::Unauthorized(format!("bearer_token_file {} {what}", file.display()));
@@ -170,7 +170,7 @@ impl Http {
         Ok(self.without_token(body))
     }
 
-    /// Takes the token out of a body, in case the server repeats what it was sent: nothing of it can reach a message.
+    /// Removes the token from a body, in case the server echoes it: no part of it can reach a message.
     fn without_token(&self, body: Vec<u8>) -> Vec<u8> {
         let token = self.token.lock();
         if token.0.is_empty() || memmem::find(&body, token.0.as_bytes()).is_none() {
@@ -187,7 +187,7 @@ impl Http {
     }
 }
 
-/// Returns the certificates of a file; none where none is named.
+/// Returns the certificates in a file; none if no file is named.
 fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, SetupError> {
     let Some(path) = file else { return Ok(Vec::new()) };
     let unusable = |reason: String| SetupError::Certificates { path: path.to_owned(), reason };
@@ -196,19 +196,20 @@ fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, SetupError> {
     if found.is_empty() { Err(unusable("contains no certificate".to_owned())) } else { Ok(found) }
 }
 
-/// Returns a foreign text fit for an error of ours: cut, on one line.
+/// Returns foreign text fit for one of our errors: cut, on one line.
 pub(super) fn short(text: &str) -> String {
     text.chars().map(|letter| if is_unprintable(letter) { ' ' } else { letter }).take(MAX_TEXT).collect()
 }
 
-/// Tells a body that cannot be decoded from a connection that broke within it; the client calls both a decoding error.
+/// Distinguishes a body that cannot be decoded from a connection that broke within it; the client calls both a decoding
+/// error.
 fn is_undecodable(error: &reqwest::Error) -> bool {
     let causes = std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source());
     let mut kinds = causes.filter_map(|cause| cause.downcast_ref()).map(io::Error::kind);
     error.is_decode() && kinds.any(|kind| matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
 }
 
-/// Returns the innermost cause, which is the one that helps; the outer ones repeat the address.
+/// Returns the innermost cause, the most useful one; the outer ones repeat the address.
 fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(inner) = cause.source() {
@@ -235,7 +236,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// Returns how long the server wants to be left alone, capped.
+/// Returns the back-off that the server requests, capped.
 fn back_off(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         return None;

@@ -1,17 +1,17 @@
-//! Prometheus, and whatever else speaks its HTTP API (Mimir, Thanos, `VictoriaMetrics`).
+//! Prometheus, and anything else that speaks its HTTP API (Mimir, Thanos, `VictoriaMetrics`).
 //!
-//! A round asks one instant query for each template and one for the sample times of each distinct `samples` selector,
-//! one after the other: never two queries are in flight at one source. What did not come is a typed missing value for
-//! exactly the services it was meant for. A query that the server does not finish, while it answers another one of the
-//! round, is the fault of that query. A source that is down or overloaded, and one that finishes none of the first two,
-//! is left alone: the rest of the round is not sent.
+//! A round sends one instant query per template and one for the sample times of each distinct `samples` selector,
+//! sequentially: a source never has two queries in flight. A missing result is a typed missing value for exactly the
+//! services it was meant for. If the server answers another query of the round but does not finish this one, the fault
+//! is the query's. If a source is down or overloaded, or finishes neither of the first two queries, the rest of the
+//! round is not sent.
 //!
 //! | file | duty |
 //! |---|---|
 //! | [`settings`] | where, how long and as whom, validated |
 //! | `http` | one exchange: deadline, size limit, no redirects, errors without secrets |
 //! | `parse` | walks an answer series by series, without holding it twice |
-//! | `vector` | instant answers: one slot for each service |
+//! | `vector` | instant answers: one slot per service |
 //! | `history` | range answers on the minute grid, split into stretches a server accepts |
 //! | `selector` | label matchers for some services, quoted |
 
@@ -45,8 +45,8 @@ impl Prometheus {
     /// Returns the source; nothing is sent yet.
     ///
     /// # Errors
-    /// [`SetupError::NoTlsProvider`] when the process has not installed one, [`SetupError::Certificates`] when those that
-    /// vouch for the server cannot be read, [`SetupError::Client`] when the HTTP client cannot be built.
+    /// [`SetupError::NoTlsProvider`] when the process has not installed one, [`SetupError::Certificates`] when the
+    /// trusted certificates cannot be read, [`SetupError::Client`] when the HTTP client cannot be built.
     pub fn new(settings: PrometheusSettings) -> Result<Self, SetupError> {
         Ok(Self { http: Http::new(settings)? })
     }
@@ -68,23 +68,23 @@ impl TelemetrySource for Prometheus {
     }
 }
 
-/// The answer to a question for sample times.
+/// The answer to a query for sample times.
 struct Times {
     question: String,
     members: Arc<Members>,
     slots: Result<Arc<[Slot]>, SourceError>,
 }
 
-/// One round under way.
+/// One round in progress.
 struct Reader<'a> {
     http: &'a Http,
     round: &'a Round,
     started: Instant,
-    /// Sample times by question, so that templates over the same series ask once.
+    /// Sample times by query, so that templates over the same series share one.
     times: Vec<Times>,
-    /// Whether the server has answered a query of this round, if only to refuse it.
+    /// Whether the server has answered a query of this round, even with a refusal.
     answers: bool,
-    /// Queries that it did not finish.
+    /// Queries that the server did not finish.
     unfinished: u32,
     answer: Answer,
 }
@@ -113,14 +113,14 @@ impl<'a> Reader<'a> {
             self.answer.faults.push(fault);
         }
         if !self.answers && self.answer.error.is_none() {
-            // The only query was not finished, and nothing tells that others would have been.
+            // The only query was not finished, and nothing shows that others would have been.
             let mut own = self.answer.faults.iter_mut();
             self.answer.error = own.find_map(|fault| fault.take_if(|error| error.is_unfinished()));
         }
         self.answer
     }
 
-    /// Asks for the sample times first: a value is then never older than the time it is given.
+    /// Queries the sample times first: a value is then never older than its time.
     async fn template(&mut self, template: &Template) -> Result<Vec<Arrival>, SourceError> {
         let times = self.times(template).await?;
         let values = self.ask(&selector::whole(&template.query), template).await?;
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
         Ok(values.slots.iter().zip(times.iter()).map(|(value, time)| arrival(value, time)).collect())
     }
 
-    /// Returns the sample times of a template, asked for unless another template has.
+    /// Returns the sample times of a template, queried unless another template has done so.
     async fn times(&mut self, template: &Template) -> Result<Arc<[Slot]>, SourceError> {
         let samples = selector::whole(&template.samples);
         let question = format!("max by ({}) (timestamp({samples}))", template.labels.join(", "));
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         slots
     }
 
-    /// Sends one instant query, unless the round is broken off.
+    /// Sends one instant query, unless the round was aborted.
     async fn ask(&mut self, query: &str, template: &Template) -> Result<Vector, SourceError> {
         if let Some(error) = &self.answer.error {
             return Err(error.clone());
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
         Err(refusal.error)
     }
 
-    /// Says why a query is not sent: what remained of the round went to those before it.
+    /// Explains why a query is not sent: earlier queries used up the time of the round.
     fn out_of_time(&mut self) -> SourceError {
         let deadline = self.round.deadline;
         if self.answers {
@@ -176,9 +176,8 @@ impl<'a> Reader<'a> {
         self.answer.error.insert(SourceError::TimedOut(deadline)).clone()
     }
 
-    /// Tells whether the other queries of the round would meet the same: all but faults of one query or its answer. One
-    /// that was not finished may be slow by itself; of a server that finishes no other one either the rest is not
-    /// asked.
+    /// Returns whether the other queries of the round would fail the same way: all but faults of one query or its
+    /// answer. An unfinished query may just be slow; if the server finishes no other one either, the rest is not sent.
     fn breaks_off(&mut self, refusal: &Refusal) -> bool {
         match &refusal.error {
             error if error.is_unfinished() && refusal.back_off.is_none() => {
@@ -212,7 +211,7 @@ fn arrival(value: &Slot, time: &Slot) -> Arrival {
     Arrival::Missing(missing)
 }
 
-/// Returns the time of `seconds` since the epoch, to the millisecond: what Prometheus stores.
+/// Returns the time of `seconds` since the epoch, to the millisecond, the resolution of Prometheus.
 fn stamp(seconds: Finite) -> Option<Timestamp> {
     let milliseconds = (seconds.get() * 1000.0).round();
     Timestamp::from_millisecond(milliseconds as i64).ok()

@@ -1,8 +1,8 @@
-//! Walks an answer of the query API series by series. Texts are borrowed from the body, nothing is collected: a series
-//! is handed to its [`Sink`] as soon as it has been read, so that an answer of many millions of tiny series costs no
-//! more memory than its body.
+//! Walks an answer of the query API series by series. Texts are borrowed from the body and nothing is collected: a
+//! series goes to its [`Sink`] as soon as it has been read, so an answer of many millions of tiny series needs no more
+//! memory than its body.
 //!
-//! The form: <https://prometheus.io/docs/prometheus/latest/querying/api/>.
+//! The format: <https://prometheus.io/docs/prometheus/latest/querying/api/>.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,26 +16,25 @@ use crate::model::Finite;
 use crate::ports::telemetry::Members;
 use crate::ports::{SourceError, Template};
 
-/// Most remarks that are kept of one answer; a server sends ten.
+/// Most annotations kept per answer; a server sends ten.
 const MOST_ANNOTATIONS: usize = 20;
 
-/// What is done with the series of an answer.
+/// The consumer of an answer's series.
 pub(super) trait Sink {
-    /// The result type it takes.
+    /// The result type it accepts.
     const RESULT: &'static str;
-    /// The key under which a series of that type has its numbers.
+    /// The key of the numbers in a series of that type.
     const NUMBERS: &'static str;
 
     /// Reads the numbers of the current series.
     fn numbers<'de, D: Deserializer<'de>>(&mut self, numbers: D) -> Result<(), D::Error>;
 
-    /// Ends the current series, which may have had no numbers; `place` is the service it belongs to, if it belongs to
-    /// one.
+    /// Ends the current series, which may have had no numbers; `place` is the service it belongs to, if any.
     fn end(&mut self, place: Option<usize>);
 }
 
-/// What is remarked on an answer some of whose series have no number, or one of another form: a place of the answer
-/// that is missing, and no reason to doubt the others.
+/// Returns the remark on an answer in which some series have no number or an unexpected form: these places are missing,
+/// the others are still trusted.
 pub(super) fn without_number(series: u64) -> String {
     format!(
         "{series} series without a number, such as a native histogram: wrap the query in a function such as \
@@ -43,7 +42,7 @@ pub(super) fn without_number(series: u64) -> String {
     )
 }
 
-/// A point of a series: its time in seconds, and its number as a text. What has another form is nothing.
+/// A point of a series: its time in seconds, and its number as text. `None` for anything of another form.
 #[derive(Default)]
 pub(super) struct Point<'a> {
     pub(super) time: Option<f64>,
@@ -68,7 +67,7 @@ enum Scalar<'a> {
     Text(Cow<'a, str>),
 }
 
-/// Any value, as far as points need it.
+/// Any value, to the extent points need it.
 enum Form<'a> {
     One(Scalar<'a>),
     List([Option<Scalar<'a>>; 2]),
@@ -120,7 +119,7 @@ impl<'de> Visitor<'de> for AnyForm {
         Ok(Form::One(Scalar::Text(Cow::Owned(text.to_owned()))))
     }
 
-    /// A list that is longer is no point.
+    /// A longer list is not a point.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Form<'de>, A::Error> {
         let mut found = [None, None];
         for slot in &mut found {
@@ -144,12 +143,12 @@ impl<'de> Visitor<'de> for AnyForm {
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// Returns the number that a text of the answer stands for; `None` for what is not finite or no number.
+/// Returns the number in a text of the answer; `None` if it is not a finite number.
 pub(super) fn number(text: &str) -> Option<Finite> {
     text.parse().ok().and_then(Finite::new)
 }
 
-/// Reads a successful answer into `sink`, and returns what the server remarks on the query.
+/// Reads a successful answer into `sink`, and returns the server's remarks on the query.
 pub(super) fn read<S: Sink>(body: &[u8], template: &Template, sink: &mut S) -> Result<Vec<String>, SourceError> {
     let mut head = Head::default();
     let mut walk = Walk {
@@ -168,7 +167,7 @@ pub(super) fn read<S: Sink>(body: &[u8], template: &Template, sink: &mut S) -> R
     head.check(S::RESULT)
 }
 
-/// Returns the text of an answer that says what failed.
+/// Returns the text of an error answer.
 pub(super) fn error_text(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Failure<'a> {
@@ -178,14 +177,14 @@ pub(super) fn error_text(body: &[u8]) -> Option<String> {
     serde_json::from_slice::<Failure<'_>>(body).ok().map(|failure| short(&failure.error))
 }
 
-/// What an answer says about itself, beside its data.
+/// The part of an answer outside its data.
 #[derive(Debug, Default)]
 struct Head {
     success: bool,
     error: Option<String>,
-    /// What may lack part of its data.
+    /// A warning that data may be missing.
     warning: Option<String>,
-    /// What the engine of queries remarks on an answer that is whole.
+    /// Remarks of the query engine on a complete answer.
     annotations: Vec<String>,
     partial: bool,
     result: Option<String>,
@@ -200,7 +199,7 @@ impl Head {
         }
     }
 
-    /// An answer with warnings may lack part of its data, and a value that lacks a part looks like a drop.
+    /// An answer with warnings may lack part of its data, and a partial value looks like a drop.
     fn check(self, expected: &str) -> Result<Vec<String>, SourceError> {
         if !self.success {
             let message = self.error.unwrap_or_else(|| "status is not `success`, but there is no error".to_owned());
@@ -220,10 +219,10 @@ impl Head {
     }
 }
 
-/// Tells whether a warning is a remark of the engine on what it computed, of the whole of the data: of a metric whose
-/// name is not that of a counter, of buckets that do not add up. One series of one service may cause it. Prometheus
-/// 2.48 to 2.53 and Thanos have both kinds among the warnings. A list that was cut (`4 more warning annotations
-/// omitted`) may have lost what says that a part is missing, and is none.
+/// Returns whether a warning is only the engine's remark on a computation over complete data, such as a metric whose
+/// name is not that of a counter, or buckets that do not add up. One series of one service may cause it. Prometheus
+/// 2.48 to 2.53 and Thanos put both kinds among the warnings. A truncated list (`4 more warning annotations omitted`)
+/// may have lost a warning about missing data, so it does not count as a remark.
 ///
 /// Source: <https://github.com/prometheus/prometheus/blob/main/util/annotations/annotations.go>.
 fn is_annotation(text: &str) -> bool {
@@ -240,7 +239,7 @@ fn wrong_type(found: &str, expected: &str) -> String {
 struct Walk<'a, 'de, S> {
     labels: &'a [Arc<str>],
     members: &'a Members,
-    /// Values of the labels of the current series.
+    /// Label values of the current series.
     values: Vec<Option<Cow<'de, str>>>,
     scratch: Vec<u8>,
     sink: &'a mut S,

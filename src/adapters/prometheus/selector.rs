@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// What stands for the matchers in a template.
+/// Placeholder for the matchers in a template.
 const PLACE: &str = "$selector";
 
 /// Returns the text for all services: without matchers.
@@ -16,8 +16,8 @@ pub(super) fn narrowed(text: &str, matchers: &str) -> String {
     text.replace(PLACE, matchers)
 }
 
-/// Returns matchers that admit each of `members`: for each label its values as one anchored alternation. They may admit
-/// more (the namespace of one member with the name of another), so an answer is still looked up by label.
+/// Returns matchers that admit each of `members`: the values of each label as one anchored alternation. They may admit
+/// more (the namespace of one member with the name of another), so answers are still looked up by label.
 pub(super) fn matchers(labels: &[Arc<str>], members: &[&[Arc<str>]]) -> String {
     let mut text = String::new();
     for (position, label) in labels.iter().enumerate() {
@@ -38,7 +38,7 @@ pub(super) fn matchers(labels: &[Arc<str>], members: &[&[Arc<str>]]) -> String {
     text
 }
 
-/// Returns a regular expression (RE2) that matches `value` alone.
+/// Returns a regular expression (RE2) that matches only `value`.
 fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for letter in value.chars() {
@@ -50,7 +50,7 @@ fn escaped(value: &str) -> String {
     text
 }
 
-/// Returns `text` as it stands between the double quotes of a PromQL string.
+/// Returns `text` escaped for a double-quoted PromQL string.
 fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

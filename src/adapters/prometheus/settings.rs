@@ -1,4 +1,4 @@
-//! Where a Prometheus server is, how long a query may take, and as whom flyball asks.
+//! Where a Prometheus server is, how long a query may take, and the identity flyball queries with.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 /// Why a source cannot be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
-    /// The address cannot be used. The text does not repeat it: it may hold a password.
+    /// The address cannot be used. The text does not repeat it: it may contain a password.
     #[error("url is not usable: {0}; expected http(s)://host[:port][/path]")]
     Url(String),
     /// A header that cannot be sent.
@@ -35,21 +35,21 @@ pub enum SetupError {
     Client(String),
 }
 
-/// As whom a server is asked, and what vouches for it.
+/// The identity a server is queried with, and the certificates it is verified by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
-    /// File with the bearer token that goes with each query. Read anew for each, since tokens are rotated.
+    /// File with the bearer token of each query. Read again each time, since tokens are rotated.
     pub bearer_token_file: Option<PathBuf>,
-    /// File with certificates (PEM) that vouch for the server, beside those of the system. Read at the start.
+    /// File with certificates (PEM) to trust for the server, in addition to those of the system. Read at the start.
     pub ca_file: Option<PathBuf>,
-    /// Headers that go with each query, such as the tenant; no secrets.
+    /// Headers sent with each query, such as the tenant; no secrets.
     pub headers: BTreeMap<String, String>,
 }
 
 /// Settings of a Prometheus source, valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrometheusSettings {
-    /// Base address, with a slash at its end.
+    /// Base address, with a trailing slash.
     pub(super) base: Url,
     /// Deadline of one query.
     pub(super) timeout: Duration,
@@ -65,8 +65,8 @@ impl PrometheusSettings {
     /// Deadline of a query unless set otherwise.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// Returns settings for the server at `url`: scheme `http` or `https`, a host, and where the API does not lie at
-    /// the root, a path. `timeout` is the deadline of one query, connecting and reading included.
+    /// Returns settings for the server at `url`: scheme `http` or `https`, a host, and a path if the API is not at the
+    /// root. `timeout` is the deadline of one query, connecting and reading included.
     ///
     /// # Errors
     /// [`SetupError::Url`] and [`SetupError::Timeout`].
@@ -89,7 +89,7 @@ impl PrometheusSettings {
         Ok(Self { base, timeout, bearer_token_file: None, ca_file: None, headers: HeaderMap::new() })
     }
 
-    /// Returns the same settings for a server that is asked so. The files are read when they are needed.
+    /// Returns the same settings with this access. The files are read when needed.
     ///
     /// # Errors
     /// [`SetupError::Header`].
@@ -104,7 +104,7 @@ impl PrometheusSettings {
     }
 }
 
-/// Tells whether a header can be sent.
+/// Returns whether a header can be sent.
 pub fn can_be_sent(name: &str, value: &str) -> bool {
     header(name, value).is_some()
 }

@@ -1,4 +1,4 @@
-//! Instant answers: one slot for each service.
+//! Instant answers: one slot per service.
 
 use serde::de::{Deserialize, Deserializer};
 
@@ -13,7 +13,7 @@ pub(super) enum Slot {
     Empty,
     /// One series with a finite value.
     Value(Finite),
-    /// One series whose value is no finite number.
+    /// One series whose value is not a finite number.
     NotFinite,
     /// One series without a number: a native histogram, or a value of another form.
     NoNumber,
@@ -24,11 +24,11 @@ pub(super) enum Slot {
 /// An instant vector, sorted by service.
 #[derive(Debug)]
 pub(super) struct Vector {
-    /// One for each place of the template.
+    /// One per place of the template.
     pub(super) slots: Vec<Slot>,
     /// Series that belong to no service.
     pub(super) unmatched: u64,
-    /// What the server remarks on the query.
+    /// The server's remarks on the query.
     pub(super) annotations: Vec<String>,
     without_number: u64,
     current: Option<Slot>,
@@ -50,7 +50,7 @@ impl Sink for Vector {
     const NUMBERS: &'static str = "value";
 
     fn numbers<'de, D: Deserializer<'de>>(&mut self, numbers: D) -> Result<(), D::Error> {
-        // The time is that of the evaluation, not that of the sample.
+        // The time is that of the evaluation, not of the sample.
         let Point { number, .. } = Deserialize::deserialize(numbers)?;
         self.current = number.map(|text| parse::number(&text).map_or(Slot::NotFinite, Slot::Value));
         Ok(())
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    /// A native histogram is one of them; whoever it belongs to, the others have their values.
+    /// A native histogram is such a series; wherever it belongs, the others have their values.
     #[test]
     fn inv_14_a_series_without_a_number_is_missing_at_its_own_place_alone() {
         let theirs = r#"{"metric":{"namespace":"other-team","service":"theirs"},"#;
@@ -223,8 +223,8 @@ mod tests {
         assert!(matches!(read(deep.as_bytes(), &template(1)), Err(SourceError::Malformed(_))));
     }
 
-    /// Optimised code takes a few milliseconds. The bound is for a debug build; it catches what grows with the square
-    /// of the fleet.
+    /// Optimised code takes a few milliseconds. The bound is for a debug build; it catches growth with the square of
+    /// the fleet.
     #[test]
     fn ten_thousand_series_each_find_their_place_in_little_time() {
         let template = template(10_000);

@@ -1,4 +1,4 @@
-//! Which process holds the lock of a file: the kernel knows, so that nothing has to be written down that could be
+//! Which process holds the lock of a file: the kernel knows, so nothing needs to be written down that could become
 //! stale.
 
 use std::fs;
@@ -10,19 +10,19 @@ use rustix::fs::{major, minor};
 /// Where Linux lists the locks of files.
 const LOCKS: &str = "/proc/locks";
 
-/// Returns the id of the process that holds the lock of the file at `path`; `None` where the system does not tell, as
-/// of one in another container.
+/// Returns the id of the process that holds the lock of the file at `path`; `None` if the system does not say, such as
+/// for a process in another container.
 pub(super) fn holder(path: &Path) -> Option<u32> {
     let file = fs::metadata(path).ok()?;
     let place = format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino());
     holder_in(&fs::read_to_string(LOCKS).ok()?, &place)
 }
 
-/// Reads it from a list of locks; `place` is device and inode as they stand there.
+/// Reads it from a list of locks; `place` is the device and inode as listed there.
 fn holder_in(locks: &str, place: &str) -> Option<u32> {
     let lock = locks.lines().map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
     let mut held = lock.filter_map(|fields| match fields[..] {
-        // One that waits has an arrow where the kind stands.
+        // A waiting process has an arrow where the kind is.
         ["FLOCK", _, _, process, at, ..] if at == place => process.parse().ok().filter(|process| *process > 0),
         _ => None,
     });
@@ -43,7 +43,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(holder(file.path()), None);
         file.as_file().lock().unwrap();
-        // Some sandboxes list no locks, and some file systems name another device there; a wrong process is never told.
+        // Some sandboxes list no locks, and some file systems list another device; a wrong process is never reported.
         let found = holder(file.path());
         assert!([None, Some(std::process::id())].contains(&found), "{found:?}");
     }

@@ -24,12 +24,12 @@ use super::writer::{Reopen, Shared};
 
 /// Memory for pages of the file; the engine's default is a gigabyte.
 pub(super) const CACHE: usize = 16 << 20;
-/// Time between two attempts to write again after a failure: each reads the whole file.
+/// Time between two attempts to recover after a failure: each reads the whole file.
 const REOPEN_PAUSE: Duration = Duration::from_secs(10);
-/// Why a journal is not gone on with after a failure, though it can be written.
+/// Why a journal is not resumed after a failure, though it can be written.
 const OVERTAKEN: &str = "another process has written to it; restart this one";
 
-/// The journal in one file that one process writes. Dropping it writes what is queued and closes the file.
+/// The journal in one file with a single writing process. Dropping it writes what is queued and closes the file.
 pub struct RedbJournal {
     shared: Arc<Shared>,
     run: u32,
@@ -37,17 +37,17 @@ pub struct RedbJournal {
 }
 
 impl RedbJournal {
-    /// Opens the journal at `path`, making it if there is none, checks all of it, and counts this start.
+    /// Opens the journal at `path`, creating it if it does not exist, checks all of it, and counts this start.
     ///
     /// # Errors
-    /// `InUse` while another process has it, `WrongVersion`, `Damaged`; `Unwritable` when the file or its
-    /// directory cannot be written.
+    /// `InUse` while another process has it, `WrongVersion`, `Damaged`; `Unwritable` when the file or its directory
+    /// cannot be written.
     pub fn open(path: &Path, settings: StoreSettings, metrics: JournalMetrics) -> Result<Self, JournalError> {
         Self::open_as_run(path, settings, metrics, 1)
     }
 
-    /// Opens the journal, and counts this start as the one with the number `least`, or a higher one. Where several
-    /// processes have journals of their own, that keeps their decisions apart unless they began with one number.
+    /// Opens the journal, and numbers this start `least` or higher. If several processes have their own journals, that
+    /// keeps their decisions apart unless they started with the same number.
     ///
     /// # Errors
     /// As [`RedbJournal::open`].
@@ -63,14 +63,14 @@ impl RedbJournal {
         let at = path.to_owned();
         let backend = move |is_first: bool| {
             let mut options = std::fs::OpenOptions::new();
-            // One that is gone meanwhile is not made anew: its intents would be forgotten.
+            // A file that has disappeared is not created again: its intents would be forgotten.
             let file = options.read(true).write(true).create(is_first).truncate(false).open(&at);
             FileBackend::new(file.map_err(StorageError::Io)?)
         };
         Self::open_backend(path.display().to_string(), backend, settings, metrics, least, REOPEN_PAUSE)
     }
 
-    /// Opens a journal on what `backend` returns; once more, with `false`, each `pause` after a failure.
+    /// Opens a journal on the result of `backend`; again, with `false`, every `pause` after a failure.
     pub(super) fn open_backend<B: StorageBackend>(
         path: String,
         backend: impl Fn(bool) -> Result<B, DatabaseError> + Send + Sync + 'static,
@@ -160,7 +160,7 @@ impl Drop for RedbJournal {
     fn drop(&mut self) {
         self.shared.close();
         if let Some(writer) = self.writer.take() {
-            // A writer that panicked has nothing left to say; the file is as its last commit left it.
+            // A writer that panicked has nothing left to write; the file is as its last commit left it.
             drop(writer.join());
         }
     }

@@ -14,7 +14,7 @@ use crate::ports::journal::{Entry, Journal, JournalError};
 
 use super::rules::{self, Fate, Refused, Tables};
 
-/// A journal that ends with the process.
+/// A journal that is lost with the process.
 #[derive(Debug)]
 pub struct MemoryJournal {
     state: Arc<Mutex<State>>,
@@ -30,7 +30,7 @@ impl Default for MemoryJournal {
 #[derive(Debug, Default)]
 struct State {
     decisions: BTreeMap<DecisionId, Arc<DecisionRecord>>,
-    /// In the order in which they came.
+    /// In order of arrival.
     order: Vec<DecisionId>,
     intents: BTreeMap<ChangeId, Intent>,
     prepared: Vec<ChangeId>,
@@ -44,7 +44,7 @@ impl MemoryJournal {
         Self { state: Arc::default(), run: 1 }
     }
 
-    /// Returns the same journal as another run of the process has it.
+    /// Returns the same journal as seen by another run of the process.
     #[must_use]
     pub fn as_run(&self, run: u32) -> Self {
         Self { state: self.state.clone(), run }
@@ -86,7 +86,7 @@ impl Tables for State {
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Infallible> {
         let id = &intent.change.id;
         let before = self.intents.insert(id.clone(), intent.clone());
-        // One that had ended keeps its place.
+        // An intent that had ended keeps its place.
         if before.is_none_or(|before| before.ended.is_none()) {
             let list = if intent.ended.is_some() { &mut self.ended } else { &mut self.prepared };
             list.push(id.clone());

@@ -3,22 +3,22 @@
 //! | file | duty |
 //! |---|---|
 //! | [`settings`] | how much is kept |
-//! | `rules` | what every journal refuses (INV-10, INV-11), whatever it is stored in |
+//! | `rules` | what every journal refuses (INV-10, INV-11), whatever the storage |
 //! | `memory` | [`MemoryJournal`]: the rules over plain maps, for tests and benchmarks |
 //! | `tables` | the layout of the file, reads, and the rules over one transaction |
-//! | `fits` | what fits found for the models |
-//! | `packed` | records as they lie in the file |
+//! | `fits` | fitted model parameters |
+//! | `packed` | the on-disk format of records |
 //! | `retention` | removes the oldest of what has ended, in small steps |
-//! | `queue` | what waits to be written, and in which order it goes |
-//! | `writer` | group commit, what follows a failure |
+//! | `queue` | what waits to be written, and in which order |
+//! | `writer` | group commit, recovery after a failure |
 //! | `journal` | [`RedbJournal`]: opening, and the port |
-//! | `holder` | which process has the file |
+//! | `holder` | which process has the file locked |
 //! | `place` | whether the file is still the one at its path |
 //! | `overlay` | [`JournalReader`]: reads a file without changing a byte of it |
 //!
-//! What somebody waits for is durable after one sync of the disk. As soon as nobody waits, a commit in two phases seals
-//! it: from then on a bit that flips is found as damage at the next start, and never taken for a torn last write and
-//! rolled back, which would lose an intent that was acknowledged.
+//! An awaited entry is durable after one sync of the disk. As soon as nothing is awaited, a two-phase commit seals it:
+//! from then on a flipped bit is detected as damage at the next start, and never taken for a torn last write and rolled
+//! back, which would lose an acknowledged intent.
 
 mod fits;
 mod holder;

@@ -1,6 +1,6 @@
-//! Reads a journal without changing a byte of it. A file whose writer was killed wants repair before it can
-//! be read; here the repair goes into memory, above the file. So `flyball explain` works on a read-only
-//! copy, and a process whose disk failed can still say what it did.
+//! Reads a journal without changing a byte of it. A file whose writer was killed needs repair before it can be read;
+//! here the repair goes into memory, on top of the file. So `flyball explain` works on a read-only copy, and a process
+//! whose disk failed can still report what it did.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -18,7 +18,7 @@ use crate::ports::JournalError;
 use super::holder::holder;
 use super::tables::{self, Fault};
 
-/// A journal that no process writes, opened for reading alone.
+/// A journal that no process writes, opened read-only.
 pub struct JournalReader {
     path: String,
     db: Database,
@@ -81,7 +81,7 @@ fn unopened(path: &str, error: &io::Error) -> JournalError {
     }
 }
 
-/// Opens the file at `path` for reading, whoever holds its lock: for the process that holds it itself.
+/// Opens the file at `path` for reading regardless of its lock: for the process that holds the lock itself.
 pub(super) fn open_unlocked(path: &str) -> Result<Database, Fault> {
     tables::guarded(|| {
         let overlay =
@@ -93,7 +93,7 @@ pub(super) fn open_unlocked(path: &str) -> Result<Database, Fault> {
     })
 }
 
-/// Bytes of one block of the overlay: a page of the engine, of which every length of the file is a multiple.
+/// Bytes per block of the overlay: a page of the engine, of which every file length is a multiple.
 const BLOCK: usize = 4096;
 
 type Block = Box<[u8; BLOCK]>;
@@ -108,7 +108,7 @@ struct Overlay {
 #[derive(Debug)]
 struct State {
     len: u64,
-    /// Bytes of the file that still show.
+    /// Bytes of the file that are still visible.
     shown: u64,
     /// Changed blocks by number.
     blocks: BTreeMap<u64, Block>,
@@ -120,7 +120,7 @@ impl Overlay {
         Ok(Self { file, state: Mutex::new(State { len, shown: len, blocks: BTreeMap::new() }) })
     }
 
-    /// Returns the block as it stands: changed, or from the file, or zero beyond it.
+    /// Returns the current block: changed, from the file, or zero beyond its end.
     fn block(&self, state: &State, number: u64) -> io::Result<Block> {
         if let Some(block) = state.blocks.get(&number) {
             return Ok(block.clone());
@@ -133,7 +133,7 @@ impl Overlay {
     }
 }
 
-/// Splits `len` bytes from `offset` on into blocks: number, range within the block, range within the bytes.
+/// Splits `len` bytes from `offset` into blocks: number, range within the block, range within the bytes.
 fn blocks(offset: u64, len: usize) -> impl Iterator<Item = (u64, std::ops::Range<usize>, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {

@@ -1,8 +1,8 @@
-//! Decision records as they lie in the file: `MessagePack` with named fields, compressed.
+//! The on-disk format of decision records: `MessagePack` with named fields, compressed.
 //!
-//! As JSON a record takes more than ten kilobytes, most of it digits of quantiles and names of fields. Packed it
-//! is a fraction of that to write at each commit and to check at each start, and takes less time to make. Fields
-//! keep their names, so that `serde` reads old records as it reads old JSON.
+//! As JSON a record takes more than ten kilobytes, most of it digits of quantiles and names of fields. Packed, only a
+//! fraction of that is written at each commit and checked at each start, and encoding is faster. Fields keep their
+//! names, so that `serde` reads old records as it reads old JSON.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,13 +15,13 @@ const LONGEST: usize = 16 << 20;
 /// Why a record cannot be packed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PackError {
-    /// It has a part that the format has no word for.
+    /// Part of it cannot be represented in the format.
     #[error("{0}")]
     Unserialisable(#[from] rmp_serde::encode::Error),
     /// [`unpack`] would refuse it.
     #[error("it has {length} bytes, expected at most {LONGEST}")]
     TooLong {
-        /// Before it is compressed.
+        /// Before compression.
         length: usize,
     },
 }

@@ -1,12 +1,12 @@
-//! Whether the file that is open is still the one at its path. One that was moved away or replaced takes every write
-//! without a word, and nobody opens it again.
+//! Whether the open file is still the one at its path. A file that was moved away or replaced accepts every write
+//! silently, but is never opened again.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A file, and where it is to stay.
+/// A file and the path it must stay at.
 pub(super) struct Place {
     path: PathBuf,
     /// Device and inode.
@@ -14,12 +14,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Returns the place of the file that was just opened at `path`; `None` where there is none.
+    /// Returns the place of the file just opened at `path`; `None` if there is none.
     pub(super) fn of(path: &Path) -> Option<Self> {
         Some(Self { path: path.to_owned(), file: file_at(path).ok()? })
     }
 
-    /// Tells why the file cannot be taken for the one at its path.
+    /// Checks that the open file is still the one at its path; otherwise says why not.
     pub(super) fn check(&self) -> Result<(), String> {
         let what = match file_at(&self.path) {
             Ok(file) if file == self.file => return Ok(()),

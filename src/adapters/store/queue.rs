@@ -1,9 +1,9 @@
-//! What waits to be written, and in which order it goes.
+//! What waits to be written, and in which order.
 //!
-//! Two lines: what somebody waits for (an intent before its write, the end of one), and the rest (records that
-//! are to be durable soon). The first goes first, so that a write to the world never waits for the records of a
-//! thousand decisions that write nothing. Within a service the order in which entries came is kept: an intent
-//! takes along what of its service still waits, its decision above all (INV-11).
+//! Two lines: awaited entries (an intent before its write, the end of one), and the rest (records that should be
+//! durable soon). The first line has priority, so that a write to the cluster never waits for the records of a thousand
+//! decisions that write nothing. Entries of one service stay in order: an intent brings along the waiting entries of
+//! its service, above all its decision (INV-11).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,23 +14,23 @@ use crate::model::ServiceId;
 use crate::ports::JournalError;
 use crate::ports::journal::Entry;
 
-/// Entries that may wait. A fleet of 10,000 decides at once after a start; three times that is a disk that
-/// does not keep up.
+/// Capacity of the queue. A fleet of 10,000 decides at once after a start; three times that means a disk that does not
+/// keep up.
 pub(super) const CAPACITY: usize = 32_768;
-/// Entries of one commit: few enough that an entry which comes while it is made soon has its turn.
+/// Entries per commit: few enough that an entry which arrives during one soon has its turn.
 pub(super) const GROUP: usize = 256;
-/// How long entries that nobody waits for may gather: about what a fleet takes to decide, so that packing the records
-/// does not take the time of those who still do.
+/// How long entries that are not awaited may accumulate: about as long as a fleet takes to decide, so that packing the
+/// records does not compete with services still deciding.
 pub(super) const GATHER: Duration = Duration::from_millis(50);
-/// So many entries that nobody waits for gather no longer.
+/// Number of entries that are not awaited at which a commit is due at once.
 const PILE: usize = 16 * GROUP;
-/// What somebody waits for is committed when nothing more of it has come for so long: the intents that follow from one
-/// answer of a source share a sync, where the first one alone would let the others wait for two.
+/// Awaited entries are committed once no more have arrived for this long: the intents that follow from one answer of a
+/// source share a sync; otherwise the first one would make the rest wait for two.
 const QUIET: Duration = Duration::from_micros(100);
-/// It waits no longer than that for others.
+/// Longest time an awaited entry waits for others.
 const SHARE: Duration = Duration::from_micros(500);
-/// Entries of the second line that go along with the first when they have gathered, so that it moves however busy the
-/// first is.
+/// Entries of the second line that go along with the first once they are due, so that the second line moves however
+/// busy the first is.
 const ALONG: usize = 16;
 
 pub(super) type Answer = oneshot::Sender<Result<(), JournalError>>;
@@ -46,11 +46,11 @@ pub(super) struct Item {
 pub(super) struct Queue {
     awaited: VecDeque<Item>,
     rest: VecDeque<Item>,
-    /// When the first and when the last came of what waits in the first line.
+    /// Arrival of the first and of the last entry waiting in the first line.
     arrived: Option<(Instant, Instant)>,
-    /// When the second line was last empty before what waits in it came.
+    /// When the second line last became non-empty.
     since: Option<Instant>,
-    /// Nothing is taken any more.
+    /// No more entries are accepted.
     pub(super) closed: bool,
 }
 
@@ -60,24 +60,24 @@ impl Queue {
         self.awaited.len().saturating_add(self.rest.len())
     }
 
-    /// Tells whether an entry waits that `is_one`.
+    /// Returns whether a waiting entry satisfies `is_one`.
     pub(super) fn any(&self, is_one: impl Fn(&Entry) -> bool) -> bool {
         self.awaited.iter().chain(&self.rest).any(|item| is_one(&item.entry))
     }
 
-    /// Tells whether nothing waits.
+    /// Returns whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns when the next commit is to be made; `None` while nothing waits.
+    /// Returns when the next commit is due; `None` while nothing waits.
     pub(super) fn due(&self) -> Option<Instant> {
         let awaited = self.arrived.map(|(first, last)| (last + QUIET).min(first + SHARE));
         let rest = self.since.map(|since| if self.rest.len() >= PILE { since } else { since + GATHER });
         awaited.into_iter().chain(rest).min()
     }
 
-    /// Puts an entry in line that comes `now`; tells whether the next commit is due sooner for it.
+    /// Queues an entry that arrives `now`; returns whether that makes the next commit due sooner.
     pub(super) fn push(&mut self, item: Item, now: Instant) -> bool {
         let before = self.due();
         if item.answer.is_none() {
@@ -93,7 +93,7 @@ impl Queue {
         self.due().is_some_and(|due| before.is_none_or(|before| due < before))
     }
 
-    /// Moves what waits of a service from the second line to the first.
+    /// Moves the waiting entries of a service from the second line to the first.
     fn call_forward(&mut self, called: &ServiceId) {
         let mut position = 0;
         while let Some(waiting) = self.rest.get(position) {
@@ -105,7 +105,7 @@ impl Queue {
         }
     }
 
-    /// Takes the entries of a commit that is made `now`.
+    /// Takes the entries of a commit made `now`.
     pub(super) fn take(&mut self, now: Instant) -> Vec<Item> {
         let first = self.awaited.len().min(GROUP);
         let gathered = self.since.is_some_and(|since| since + GATHER <= now);
@@ -122,8 +122,8 @@ impl Queue {
     }
 }
 
-/// Returns the service whose order an entry must keep. The end of an intent has none, nor has its revert or its
-/// effect: what they build on was durable before. A fit builds on nothing.
+/// Returns the service whose order an entry must keep. The end of an intent has none, nor has its revert or its effect:
+/// what they build on is already durable. A fit builds on nothing.
 fn service(entry: &Entry) -> Option<&ServiceId> {
     match entry {
         Entry::Decision(record) => Some(&record.id.service),
@@ -139,7 +139,7 @@ mod tests {
     use crate::adapters::store::tests::{decision_of, ended, intent_of};
     use crate::model::WriteOutcome;
 
-    /// Puts entries in line; the flag tells whether somebody waits.
+    /// Queues entries; the flag says whether they are awaited.
     fn queue(entries: impl IntoIterator<Item = (Entry, bool)>) -> Queue {
         let (mut queue, now) = (Queue::default(), Instant::now());
         for (entry, awaited) in entries {
@@ -148,7 +148,7 @@ mod tests {
         queue
     }
 
-    /// Takes a group when all has gathered and says what it is of.
+    /// Takes a group once everything is due and returns what it contains.
     fn taken(queue: &mut Queue) -> Vec<String> {
         taken_at(queue, Instant::now() + GATHER)
     }

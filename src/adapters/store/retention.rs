@@ -1,5 +1,4 @@
-//! Removes the oldest of what has ended. In small steps, so that no step delays a commit by more than a
-//! few milliseconds.
+//! Removes the oldest ended entries, in steps small enough that none delays a commit by more than a few milliseconds.
 
 use std::time::Duration;
 
@@ -8,21 +7,21 @@ use redb::{Database, ReadableTable, ReadableTableMetadata};
 use super::settings::{LEAST_RECORDS, StoreSettings};
 use super::tables::{self, Fault, Phases, RedbTables};
 
-/// Newest records, and newest ended intents, that are never removed for their age.
+/// Number of newest records, and of newest ended intents, that are never removed for their age.
 pub(super) const FLOOR: u64 = LEAST_RECORDS as u64;
 
-/// Removals of one step.
+/// Removals per step.
 const STEP: usize = 256;
 
-/// How long an ended intent is kept: longer than every budget and cooldown looks back. Its decision record,
-/// which holds the change and the outcome, is kept as long as other records.
+/// How long an ended intent is kept: longer than any budget or cooldown looks back. Its decision record, which holds
+/// the change and the outcome, is kept as long as other records.
 const ENDED_FOR: Duration = Duration::from_hours(24);
 
 /// Removes up to [`STEP`] records and as many ended intents. Returns whether there may be more to remove.
 ///
-/// "Old" is measured against the newest record and not against a clock: time in the journal is what the
-/// records say it is, also in a simulation. The newest [`FLOOR`] stay, whatever their age. Open intents and
-/// their decisions stay for ever (J4).
+/// Age is measured against the newest record, not against a clock: time in the journal is what the records say,
+/// including in a simulation. The newest [`FLOOR`] stay, whatever their age. Open intents and their decisions stay
+/// forever (J4).
 pub(super) fn step(db: &Database, settings: &StoreSettings) -> Result<bool, Fault> {
     let txn = tables::begin(db, Phases::Two)?;
     let removed = {
@@ -84,7 +83,7 @@ fn prune_intents(tables: &mut RedbTables<'_>) -> Result<usize, Fault> {
     Ok(victims.len())
 }
 
-/// Tells whether `at` lies more than `span` before `newest`, both in milliseconds.
+/// Returns whether `at` is more than `span` before `newest`, both in milliseconds.
 fn older(newest: i64, at: i64, span: Duration) -> bool {
     i128::from(newest) - i128::from(at) > i128::try_from(span.as_millis()).unwrap_or(i128::MAX)
 }

@@ -1,5 +1,5 @@
-//! What every journal refuses, whatever it is stored in. One entry is checked whole before anything of it
-//! is changed, so a refused entry leaves no trace and costs the others of its group nothing.
+//! What every journal refuses, whatever the storage. An entry is checked completely before any change, so a refused
+//! entry leaves no trace and costs the others of its group nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,26 +8,26 @@ use crate::model::{
 };
 use crate::ports::journal::Entry;
 
-/// The part of a decision record that comes after the decision, and the write that it waits for. All that the
-/// rules need to know of a record: the rest is written once and not read again to be completed.
+/// The part of a decision record that is added after the decision, and the planned write. This is all that the rules
+/// need to know of a record: the rest is written once and not read again to complete it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Fate {
-    /// The write that was planned.
+    /// The planned write.
     change: Option<ChangeId>,
     /// How it ended.
     outcome: Option<WriteOutcome>,
-    /// What it did.
+    /// Its effect.
     effect: Option<Effect>,
 }
 
 impl Fate {
-    /// Returns what a record says of it.
+    /// Returns the fate in a record.
     pub(super) fn of(record: &DecisionRecord) -> Self {
         let change = record.change.as_ref().map(|change| change.id.clone());
         Self { change, outcome: record.outcome.clone(), effect: record.effect.clone() }
     }
 
-    /// Completes a record by it.
+    /// Completes a record with it.
     pub(super) fn complete(self, record: &mut DecisionRecord) {
         record.outcome = self.outcome;
         record.effect = self.effect;
@@ -36,29 +36,29 @@ impl Fate {
 
 /// What the rules read and change.
 pub(super) trait Tables {
-    /// How storage fails.
+    /// The error of the storage.
     type Error;
 
-    /// Returns what became of a decision; `None` when it is not recorded.
+    /// Returns the fate of a decision; `None` when it is not recorded.
     fn fate(&self, id: &DecisionId) -> Result<Option<Fate>, Self::Error>;
 
     /// Stores a new decision record.
     fn put_decision(&mut self, record: &DecisionRecord) -> Result<(), Self::Error>;
 
-    /// Stores what became of a recorded decision.
+    /// Stores the fate of a recorded decision.
     fn put_fate(&mut self, id: &DecisionId, fate: &Fate) -> Result<(), Self::Error>;
 
     /// Returns an intent.
     fn intent(&self, id: &ChangeId) -> Result<Option<Intent>, Self::Error>;
 
-    /// Stores a new intent, one that ends, or one that had ended and was reverted or measured.
+    /// Stores an intent that is new, has just ended, or had ended and was reverted or measured.
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Self::Error>;
 
-    /// Stores a fit in place of the one before it of the same signal, whatever the clock said then.
+    /// Stores a fit in place of the previous one of the same signal, whatever its time.
     fn put_fit(&mut self, fit: &Fitted) -> Result<(), Self::Error>;
 }
 
-/// Why an entry was not taken.
+/// Why an entry was refused.
 #[derive(Debug)]
 pub(super) enum Refused<E> {
     /// It contradicts what is recorded.
@@ -79,10 +79,9 @@ fn contradiction<E>(text: String) -> Result<(), Refused<E>> {
     Err(Refused::Contradiction(text))
 }
 
-/// Takes one entry.
+/// Applies one entry.
 ///
-/// **Invariants**: INV-10 (an intent is prepared once and ends once), INV-11 (no intent without its
-/// decision record).
+/// **Invariants**: INV-10 (an intent is prepared once and ends once), INV-11 (no intent without its decision record).
 pub(super) fn apply<T: Tables>(tables: &mut T, entry: &Entry) -> Applied<T> {
     match entry {
         Entry::Decision(record) => decided(tables, record),

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// Fewest records that may be kept: so many newest ones, and as many ended intents, are never removed for their
-/// age, so that a jump of the clock cannot empty the journal.
+/// Fewest records that may be kept: this many of the newest records and ended intents are never removed for their age,
+/// so that a clock jump cannot empty the journal.
 pub const LEAST_RECORDS: u32 = 1000;
-/// Shortest age that may be set: write budgets look back an hour.
+/// Shortest maximum age: write budgets look back an hour.
 pub const LEAST_AGE: Duration = Duration::from_hours(1);
-/// Longest age that may be set.
+/// Longest maximum age.
 pub const MOST_AGE: Duration = Duration::from_hours(24 * 3650);
 
-/// How much the journal keeps. Open intents and their decisions stay whatever is set here.
+/// How much the journal keeps. Open intents and their decisions are always kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreSettings {
     max_records: u32,
@@ -37,7 +37,7 @@ impl StoreSettings {
 }
 
 impl Default for StoreSettings {
-    /// So many that the check of a full journal, about 150 ms of CPU time, leaves a start well below 300 ms.
+    /// As many as keep the check of a full journal, about 150 ms of CPU time, within a start of well below 300 ms.
     fn default() -> Self {
         Self { max_records: 10_000, max_age: Duration::from_hours(24 * 14) }
     }

@@ -1,5 +1,5 @@
-//! The layout of the file, what is read from it, and the rules over one write transaction. Decision records are
-//! packed, all else is JSON; `serde` keeps old ones readable.
+//! The layout of the file, reads, and the rules over one write transaction. Decision records are packed, everything
+//! else is JSON; `serde` keeps old ones readable.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -25,18 +25,18 @@ pub(super) const FORMAT: u64 = 2;
 /// A decision: service, run, sequence number.
 pub(super) type DecisionKey = (&'static str, u32, u32);
 
-/// Format, number of the run, next place in the orders below.
+/// Format, number of the run, next positions in the orders below.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Decision records in the order in which they came, which a jump of the clock does not change: key,
-/// milliseconds, the record as it was made. New ones are always put at the end, so a commit touches few pages.
+/// Decision records in order of arrival, which a clock jump does not change: key, milliseconds, the record as created.
+/// New ones are always appended, so a commit touches few pages.
 pub(super) const DECISIONS: TableDefinition<u64, (&str, u32, u32, i64, &[u8])> = TableDefinition::new("decisions");
-/// Where in that order each decision stands.
+/// Position of each decision in that order.
 pub(super) const PLACES: TableDefinition<DecisionKey, u64> = TableDefinition::new("places");
-/// What became of those decisions that plan or did something, by their place.
+/// The fates of decisions that planned or did something, by position.
 pub(super) const FATES: TableDefinition<u64, &[u8]> = TableDefinition::new("fates");
 /// Intents.
 pub(super) const INTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("intents");
-/// Intents without an end, and their place in the order.
+/// Intents without an end, and their position in the order.
 pub(super) const OPEN: TableDefinition<&str, u64> = TableDefinition::new("open_intents");
 /// Intents in the order of their ends: id, milliseconds, whether sent (older versions: whether applied).
 pub(super) const ENDED: TableDefinition<u64, (&str, i64, bool)> = TableDefinition::new("ended_intents");
@@ -53,7 +53,7 @@ pub(super) enum Fault {
     /// A record is not what was written.
     #[error("{what} cannot be read: {reason}")]
     Record { what: String, reason: String },
-    /// A record cannot be written so that it could be read again.
+    /// A record cannot be written in a form that can be read back.
     #[error("{what} cannot be written: {error}")]
     Unpackable { what: String, error: PackError },
     /// The file belongs to something else.
@@ -71,7 +71,7 @@ impl<E: Into<redb::Error>> From<E> for Fault {
 }
 
 impl Fault {
-    /// Returns the error of the port for a failed read.
+    /// Returns the port's error for a failed read.
     pub(super) fn reading(self, path: &str) -> JournalError {
         match self {
             Self::Version(found) => JournalError::WrongVersion { path: path.to_owned(), found, expected: FORMAT },
@@ -83,7 +83,7 @@ impl Fault {
     }
 }
 
-/// Tells an error of the disk or of permissions from a file that is shorter or other than it should be.
+/// Distinguishes an error of the disk or of permissions from a truncated or damaged file.
 fn is_of_the_disk(error: &redb::Error) -> bool {
     match error {
         redb::Error::Io(error) => !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData),
@@ -92,8 +92,8 @@ fn is_of_the_disk(error: &redb::Error) -> bool {
     }
 }
 
-/// Runs `work` on the storage engine; a panic in it, which damage that no checksum covers can cause, is a
-/// fault like any other.
+/// Runs `work` on the storage engine; a panic in it, which damage not covered by a checksum can cause, is a fault like
+/// any other.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Fault::Panicked(panic_text(panic.as_ref()))))
 }
@@ -103,7 +103,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text").to_owned()
 }
 
-/// Checks the format, makes the tables of a new file and counts this start, at least as `least`; durable when it
+/// Checks the format, creates the tables of a new file and counts this start, at least as `least`; durable when it
 /// returns.
 pub(super) fn start(db: &redb::Database, least: u32) -> Result<u32, Fault> {
     check_format(db)?;
@@ -147,17 +147,17 @@ pub(super) fn check_format(db: &redb::Database) -> Result<bool, Fault> {
     }
 }
 
-/// In how many phases a transaction commits, each with a sync of the disk.
+/// The number of commit phases of a transaction, each with a sync of the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phases {
-    /// Survives a crash whole or not at all: checksums tell a torn commit. While it is the newest one, damage after
-    /// the crash is taken for a torn commit too.
+    /// Survives a crash entirely or not at all: checksums reveal a torn commit. While it is the newest one, damage
+    /// after the crash is also taken for a torn commit.
     One,
-    /// The same, and damage after the crash is found as such, in this commit and in all before it.
+    /// The same, but damage after the crash is detected as such, in this commit and in all before it.
     Two,
 }
 
-/// Begins a write.
+/// Starts a write.
 pub(super) fn begin(db: &redb::Database, phases: Phases) -> Result<WriteTransaction, Fault> {
     let mut txn = db.begin_write()?;
     txn.set_two_phase_commit(phases == Phases::Two);
@@ -198,7 +198,7 @@ pub(super) struct RedbTables<'txn> {
 }
 
 impl<'txn> RedbTables<'txn> {
-    /// Returns the tables, made where missing.
+    /// Returns the tables, creating missing ones.
     pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, Fault> {
         let meta = txn.open_table(META)?;
         let next = number(&meta, "next")?;
@@ -215,7 +215,7 @@ impl<'txn> RedbTables<'txn> {
         })
     }
 
-    /// Writes down how far the orders have come; the last thing before the commit.
+    /// Stores the next positions of the orders; the last step before the commit.
     pub(super) fn finish(mut self) -> Result<(), Fault> {
         self.meta.insert("next", self.next)?;
         Ok(())
@@ -250,7 +250,7 @@ impl Tables for RedbTables<'_> {
 
     fn put_decision(&mut self, record: &DecisionRecord) -> Result<(), Fault> {
         let bytes = packed::pack(record).or_else(|error| match error {
-            // Of a record without the words of its rules the rest can be read; of one that is too long, nothing.
+            // A record without its rule texts can still be read; one that is too long cannot.
             PackError::TooLong { length } => {
                 tracing::warn!(decision = %record.id, length, "decision record too long; rule texts omitted");
                 packed::pack(&record.shortened())
@@ -287,7 +287,7 @@ impl Tables for RedbTables<'_> {
                 self.open.insert(id, place)?;
             }
             Some((at, outcome)) => {
-                // One that had ended keeps its place.
+                // An intent that had ended keeps its place.
                 if self.open.remove(id)?.is_some() {
                     let place = self.place();
                     self.ended.insert(place, (id, milliseconds(*at), outcome.is_remembered()))?;
@@ -316,7 +316,7 @@ pub(super) fn open_intents(txn: &ReadTransaction) -> Result<Vec<Intent>, Fault> 
     Ok(found.into_iter().map(|(_, intent)| intent).collect())
 }
 
-/// Returns the intents that a guard asks for and that ended within `span` before `now`, in the order of their ends.
+/// Returns the intents that guards use and that ended within `span` before `now`, in the order of their ends.
 pub(super) fn remembered_since(txn: &ReadTransaction, now: Timestamp, span: Duration) -> Result<Vec<Intent>, Fault> {
     let (ended, intents) = (txn.open_table(ENDED)?, txn.open_table(INTENTS)?);
     let mut found = Vec::new();
@@ -336,8 +336,8 @@ fn intent(intents: &impl ReadableTable<&'static str, &'static [u8]>, id: &str) -
     decode(&id, intents.get(id)?.ok_or_else(missing)?.value())
 }
 
-/// Returns records, newest first: the newest, or those from before a decision. A record that cannot be read is left out
-/// and logged: it must not hide the others.
+/// Returns records, newest first: the newest, or those before a decision. An unreadable record is left out and logged:
+/// it must not hide the others.
 pub(super) fn recorded(
     txn: &ReadTransaction,
     service: Option<&ServiceId>,
@@ -354,7 +354,7 @@ pub(super) fn recorded(
     }
 }
 
-/// Returns those of one service, by cycle.
+/// Returns the records of one service, by cycle.
 fn of_one(
     txn: &ReadTransaction,
     service: &ServiceId,
@@ -379,7 +379,7 @@ fn of_one(
     Ok(found)
 }
 
-/// Returns those of all services, in the order in which they came.
+/// Returns the records of all services, in order of arrival.
 fn of_all(txn: &ReadTransaction, before: u64, limit: usize) -> Result<Vec<DecisionRecord>, Fault> {
     let (decisions, fates) = (txn.open_table(DECISIONS)?, txn.open_table(FATES)?);
     let mut found = Vec::new();
@@ -417,7 +417,7 @@ pub(super) fn decision(txn: &ReadTransaction, id: &DecisionId) -> Result<Option<
     found.map(|row| complete(&txn.open_table(FATES)?, place, row.value())).transpose()
 }
 
-/// Returns the record of a row with what became of it.
+/// Returns the record of a row, completed with its fate.
 fn complete(
     fates: &impl ReadableTable<u64, &'static [u8]>,
     place: u64,

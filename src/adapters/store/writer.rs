@@ -1,11 +1,11 @@
-//! The one writer: a thread that takes what is queued, commits it as one, and answers all who wait.
+//! The one writer: a thread that takes what is queued, commits it as one group, and answers all waiting callers.
 //!
-//! After a failure nothing is taken any more, and reads go on. From time to time the file is opened anew and checked
-//! whole. The first commit after that has what became of the writes that were under way; once it is durable, all is as
-//! before.
+//! After a failure no entries are accepted, and reads continue. From time to time the file is reopened and checked
+//! completely. The first commit after that holds the results of the writes that were in flight; once it is durable,
+//! normal operation resumes.
 //!
-//! A commit that somebody waits for syncs the disk once. The next one for which nobody waits, of records or of none,
-//! has two phases and seals it (see [`Phases`]).
+//! An awaited commit syncs the disk once. The next commit that is not awaited, of records or of none, has two phases
+//! and seals it (see [`Phases`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,16 +30,16 @@ use super::{overlay, retention};
 
 /// Entries committed between two steps of retention.
 const PRUNE_EVERY: usize = 128;
-/// Entries committed after which a step of retention is made even though more wait.
+/// Entries committed after which a retention step runs even if more are waiting.
 const PRUNE_AT_LAST: usize = 1024;
 
-/// How the file is opened anew after a failure.
+/// How the file is reopened after a failure.
 pub(super) struct Reopen {
     /// Opens it and checks all of it.
     pub(super) open: Box<dyn Fn() -> Result<Database, JournalError> + Send + Sync>,
     /// Time between two attempts.
     pub(super) pause: Duration,
-    /// Where the file is to stay; `None` where it is none.
+    /// Where the file must stay; `None` if it is not a file.
     pub(super) place: Option<Place>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Reopen {
 struct Opened {
     /// For writes, and for reads while they succeed. Holds the lock of the file.
     db: Option<Database>,
-    /// For reads after a failure: the engine refuses everything then.
+    /// For reads after a failure, when the engine refuses everything.
     rescue: Option<Database>,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Shared {
     reopen: Reopen,
     queue: Mutex<Queue>,
     arrived: Condvar,
-    /// The first failure, until all is as before.
+    /// The first failure, until normal operation resumes.
     failed: ArcSwapOption<JournalError>,
     /// The queue overflowed and has not been empty since.
     behind: AtomicBool,
@@ -104,8 +104,8 @@ impl Shared {
     /// Queues an entry; the answer comes when it is durable.
     pub(super) fn append(&self, entry: Entry) -> Result<oneshot::Receiver<Result<(), JournalError>>, JournalError> {
         if is_kept(&entry) {
-            // Whether the journal has failed and what waits are looked at as one, here and where it recovers: who hears
-            // that an end is not durable believes that it is once the journal is well.
+            // The failure state and the queue are checked under one lock, here and in recovery: a caller told that an
+            // end is not durable relies on it being durable once the journal is healthy.
             let mut queue = self.queue.lock();
             if let Some(error) = self.failed() {
                 if self.put(&mut queue, Item { entry, answer: None }).is_err() {
@@ -122,7 +122,7 @@ impl Shared {
         Ok(answered)
     }
 
-    /// Queues an entry that nobody waits for.
+    /// Queues an entry that is not awaited.
     pub(super) fn submit(&self, entry: Entry) {
         if self.push(Item { entry, answer: None }).is_err() {
             self.metrics.lost.inc();
@@ -137,7 +137,7 @@ impl Shared {
         if queue.closed {
             return Err(JournalError::Closed);
         }
-        // The ends of writes are taken however much waits: there are no more of them than intents that were taken.
+        // The ends of writes are accepted however much is waiting: there are no more of them than accepted intents.
         if queue.len() >= CAPACITY && !item.entry.ends_intent() {
             if !self.behind.swap(true, Ordering::AcqRel) {
                 self.metrics.healthy.set(0);
@@ -151,7 +151,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Lets the writer end when the queue is empty.
+    /// Lets the writer exit when the queue is empty.
     pub(super) fn close(&self) {
         self.queue.lock().closed = true;
         self.arrived.notify_one();
@@ -169,7 +169,7 @@ impl Shared {
     /// Writes until the queue is closed and empty.
     pub(super) fn write(&self) {
         let (mut sealed, mut since_pruned) = (true, PRUNE_EVERY);
-        // What became of writes, where that is not durable yet, and when that is tried again.
+        // Results of writes that are not durable yet, and when they are retried.
         let (mut kept, mut again) = (Vec::new(), None);
         while let Some(group) = self.next_group(sealed, again) {
             since_pruned = since_pruned.saturating_add(group.len());
@@ -198,8 +198,8 @@ impl Shared {
         }
     }
 
-    /// Waits for entries and returns those of the next commit, none if it only seals or if it is time to try `again`;
-    /// `None` when the journal is closed.
+    /// Waits for entries and returns those of the next commit: none if it only seals or if it is time to retry at
+    /// `again`; `None` when the journal is closed.
     fn next_group(&self, sealed: bool, again: Option<Instant>) -> Option<Vec<Item>> {
         let mut queue = self.queue.lock();
         let seal = (!sealed).then(|| Instant::now() + GATHER);
@@ -216,7 +216,7 @@ impl Shared {
         }
     }
 
-    /// Commits a group and answers all who wait for it. Of what fails, `kept` has what must not be lost.
+    /// Commits a group and answers all waiting callers. Of failed entries, `kept` holds those that must not be lost.
     fn settle(&self, group: Vec<Item>, phases: Phases, kept: &mut Vec<Item>) {
         if let Some(error) = self.failed() {
             return self.answer_all(group, &error, kept);
@@ -234,16 +234,16 @@ impl Shared {
         }
     }
 
-    /// Opens the file anew and commits what was kept; from then on all is as before. Reads go on meanwhile as the last
-    /// commit left it, of which one more commit overwrites nothing. The lock of the file is free for a moment: whoever
-    /// takes it then keeps it.
+    /// Reopens the file and commits what was kept; then normal operation resumes. Meanwhile reads continue from the
+    /// last commit, of which one more commit overwrites nothing. The lock of the file is free for a moment: a process
+    /// that takes it then keeps it.
     fn recover(&self, kept: &mut Vec<Item>) {
         if let Err(error) = self.in_place() {
             // It stays open and locked, for reads and until it is put back.
             return tracing::warn!(%error, "journal cannot be written yet");
         }
         let broken = self.opened.write().db.take();
-        // What the engine says of what it could not write is known.
+        // What the engine says about its failed writes is known.
         let _ = tables::guarded(|| {
             drop(broken);
             Ok(())
@@ -258,7 +258,7 @@ impl Shared {
                 self.opened.write().rescue = None;
                 let queue = self.queue.lock();
                 if queue.any(is_kept) {
-                    // Came while the file was opened: the next attempt has it.
+                    // Arrived during the reopen: included in the next attempt.
                     return;
                 }
                 self.failed.store(None);
@@ -272,7 +272,7 @@ impl Shared {
         }
     }
 
-    /// Commits to the file that the next start opens: what only one that was moved away holds is lost to it.
+    /// Commits to the file that the next start opens: what only a moved-away file holds is lost to it.
     fn commit_in_place(&self, group: &[Item], phases: Phases) -> Result<Vec<Result<(), JournalError>>, JournalError> {
         let results = tables::guarded(|| self.commit(group, phases));
         let results = results.map_err(|fault| self.unwritable(fault.to_string()))?;
@@ -309,7 +309,7 @@ impl Shared {
     fn answer_all(&self, group: Vec<Item>, error: &JournalError, kept: &mut Vec<Item>) {
         for item in group {
             let keep = match &item.entry {
-                // It may be durable all the same: whoever asked for it hears that it is not, and writes nothing.
+                // It may still be durable: the caller is told that it is not, and writes nothing.
                 Entry::Prepared(intent) => Some(Entry::Ended {
                     change: intent.change.id.clone(),
                     at: intent.prepared,
@@ -327,7 +327,7 @@ impl Shared {
 
     fn answer(&self, item: Item, result: Result<(), JournalError>) {
         match (item.answer, result) {
-            // The caller may have gone; what is durable is durable all the same.
+            // The caller may be gone; that does not affect durability.
             (Some(answer), result) => drop(answer.send(result)),
             (None, Ok(())) => {}
             (None, Err(error)) => {
@@ -337,18 +337,18 @@ impl Shared {
         }
     }
 
-    /// Notes the first failure of a write; nothing is written after it until the file was opened anew.
+    /// Records the first failed write; nothing is written after it until the file was reopened.
     fn fail(&self, error: &JournalError) {
         self.failed.store(Some(Arc::new(error.clone())));
         self.metrics.healthy.set(0);
         tracing::error!(%error, "journal failed");
-        // What lies in the place of one that was moved is not this process's to show.
+        // A file that replaced the moved one is not this process's to show.
         if self.in_place().is_ok() {
             self.rescue();
         }
     }
 
-    /// Lets reads go on from the file as the last commit left it.
+    /// Lets reads continue from the file as the last commit left it.
     fn rescue(&self) {
         match overlay::open_unlocked(&self.path) {
             Ok(db) => self.opened.write().rescue = Some(db),
@@ -376,7 +376,7 @@ impl Shared {
     }
 }
 
-/// Tells whether an entry must not be lost: it says what became of a write, which nothing else knows.
+/// Returns whether an entry must not be lost: it holds the result of a write, which nothing else records.
 fn is_kept(entry: &Entry) -> bool {
     match entry {
         Entry::Ended { .. } | Entry::Reverted { .. } | Entry::Measured { .. } => true,

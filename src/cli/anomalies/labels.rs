@@ -1,5 +1,5 @@
-//! Windows in which something went wrong, in the form of the Numenta Anomaly Benchmark: a JSON object with a list of
-//! `[from, to]` for each file.
+//! Windows in which something went wrong, in the format of the Numenta Anomaly Benchmark: a JSON object with a list of
+//! `[from, to]` per file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,10 +8,10 @@ use anyhow::Context;
 
 use crate::cli::csv::{Row, second};
 
-/// Windows of each file, by its path below the directory of the series.
+/// Windows of each file, by its path relative to the directory of the series.
 pub type Labels = BTreeMap<String, Vec<(i64, i64)>>;
 
-/// Reads a file of labels; stamps become seconds since the epoch.
+/// Reads a file of labels; timestamps become seconds since the epoch.
 pub fn read(file: &Path) -> anyhow::Result<Labels> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     parse(&text).with_context(|| file.display().to_string())
@@ -30,7 +30,7 @@ fn parse(text: &str) -> anyhow::Result<Labels> {
     all.iter().map(|(name, all)| Ok((name.clone(), windows(all).with_context(|| name.clone())?))).collect()
 }
 
-/// Returns the first and the last row of each window. One that holds no row is an error: the labels are of another
+/// Returns the first and the last row of each window. A window without rows is an error: the labels belong to another
 /// file.
 pub fn rows(windows: &[(i64, i64)], rows: &[Row]) -> anyhow::Result<Vec<(usize, usize)>> {
     let window = |(from, to): &(i64, i64)| {

@@ -1,5 +1,5 @@
-//! `flyball anomalies evaluate`: what the anomaly detector of the loop would have said of series, and how good that
-//! was.
+//! `flyball anomalies evaluate`: what the loop's anomaly detector would have reported for recorded series, and how good
+//! that was.
 
 mod labels;
 mod report;
@@ -76,7 +76,7 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
         left_out.push(LeftOut { series: name.to_owned(), why });
     };
     for (name, file) in &files {
-        // Without labels nothing went wrong; what they do not name was not looked at by whoever made them.
+        // Without a label file nothing went wrong; files missing from it were not reviewed by its author.
         let windows = labels.as_ref().map_or(Some(&nothing), |labels| labels.get(name));
         let Some(windows) = windows else {
             leave_out(name, "not in the labels".to_owned());

@@ -1,4 +1,4 @@
-//! What the alarms of a detector are worth, by series and over all of them.
+//! How good the alarms of a detector are, by series and overall.
 
 use serde::Serialize;
 
@@ -10,11 +10,11 @@ const WEEK_SECONDS: f64 = 7.0 * 86_400.0;
 /// A series after the detector.
 #[derive(Debug)]
 pub struct Judgement {
-    /// Its path below the directory.
+    /// Its path relative to the directory.
     pub series: String,
-    /// Seconds in a step.
+    /// Seconds per step.
     pub step_seconds: i64,
-    /// What was said of each row.
+    /// The verdict on each row.
     pub judged: Vec<Anomaly>,
     /// Its labels.
     pub labelled: Labelled,
@@ -30,13 +30,13 @@ impl Judgement {
     }
 }
 
-/// Scores of the benchmark with a threshold fitted to the very labels, as the benchmark does it, and of the alarms as
-/// they are shipped. No detection at all scores 0, an immediate one of everything 100; `None` without labelled windows.
+/// Benchmark scores with a threshold fitted to the same labels, as the benchmark does it, and of the alarms as shipped.
+/// No detection at all scores 0, immediate detection of everything 100; `None` without labelled windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct NabScore {
     /// Name of the profile.
     pub profile: &'static str,
-    /// The threshold that is best for all series together; `None` if no alarm at all is.
+    /// The best threshold for all series together; `None` if raising no alarm is best.
     pub optimised_threshold: Option<f64>,
     /// See above.
     pub optimised: Option<f64>,
@@ -49,7 +49,7 @@ pub struct NabScore {
 pub struct SeriesReport {
     /// See [`Judgement`].
     pub series: String,
-    /// Rows that count: the first 15 % (at most 750) do not.
+    /// Rows that are scored: all but the first 15 % (at most 750).
     pub rows: usize,
     /// See [`Judgement`].
     pub step_seconds: i64,
@@ -59,11 +59,11 @@ pub struct SeriesReport {
     pub windows: usize,
     /// See above.
     pub found: usize,
-    /// Mean number of rows from the begin of a window to its first alarm; `None` if none was found.
+    /// Mean number of rows from the start of a window to its first alarm; `None` if none was found.
     pub delay_steps: Option<f64>,
     /// Alarms outside all windows.
     pub false_alarms: usize,
-    /// Time watched outside all windows.
+    /// Time monitored outside all windows.
     pub weeks: f64,
     /// By profile.
     pub nab: [NabScore; PROFILES.len()],
@@ -72,7 +72,7 @@ pub struct SeriesReport {
 /// All series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overall {
-    /// How many.
+    /// Number of series.
     pub series: usize,
     /// The threshold of alarms.
     pub shipped_threshold: f64,
@@ -82,15 +82,15 @@ pub struct Overall {
     pub found: usize,
     /// Mean over the windows found.
     pub delay_steps: Option<f64>,
-    /// Alarms outside all windows, by the time watched there.
+    /// Alarms outside all windows, per time monitored there.
     pub false_alarms_per_metric_week: f64,
-    /// The same of the series without any window; `None` if each has one.
+    /// The same for the series without any window; `None` if each has one.
     pub false_alarms_per_metric_week_clean: Option<f64>,
     /// By profile.
     pub nab: [NabScore; PROFILES.len()],
 }
 
-/// Returns the scores of each series and of all.
+/// Returns the scores of each series and overall.
 pub fn report(all: &[Judgement]) -> (Vec<SeriesReport>, Overall) {
     let labelled: Vec<Labelled> = all.iter().map(|one| one.labelled.clone()).collect();
     let shipped: Vec<Labelled> = all.iter().map(Judgement::alarms).collect();

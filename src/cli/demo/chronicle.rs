@@ -1,4 +1,4 @@
-//! Notices what happens from one moment to the next: writes, surges, the kill switch, policies.
+//! Detects what happens from one moment to the next: writes, surges, the kill switch, policies.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::sim::BurstState;
 /// Events kept.
 const KEPT: usize = 60;
 
-/// Seconds before a surge from which on a raise is told to be one for it.
+/// Seconds before a surge in which a raise is reported as one for it.
 const HOUR: i64 = 3600;
 
-/// What happened so far.
+/// The events so far.
 #[derive(Debug, Default)]
 pub struct Chronicle {
     /// Newest first.
@@ -40,7 +40,7 @@ impl Chronicle {
         self.events.iter().cloned().collect()
     }
 
-    /// Says that these policies are not the shipped ones, which explains what else would surprise.
+    /// Notes that these policies are not the shipped ones, which explains other surprises.
     pub fn own_policies(&mut self, at: Timestamp, names: &[String]) {
         let text = format!(
             "using edited policies found here, not the shipped ones: {}; remove them to start from scratch",
@@ -49,7 +49,7 @@ impl Chronicle {
         self.add(at, EventKind::Policy, None, text);
     }
 
-    /// Takes note of a moment; `records` are the newest decisions, newest first.
+    /// Adds the events of a moment; `records` are the newest decisions, newest first.
     pub fn note(&mut self, at: Timestamp, status: &Status, records: &[DecisionRecord], plant: &[PlantSnapshot]) {
         let told = self.count;
         for record in records.iter().rev() {
@@ -64,7 +64,7 @@ impl Chronicle {
         self.put_in_order(told);
     }
 
-    /// Puts what came after the first `told` in the order of its times: it was found source by source.
+    /// Sorts the events after the first `told` ones by time: they were collected source by source.
     fn put_in_order(&mut self, told: u64) {
         let news = self.events.partition_point(|event| event.number > told);
         let news = &mut self.events.make_contiguous()[..news];
@@ -91,7 +91,7 @@ impl Chronicle {
             _ => EventKind::Failed,
         };
         let explain::Headline { what, why } = explain::headline(record);
-        // A write that is refused is tried again each tick; once is news.
+        // A refused write is retried each tick; only the first is news.
         let repeated = self.failed.insert(record.id.service.clone(), (kind == EventKind::Failed).then(|| what.clone()));
         if kind == EventKind::Failed && repeated.flatten().as_ref() == Some(&what) {
             return;
@@ -109,7 +109,7 @@ impl Chronicle {
             _ => None,
         };
         let on = since.is_some();
-        // It may have begun well before this moment was looked at.
+        // It may have started well before this moment was observed.
         let at = since.and_then(|since| at.checked_sub(since).ok()).unwrap_or(at);
         let before = self.bursts.insert(seen.service.clone(), on).unwrap_or(on);
         let text = match seen.burst {
@@ -124,7 +124,7 @@ impl Chronicle {
     }
 
     fn note_kill(&mut self, at: Timestamp, kill: &KillState) {
-        // A file that was only touched is no news.
+        // A file that was only touched is not news.
         let order = match kill {
             KillState::Readable { order, .. } => KillState::readable(order.clone()),
             other => other.clone(),
@@ -149,7 +149,7 @@ impl Chronicle {
         self.add(at, EventKind::KillSwitch, None, text);
     }
 
-    /// A full disk, a source that is silent: once each is news, and the end of it.
+    /// A full disk, a silent source: each is news once, and so is its end.
     fn note_trouble(&mut self, at: Timestamp, status: &Status) {
         if status.ready && self.lacking.is_none() {
             self.lacking = Some(Vec::new());
@@ -184,8 +184,8 @@ impl Chronicle {
     }
 }
 
-/// Returns how long before a daily surge that stands like this something was that happened `since` seconds ago; `None`
-/// if it was not in the hour before.
+/// Returns how long before a daily surge in this state something happened that is `since` seconds ago; `None` if it was
+/// not in the hour before.
 fn seconds_ahead(burst: BurstState, since: i64) -> Option<i64> {
     let until = match burst {
         BurstState::Due { seconds } => seconds,
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(chronicle.events().len(), 3, "a touched file is no news");
     }
 
-    /// What is looked at now and then was not born then.
+    /// Events are dated when they happened, not when they were observed.
     #[test]
     fn a_surge_stands_where_it_began() {
         let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(events.collect::<Vec<_>>(), [(2, at(45), EventKind::Raised), (1, at(20), EventKind::Surge)]);
     }
 
-    /// The plant is looked at some time after a write, which may be when the surge is on.
+    /// The plant is observed some time after a write, possibly during the surge.
     #[test]
     fn how_long_before_a_surge_a_raise_was_is_counted_from_the_raise() {
         for (burst, ahead) in [

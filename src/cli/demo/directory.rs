@@ -1,4 +1,4 @@
-//! The directory of a demo: what an operator would have under `/etc` and `/var/lib`.
+//! The directory of a demo: what an operator would keep under `/etc` and `/var/lib`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,10 +22,10 @@ const POLICIES: [(&str, &str); 2] = [
 /// Marks the directory of a demo, and is locked while it runs.
 const LOCK: &str = ".demo.lock";
 
-/// Where a console usually listens.
+/// The default port of the console.
 const USUAL_PORT: u16 = 9464;
 
-/// A prepared directory, which is this demo's alone until it is dropped.
+/// A prepared directory, exclusive to this demo until it is dropped.
 pub struct Directory {
     path: PathBuf,
     listener: TcpListener,
@@ -33,9 +33,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Writes the settings, releases the kill switch, and forgets the journal of an earlier demo. Policies that
-    /// are there are kept: they may have been edited. A directory that is in use, or is not a demo's, is left
-    /// as it is.
+    /// Writes the settings, releases the kill switch, and deletes the journal of an earlier demo. Existing policies are
+    /// kept: they may have been edited. A directory that is in use, or does not belong to a demo, is left unchanged.
     pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str, policy_shadow: Duration) -> anyhow::Result<Self> {
         let wanted = || format!("cannot prepare {}; name another directory with --directory", path.display());
         let path = std::path::absolute(path).with_context(wanted)?;
@@ -71,8 +70,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Removes what an earlier demo remembered: this one begins at the same plant time again, by the policies that are
-    /// there.
+    /// Deletes the state of an earlier demo: this one starts at the same plant time again, with the existing policies.
     fn forget_journal(&self) -> anyhow::Result<()> {
         for name in ["policies.json", "policy-order.json"] {
             match fs::remove_file(self.path.join(name)) {
@@ -93,7 +91,7 @@ impl Directory {
         fs::remove_file(&journal).with_context(|| format!("cannot remove {}", journal.display()))
     }
 
-    /// Returns the names of policies that are not as shipped, in order.
+    /// Returns the names of policies that differ from the shipped ones, in order.
     pub fn own_policies(&self) -> Vec<String> {
         let shipped = |name: &str, text: &str| POLICIES.contains(&(name, text));
         let files = fs::read_dir(self.policies()).into_iter().flatten().flatten();
@@ -108,7 +106,7 @@ impl Directory {
         own
     }
 
-    /// Returns whether commands that are started here find its settings without being told where they are.
+    /// Returns whether commands started here find its settings without an option.
     pub fn is_found_unnamed(&self) -> bool {
         usual_settings().and_then(|path| std::path::absolute(path).ok()) == Some(self.settings())
     }
@@ -123,7 +121,7 @@ impl Directory {
         self.path.join("policies")
     }
 
-    /// Returns the port that was taken for the console, which the settings name.
+    /// Returns the port reserved for the console, which the settings name.
     pub fn listener(&self) -> std::io::Result<TcpListener> {
         let listener = self.listener.try_clone()?;
         listener.set_nonblocking(true)?;
@@ -171,18 +169,18 @@ impl Directory {
     }
 }
 
-/// Returns a path as YAML holds it, whatever is in it: ` #` begins a comment, `: ` a mapping.
+/// Returns a path quoted for YAML, whatever it contains: ` #` starts a comment, `: ` a mapping.
 fn quoted(path: &Path) -> String {
     serde_json::Value::from(path.to_string_lossy()).to_string()
 }
 
-/// Takes the usual port if it is free, else one that is.
+/// Takes the default port if it is free, otherwise any free one.
 fn free_port() -> std::io::Result<TcpListener> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     bind(USUAL_PORT).or_else(|_| bind(0))
 }
 
-/// Returns the word that serde writes for a unit variant.
+/// Returns the serde name of a unit variant.
 fn word(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

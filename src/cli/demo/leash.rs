@@ -1,4 +1,4 @@
-//! How far the plant may run ahead of the loop: not at all before the loop knows the past, and then a little.
+//! How far the plant may run ahead of the loop: not at all before the loop has read the history, then a little.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use crate::demo::view::model::Halt;
 use crate::model::Timestamp;
 use crate::model::time::elapsed;
 
-/// Wall time after which the plant starts even if the loop does not get ready: then it has something to say.
+/// Real time after which the plant starts even if the loop is not ready: by then it has something to report.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How the loop stands.
+/// The state of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoopStand {
-    /// It can decide, or says why it never will.
+    /// It can decide, or reports why it never will.
     pub ready: bool,
-    /// When, in plant time, it last decided anything.
+    /// Plant time of its last decision.
     pub decided: Option<Timestamp>,
 }
 
@@ -27,19 +27,19 @@ pub struct Leash {
 }
 
 impl Leash {
-    /// Returns a leash for a plant that stands at `begun`; a decision may be two of the loop's ticks old. A tick
-    /// that is on time makes it one tick old at most.
+    /// Returns a leash for a plant whose current time is `begun`; a decision may be two of the loop's ticks old. With
+    /// ticks on time it is at most one tick old.
     pub fn new(begun: Timestamp, tick: Duration) -> Self {
         Self { begun, slack: tick.saturating_mul(2), started: false }
     }
 
-    /// Returns why the plant has to stand still at plant time `now`, `waited` of wall time after the start.
+    /// Returns why the plant has to halt at plant time `now`, `waited` of real time after the start.
     pub fn check(&mut self, stand: LoopStand, now: Timestamp, waited: Duration) -> Option<Halt> {
         self.started |= stand.ready || waited >= PATIENCE;
         if !self.started {
             return Some(Halt::Starting);
         }
-        // Before its first decision a loop has had no tick to be late with than that of the start.
+        // Before its first decision a loop can be late only with the tick of the start.
         let newest = stand.decided.unwrap_or(self.begun);
         (elapsed(now, newest) > self.slack).then_some(Halt::Behind)
     }
@@ -83,8 +83,8 @@ mod tests {
         assert_eq!(leash.check(LoopStand { ready: false, decided: Some(at(0)) }, at(0), PATIENCE), None);
     }
 
-    /// A loop that needs two wall seconds for each decision, under a clock at 60 times real time: the plant never
-    /// gets further ahead than the leash and one step, and goes on each time the loop has caught up.
+    /// A loop that needs two real seconds for each decision, under a clock at 60 times real time: the plant never gets
+    /// further ahead than the leash and one step, and continues each time the loop has caught up.
     #[tokio::test(start_paused = true)]
     async fn the_plant_stands_still_until_a_slow_loop_has_caught_up() {
         const STEP: Duration = Duration::from_millis(10);

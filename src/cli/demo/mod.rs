@@ -1,4 +1,4 @@
-//! `flyball demo`: the ordinary loop, with its ordinary adapters, pointed at a plant on this machine.
+//! `flyball demo`: the real loop, with its real adapters, run against a plant on this machine.
 
 mod chronicle;
 mod directory;
@@ -31,13 +31,13 @@ use leash::Leash;
 use moment::Moments;
 use screen::Screen;
 
-/// Wall time between two steps of the plant.
+/// Real time between two steps of the plant.
 const STEP: Duration = Duration::from_millis(10);
-/// How long after a scrape is published the loop asks. Asking in the same moment would be a race.
+/// Delay of the loop's query after a scrape is published. Querying at the same moment would be a race.
 const PHASE: Duration = Duration::from_secs(5);
-/// Length of a demo that nobody watches, in wall time.
+/// Length of a demo without a terminal, in real time.
 const UNWATCHED: Duration = Duration::from_mins(1);
-/// The shortest one.
+/// The shortest demo.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
@@ -104,7 +104,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let metrics = Arc::new(Metrics::new());
     let _flush =
         logs::start_in_file("info", std::fs::File::create(directory.log())?, metrics.process().lost_log_lines)?;
-    // Not by way of the environment, which may be that of another flyball on this machine.
+    // Not through the environment, which may belong to another flyball on this machine.
     let settings = std::fs::read_to_string(directory.settings())?;
     let settings = Settings::parse(&settings).map_err(|faults| anyhow::anyhow!("settings of the demo: {faults}"))?;
     let clock = Arc::new(ScaledClock::start(start, args.speed)?);
@@ -144,7 +144,7 @@ impl Plant {
         Ok(plant)
     }
 
-    /// Lets the plant run up to `to`, on the replicas that the API holds, and reports its pods there.
+    /// Advances the plant to `to` with the replicas stored in the API, and reports its pods there.
     fn advance(&self, to: Timestamp) {
         let wanted = |id: &ServiceId| self.objects.wanted(id.namespace(), id.name());
         let report = |id: &ServiceId, pods: PodCounts| {
@@ -154,7 +154,7 @@ impl Plant {
     }
 }
 
-/// Moves the plant with the clock and shows it, until the time is over or somebody has seen enough.
+/// Advances the plant with the clock and shows it until the time is over or the user quits.
 async fn play(
     plant: &Plant,
     clock: &ScaledClock,

@@ -1,4 +1,4 @@
-//! Gathers what the views show from the running loop and from the plant.
+//! Collects what the views show from the running loop and from the plant.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,13 +17,13 @@ use super::chronicle::Chronicle;
 use super::directory::Directory;
 use super::leash::LoopStand;
 
-/// Minutes of load shown behind a service.
+/// Minutes of load history shown per service.
 const LOADS: usize = 60;
 
-/// Decisions looked at for events: more than all services can make between two moments.
+/// Decisions checked for events: more than all services can make between two moments.
 const RECENT: usize = 50;
 
-/// Gathers moments.
+/// Collects moments.
 pub struct Moments {
     control: Arc<dyn Control>,
     speed: f64,
@@ -38,7 +38,7 @@ pub struct Moments {
 struct Loads(std::collections::BTreeMap<ServiceId, std::collections::VecDeque<(i64, f64)>>);
 
 impl Moments {
-    /// Returns a gatherer for one demo.
+    /// Returns a collector for one demo.
     pub fn new(
         control: Arc<dyn Control>,
         directory: &Directory,
@@ -54,16 +54,16 @@ impl Moments {
         Self { control, speed, address, hints: hints(directory), loads: Loads::default(), chronicle }
     }
 
-    /// Returns how the loop stands.
+    /// Returns the state of the loop.
     pub fn stand(&self) -> LoopStand {
         let status = self.control.status();
         let services = self.control.services(None, usize::MAX);
         let decided = services.iter().filter_map(|service| service.last.as_ref().map(|it| it.at)).max();
-        // A refused first policy is nothing to wait for: it is shown.
+        // A refused first policy is not worth waiting for: it is shown.
         LoopStand { ready: status.ready || !status.policy_faults.is_empty(), decided }
     }
 
-    /// Returns what is said before the first moment.
+    /// Returns the lines printed before the first moment.
     pub fn hello(&self) -> Vec<String> {
         vec![
             format!(
@@ -82,7 +82,7 @@ impl Moments {
         ]
     }
 
-    /// Returns the command by which a person looks back.
+    /// Returns the command that shows past decisions.
     pub fn look_back(&self) -> &str {
         &self.hints.explain
     }
@@ -162,7 +162,7 @@ fn decision(record: &DecisionRecord) -> LastDecision {
     LastDecision { at: record.at, what, why }
 }
 
-/// Returns what a person can do, as it is to be typed in a second terminal that stands where this one does.
+/// Returns the available commands, ready to type in a second terminal in the same directory.
 fn hints(directory: &Directory) -> Hints {
     let flyball = std::env::current_exe().map_or("flyball".to_owned(), |path| near(&path));
     let config =
@@ -175,11 +175,11 @@ fn hints(directory: &Directory) -> Hints {
     }
 }
 
-/// Returns a path as it is typed here.
+/// Returns a path as typed here.
 fn near(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     match path.strip_prefix(&here) {
-        // A program is looked for in the search path if its name stands alone.
+        // A bare program name is looked up in the search path.
         Ok(name) if name.components().count() == 1 => quoted(format_args!("./{}", name.display())),
         Ok(within) => quoted(within.display()),
         Err(_) => quoted(path.display()),

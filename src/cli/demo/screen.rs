@@ -1,4 +1,4 @@
-//! Where a demo is shown: redrawn in a terminal, or line by line.
+//! The output of a demo: redrawn in a terminal, or line by line.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ use crate::demo::view::{json, lines, terminal as picture};
 use super::Output;
 use crate::cli::{print, terminal};
 
-/// Time between two pictures in a terminal, and between two groups of lines.
+/// Time between two frames in a terminal, and between two groups of lines.
 const REDRAW: Duration = Duration::from_millis(100);
 const LINES: Duration = Duration::from_secs(1);
 
-/// Columns and rows that the picture needs.
+/// Columns and rows that the live view needs.
 const LEAST: (u16, u16) = (60, 20);
 
-/// Returns why there is no picture in this terminal, if so: it takes none, or has no room (some tell a size of
-/// nothing).
+/// Returns why this terminal cannot show the live view, if so: it does not support it, or is too small (some report a
+/// zero size).
 pub fn cramped() -> Option<String> {
     if !terminal::is_drawn_on() {
         return Some(
@@ -44,7 +44,7 @@ fn has_no_room(columns: u16, rows: u16) -> Option<String> {
     })
 }
 
-/// A place to show moments.
+/// An output for moments.
 pub struct Screen {
     terminal: Option<DefaultTerminal>,
     output: Output,
@@ -67,7 +67,7 @@ impl Screen {
         Self { terminal: None, output, printer: lines::Printer::default(), shown: None }
     }
 
-    /// Says what is about to happen; a terminal shows it in its footer.
+    /// Announces what is about to happen; a terminal shows it in its footer.
     pub fn hello(&self, hello: &[String]) -> anyhow::Result<()> {
         if self.terminal.is_none() && self.output == Output::Text {
             hello.iter().try_for_each(print)?;
@@ -75,7 +75,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Shows a moment if it is time for one; breaks when somebody has seen enough.
+    /// Shows a moment if one is due; breaks when the user quits.
     pub fn show(&mut self, moment: impl FnOnce() -> anyhow::Result<ViewModel>) -> anyhow::Result<ControlFlow<()>> {
         let pause = if self.terminal.is_some() { REDRAW } else { LINES };
         if self.shown.is_some_and(|shown| shown.elapsed() < pause) {
@@ -98,14 +98,14 @@ impl Screen {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Gives the terminal back.
+    /// Restores the terminal.
     pub fn close(&mut self) {
         if self.terminal.take().is_some() {
             ratatui::restore();
         }
     }
 
-    /// Prints what the run cost, beside the stock autoscaler, and where to look back.
+    /// Prints the cost of the run next to the stock autoscaler's, and the command to look back.
     pub fn summary(&self, scores: &Scores, explain: &str) -> anyhow::Result<()> {
         match self.output {
             Output::Text => {
@@ -126,7 +126,7 @@ impl Drop for Screen {
     }
 }
 
-/// Looks for q, Escape or Ctrl-C without waiting.
+/// Checks for q, Escape or Ctrl-C without blocking.
 fn seen_enough() -> anyhow::Result<ControlFlow<()>> {
     while event::poll(Duration::ZERO)? {
         if let Event::Key(key) = event::read()? {

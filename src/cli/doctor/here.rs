@@ -1,4 +1,4 @@
-//! What this machine has to have: the state directory, the policies, the address, the kill switch.
+//! What this machine needs: the state directory, the policies, the address, the kill switch.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::model::explain::counted;
 use crate::model::{KillState, Mode};
 use crate::ports::{JournalError, journal::holder_in_words};
 
-/// Room that the journal has to have at least: that of its usual number of records, and of a page or two.
+/// Least free space for the journal: that of its default number of records, plus a page or two.
 const LEAST_ROOM: u64 = 100 << 20;
 
-/// Looks at the directory of the journal, and at the journal that lies there.
+/// Checks the directory of the journal, and the journal in it.
 pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     let (state, remedy) =
         (settings.state.as_path(), "create it with this user as owner, or set `state` or FLYBALL_STATE");
@@ -34,7 +34,7 @@ pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Res
             remedy,
         );
     }
-    // Not every file system tells.
+    // Not every file system reports it.
     let room = statvfs(there).ok().map(|of| of.f_bavail.saturating_mul(of.f_frsize));
     let free = room.map(|room| format!("{} free", size(room)));
     if let Some(room) = room.filter(|room| *room < LEAST_ROOM) {
@@ -64,12 +64,12 @@ pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Res
     }
 }
 
-/// Returns the directory, or the nearest one above it that is there.
+/// Returns the directory, or its nearest existing ancestor.
 fn existing(path: &Path) -> &Path {
     path.ancestors().find(|place| place.exists()).unwrap_or(Path::new("/"))
 }
 
-/// Returns a number of bytes as a person says it.
+/// Returns a human-readable number of bytes.
 fn size(bytes: u64) -> String {
     const GIB: f64 = 1_073_741_824.0;
     const MIB: f64 = 1_048_576.0;
@@ -101,7 +101,7 @@ pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::
     }
 }
 
-/// What every version says of itself.
+/// The part of a status that every version reports.
 #[derive(Debug, Deserialize)]
 struct Answering {
     #[serde(rename = "ready")]
@@ -109,7 +109,7 @@ struct Answering {
     version: Option<String>,
 }
 
-/// Looks whether the address is free, or a flyball answers there.
+/// Checks whether the address is free, or a flyball answers there.
 pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     let address = settings.listen;
     let running = Running::of(settings)?;
@@ -134,7 +134,7 @@ pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyh
     }
 }
 
-/// Says what the switch lets through. One that is missing is a fault only where something would be written.
+/// Reports what the switch permits. A missing one is a fault only if something would be written.
 pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut Findings) -> anyhow::Result<()> {
     let writes = settings.declarations.is_some() || settings.services.iter().any(|service| service.mode == Mode::Auto);
     match state {

@@ -1,7 +1,7 @@
-//! `flyball doctor`: is everything there that the loop will need? Writes nothing.
+//! `flyball doctor`: does everything exist that the loop will need? Writes nothing.
 //!
-//! What this machine has to have is in `here`, what services have to have in the cluster in `services`; below are telemetry
-//! sources, and what flyball's account may do.
+//! The needs of this machine are checked in `here`, those of services in the cluster in `services`; below are telemetry
+//! sources, and the rights of flyball's account.
 
 mod here;
 mod services;
@@ -43,7 +43,7 @@ pub struct DoctorArgs {
     config: ConfigArg,
 }
 
-/// How one thing was found.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     /// `ok`, `note` or `fail`.
@@ -54,7 +54,7 @@ struct Finding {
     remedy: Option<String>,
 }
 
-/// What was found, thing by thing; people see each as it comes.
+/// The findings in order; text output shows each at once.
 #[derive(Debug)]
 struct Findings {
     output: Output,
@@ -85,7 +85,7 @@ impl Findings {
         Ok(())
     }
 
-    /// Says how many things are missing, and all of it to a program.
+    /// Prints how many things are missing, or all findings as JSON.
     fn end(self) -> anyhow::Result<ExitCode> {
         let failed = self.all.iter().filter(|finding| finding.level == "fail").count();
         match (self.output, failed) {
@@ -130,7 +130,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     findings.end()
 }
 
-/// Asks the API server for all that the loop will ask of it.
+/// Checks everything that the loop needs from the API server.
 async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let version = match survey::server_version(server).await {
         Err(error) => {
@@ -151,7 +151,7 @@ async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Finding
     services::targets(settings, server, findings).await
 }
 
-/// Asks a source each of its queries once.
+/// Sends each query of a source once.
 async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut Findings) -> anyhow::Result<()> {
     let asked = settings.signals.iter().filter(|signal| signal.source == source.name);
     let templates: Vec<Template> = asked.map(question).collect();
@@ -186,7 +186,7 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
     Ok(())
 }
 
-/// Asks for every right that these settings need.
+/// Checks every right that these settings need.
 async fn account(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let in_cluster = settings.kill_switch_in_cluster || settings.policies_in_cluster;
     let needed = |right: &&Right| match right.group {
@@ -196,7 +196,7 @@ async fn account(settings: &Settings, server: &ApiServer, findings: &mut Finding
     };
     let (mut granted, mut asked) = (0, 0);
     let mut rights: Vec<(&Right, Option<&str>)> = RIGHTS.iter().filter(needed).map(|right| (right, None)).collect();
-    // Each on all objects, or on the one of that name in flyball's own namespace.
+    // Each on all objects, or on the object of that name in flyball's own namespace.
     let mut need = |more: &'static [Right], object| rights.extend(more.iter().map(|right| (right, object)));
     if settings.kill_switch_in_cluster {
         need(&KILL_SWITCH_RIGHTS, Some(kill_map::NAME));

@@ -1,4 +1,4 @@
-//! What services have to have in the cluster: custom resources of this version, the bound, targets with a free lever.
+//! What services need in the cluster: custom resources of this version, the bound, targets with a free lever.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::config::{Declarations, Settings};
 use crate::model::explain::counted;
 use crate::model::{Autoscaling, Mode, ServiceId, ServiceSpec, TargetKind, TargetRef};
 
-/// Looks whether the custom resources that these settings need are served, and by the schemas of this version.
+/// Checks whether the custom resources that these settings need are served, with the schemas of this version.
 pub(super) async fn custom_resources(
     settings: &Settings,
     server: &ApiServer,
@@ -54,7 +54,7 @@ pub(super) async fn custom_resources(
     }
 }
 
-/// Looks for the bound, without which no loop writes.
+/// Checks the bound, without which no loop writes.
 pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     if settings.declarations.is_none() {
         return Ok(());
@@ -66,7 +66,7 @@ pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mu
     }
 }
 
-/// Looks whether the targets of services are there, and have a lever that is free.
+/// Checks whether the targets of services exist and have a free lever.
 pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let services = match &settings.declarations {
         None => settings.services.clone(),

@@ -1,4 +1,4 @@
-//! Decisions one line each, and those to come.
+//! Decisions, one line each, and those still to come.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -13,12 +13,12 @@ use crate::config::Settings;
 use crate::console::{DecisionSummary, Decisions};
 use crate::model::{DecisionId, ServiceId, Timestamp};
 
-/// Time between two looks for new decisions.
+/// Time between two polls for new decisions.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Decisions looked at each time: more than are usually recorded in between.
+/// Decisions read per poll: more than are usually recorded in between.
 const LOOKED_AT: usize = 200;
 
-/// A decision in a line.
+/// A decision on one line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Row {
     at: Timestamp,
@@ -56,7 +56,7 @@ pub(super) async fn list(args: &ExplainArgs, settings: &Settings) -> anyhow::Res
         anyhow::bail!("cannot follow a single decision; `flyball explain {} --follow` follows its service", id.service);
     }
     let past = Past::of(settings)?;
-    // What is there before is known to whoever follows, and what is recorded from here on is told.
+    // With --follow, existing decisions are known, and only later ones are printed.
     let known = if args.follow { recorded(&past, None).await? } else { Vec::new() };
     let from = args.from(&past).await;
     let rows = match args.what.as_deref() {
@@ -77,7 +77,7 @@ pub(super) async fn list(args: &ExplainArgs, settings: &Settings) -> anyhow::Res
             newest(&past, service.as_ref(), from, args.count(LINES)).await?
         }
     };
-    // Newest first as they come, newest last as a log is read.
+    // Read newest first, printed newest last like a log.
     rows.iter().rev().try_for_each(|row| row.print(args.output))?;
     if args.follow {
         return follow(args, &past, known.into_iter().chain(rows)).await;
@@ -88,8 +88,7 @@ pub(super) async fn list(args: &ExplainArgs, settings: &Settings) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the newest decisions from `from` on, newest first, of one service or of all: lines alone, which are all that
-/// is kept of them.
+/// Returns the newest decisions from `from` on, newest first, of one service or of all: only their lines are kept.
 async fn newest(
     past: &Past<'_>,
     service: Option<&ServiceId>,
@@ -104,14 +103,14 @@ async fn newest(
     Ok(rows)
 }
 
-/// Returns what the running flyball recorded last, or before a decision, newest first. Of all services: of one alone
-/// the newest decision would stand among those that are recorded.
+/// Returns the last decisions recorded by the running flyball, or those before a decision, newest first. Queries all
+/// services: for a single one, the newest decision would be listed even if it is not recorded yet.
 async fn recorded(past: &Past<'_>, before: Option<&DecisionId>) -> anyhow::Result<Vec<Row>> {
     let page: Decisions<DecisionSummary> = past.running().ask(&query("decisions", None, before, LOOKED_AT)).await?;
     Ok(page.decisions.into_iter().map(Row::from).collect())
 }
 
-/// Returns what was recorded last, back to what is known.
+/// Returns the decisions recorded since the known ones.
 async fn since_known(past: &Past<'_>, known: &BTreeMap<DecisionId, Row>) -> anyhow::Result<Vec<Row>> {
     let is_known = |row: &Row| known.contains_key(&row.id);
     let mut rows = recorded(past, None).await?;
@@ -121,15 +120,15 @@ async fn since_known(past: &Past<'_>, known: &BTreeMap<DecisionId, Row>) -> anyh
         is_full = earlier.len() == LOOKED_AT;
         rows.extend(earlier);
     }
-    // What is older was told before.
+    // Older ones were printed before.
     if let Some(oldest) = rows.iter().rposition(is_known) {
         rows.truncate(oldest + 1);
     }
     Ok(rows)
 }
 
-/// Prints each decision that is not known as it is recorded, and once more when it has ended otherwise than it stood.
-/// One that does not answer is asked on: it may be about to come back.
+/// Prints each unknown decision as it is recorded, and again if it ended differently than last printed. A flyball that
+/// does not answer is queried again: it may be about to come back.
 async fn follow(args: &ExplainArgs, past: &Past<'_>, known: impl IntoIterator<Item = Row>) -> anyhow::Result<ExitCode> {
     let service: Option<ServiceId> = args.what.as_deref().and_then(|what| what.parse().ok());
     let mut told: BTreeMap<DecisionId, Row> = known.into_iter().map(|row| (row.id.clone(), row)).collect();

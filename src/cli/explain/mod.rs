@@ -1,4 +1,4 @@
-//! `flyball explain`: reads the journal; while a flyball has it in use, asks that one.
+//! `flyball explain`: reads the journal, or queries the flyball that has it in use.
 //!
 //! `past` reads decisions, page by page; `list` prints a line for each, and follows the running flyball.
 
@@ -18,7 +18,7 @@ use crate::ports::Status;
 use super::{ConfigArg, Output, complain, known_service, print, unknown_service};
 use past::{Pages, Past};
 
-/// How many lines are shown unless told.
+/// Default number of lines.
 const LINES: u16 = 20;
 
 #[derive(Debug, Args)]
@@ -58,20 +58,20 @@ fn span(text: &str) -> Result<Duration, String> {
     parse_span(text).map_err(|why| format!("it {why}"))
 }
 
-/// What is asked about.
+/// The subject of the query.
 enum Question {
     One(DecisionId),
     Of(ServiceId),
 }
 
 impl ExplainArgs {
-    /// Returns how many decisions are told, where `usual` are unless told.
+    /// Returns how many decisions are printed, by default `usual`.
     fn count(&self, usual: u16) -> usize {
         let all = self.since.map(|_| usize::MAX);
         self.last.map(usize::from).or(all).unwrap_or(usize::from(usual))
     }
 
-    /// Returns the moment from which on decisions are told. The clock is that of the loop, where one answers: a demo
+    /// Returns the time from which decisions are printed. The clock is that of the running loop, if it answers: a demo
     /// has its own.
     async fn from(&self, past: &Past<'_>) -> Option<Timestamp> {
         let since = self.since?;
@@ -80,7 +80,7 @@ impl ExplainArgs {
     }
 }
 
-/// Says that nothing was recorded in that time, which is no failure.
+/// Says that nothing was recorded in that time, which is not a failure.
 fn tell_none_since(from: Timestamp) {
     complain(format_args!("no decision was recorded since {}", from.strftime(TIME)));
 }
@@ -100,7 +100,7 @@ impl Question {
         }
     }
 
-    /// Says why nothing is known: that there is no such service comes before what is wrong with the journal.
+    /// Says why nothing is known: an unknown service takes precedence over faults of the journal.
     fn unread(&self, settings: &Settings, error: anyhow::Error) -> anyhow::Error {
         known_service(settings, self.service()).err().unwrap_or(error)
     }
@@ -142,10 +142,10 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How a time is shown.
+/// The format of times.
 const TIME: &str = "%Y-%m-%d %H:%M:%SZ";
 
-/// Returns the decision that `what` names, or the `last` newest ones of the service that it names; at least one.
+/// Returns the decision that `what` names, or the `last` newest ones of the service it names; at least one.
 pub async fn find(settings: &Settings, what: &str, last: u16) -> anyhow::Result<Vec<DecisionRecord>> {
     let mut found = Vec::new();
     each(&Past::of(settings)?, what, None, usize::from(last), |record| {
@@ -156,8 +156,8 @@ pub async fn find(settings: &Settings, what: &str, last: u16) -> anyhow::Result<
     Ok(found)
 }
 
-/// Tells the decision that `what` names, or the `count` newest ones from `from` on of the service that it names, newest
-/// first and as they are read. Returns how many; where no moment is given, at least one.
+/// Passes on the decision that `what` names, or the `count` newest ones from `from` on of the service it names, newest
+/// first and as they are read. Returns how many; if no time is given, at least one.
 async fn each(
     past: &Past<'_>,
     what: &str,

@@ -1,4 +1,4 @@
-//! Decisions as they were recorded, page by page: from the journal, or from the flyball that has it in use.
+//! Decisions as recorded, page by page: from the journal, or from the flyball that has it in use.
 
 use serde::de::DeserializeOwned;
 
@@ -9,11 +9,11 @@ use crate::console::{DecisionSummary, Decisions, MOST, MOST_RECORDS};
 use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp};
 use crate::ports::JournalError;
 
-/// A decision in the form in which it is asked for.
+/// A decision in the requested form.
 pub(super) trait Told: DeserializeOwned + From<DecisionRecord> {
-    /// Where the API lists them.
+    /// The API path that lists them.
     const PATH: &'static str;
-    /// Most of them on a page.
+    /// Page size limit.
     const PAGE: usize;
 
     fn id(&self) -> &DecisionId;
@@ -46,7 +46,7 @@ impl Told for DecisionSummary {
     }
 }
 
-/// Where decisions are read.
+/// The source of decisions.
 pub(super) struct Past<'a> {
     settings: &'a Settings,
     running: Running<'a>,
@@ -66,7 +66,7 @@ impl<'a> Past<'a> {
         &self.running
     }
 
-    /// Returns one decision; `None` where it is not recorded.
+    /// Returns one decision; `None` if it is not recorded.
     pub(super) async fn one(&self, id: &DecisionId) -> anyhow::Result<Option<DecisionRecord>> {
         let unread = match self.read(|journal| journal.decision(id))? {
             Found::Here(record) => return Ok(record),
@@ -80,7 +80,7 @@ impl<'a> Past<'a> {
         }
     }
 
-    /// Returns at most `limit` decisions from before `before`, newest first; of one service or of all.
+    /// Returns at most `limit` decisions before `before`, newest first; of one service or of all.
     async fn page<T: Told>(
         &self,
         service: Option<&ServiceId>,
@@ -99,8 +99,8 @@ impl<'a> Past<'a> {
         }
     }
 
-    /// Reads the journal, unless another process has it. It is open for no longer than one
-    /// read: nothing else can start with it meanwhile, and whoever looks at a page may take their time.
+    /// Reads the journal, unless another process has it. It is open only for one read: no flyball can start with it
+    /// meanwhile, and a user may take their time with a page.
     fn read<T>(&self, read: impl FnOnce(&JournalReader) -> Result<T, JournalError>) -> Result<Found<T>, JournalError> {
         match JournalReader::open(&self.settings.journal_file()).and_then(|journal| read(&journal)) {
             Err(unread @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => Ok(Found::Elsewhere(unread)),
@@ -109,15 +109,15 @@ impl<'a> Past<'a> {
     }
 }
 
-/// Where something of the past is.
+/// Where the requested history is.
 enum Found<T> {
-    /// In the journal, which held this.
+    /// In the journal, with this result.
     Here(T),
-    /// At the flyball that runs, if one does: why the journal was not read.
+    /// At the running flyball, if any: why the journal was not read.
     Elsewhere(JournalError),
 }
 
-/// Returns what asks the API for a page.
+/// Returns the API query for a page.
 pub(super) fn query(path: &str, service: Option<&ServiceId>, before: Option<&DecisionId>, limit: usize) -> String {
     let service = service.map_or_else(String::new, |service| format!("&service={service}"));
     let before = before.map_or_else(String::new, |before| format!("&before={before}"));
@@ -128,9 +128,9 @@ pub(super) fn query(path: &str, service: Option<&ServiceId>, before: Option<&Dec
 pub(super) struct Pages<'a> {
     past: &'a Past<'a>,
     service: Option<&'a ServiceId>,
-    /// Only those from then on.
+    /// Only decisions from then on.
     from: Option<Timestamp>,
-    /// How many are still wanted.
+    /// Number of decisions still wanted.
     left: usize,
     before: Option<DecisionId>,
 }
@@ -146,7 +146,7 @@ impl<'a> Pages<'a> {
         Self { past, service, from, left: count, before: None }
     }
 
-    /// Returns the next page, newest first; `None` behind the last.
+    /// Returns the next page, newest first; `None` after the last.
     pub(super) async fn next<T: Told>(&mut self) -> anyhow::Result<Option<Vec<T>>> {
         let limit = self.left.min(T::PAGE);
         if limit == 0 {

@@ -34,13 +34,13 @@ pub struct EvaluateArgs {
     dump: Option<PathBuf>,
 }
 
-/// [`HORIZONS`], as they are typed.
+/// [`HORIZONS`], as typed.
 const USUAL: &str = "1,2,3,5,10,15,20,30";
 
 const EXIT_CODE: &str =
     "Exit code: 0 all files were scored; 1 some of a directory were skipped, and are listed; 2 none could be scored.";
 
-/// What the headings of the table mean.
+/// The meaning of the table headings.
 const LEGEND: &str = "\
 mase    mean absolute error relative to the seasonal naive rule in the warm-up; lower is better
 msis    the same for the 95 % interval: its width plus a penalty for misses
@@ -61,13 +61,13 @@ struct Scored {
     series: String,
     step_seconds: i64,
     season_steps: u32,
-    /// Mean time of one update: the step learned and scored, the forecast with intervals made.
+    /// Mean time of one update: learning and scoring the step, forecasting with intervals.
     update_us: f64,
     /// Time of all fits.
     fit_ms: f64,
     /// Share of the steps from which the forecast may act.
     may_act: f64,
-    /// What it may do at the end, and how often that changed.
+    /// Its final authority, and how often that changed.
     authority: Authority,
     authority_changes: usize,
     #[serde(flatten)]
@@ -83,8 +83,8 @@ struct Overall {
     mase_vs_best_simple: Option<f64>,
     mase_vs_holt_winters: Option<f64>,
     msis_vs_simple: Option<f64>,
-    /// Series whose error is more than 1 % above that of the best simple rule; against one that is never wrong there is
-    /// no ratio for the means.
+    /// Series whose error is more than 1 % above that of the best simple rule; against a rule that is never wrong there
+    /// is no ratio for the means.
     series_lost: usize,
 }
 
@@ -98,7 +98,7 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     for file in &files {
         match args.series.read(file).and_then(|read| score(file, &read, &horizons, dump.as_mut())) {
             Ok(row) => scored.push(row),
-            // One file of a directory that is no series does not hide the others.
+            // One invalid file in a directory does not hide the others.
             Err(error) if files.len() > 1 => {
                 complain(format_args!("skipped: {error:#}"));
                 left_out.push(LeftOut { series: file_name(file), why: format!("{error:#}") });
@@ -180,7 +180,7 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
     })
 }
 
-/// Returns how a file is called in reports.
+/// Returns the name of a file in reports.
 fn file_name(file: &Path) -> String {
     if file == Path::new(STANDARD_INPUT) {
         return csv::name(file);
@@ -205,7 +205,7 @@ fn overall(scored: &[Scored]) -> Option<Overall> {
     })
 }
 
-/// Columns of the table for the name of a series, and for each figure: a hundred in all.
+/// Columns for the name of a series, and for each figure: a hundred in total.
 const NAME: usize = 16;
 const FIGURE: usize = 6;
 
@@ -253,7 +253,7 @@ fn table(scored: &[Scored], overall: &Overall) -> String {
     text + summary.as_str()
 }
 
-/// Returns a name as it fits its column: of a longer one the beginning and the end, which tell series apart.
+/// Returns a name cut to its column: the beginning and the end of a longer one, which distinguish series.
 fn short(name: &str) -> String {
     const END: usize = 8;
     let letters = name.chars().count();
@@ -264,7 +264,7 @@ fn short(name: &str) -> String {
     begin.chain(['~']).chain(end).collect()
 }
 
-/// Returns a figure as it fits its column; one that there is not is a dash.
+/// Returns a figure formatted for its column; a missing one is a dash.
 fn figure(value: Option<f64>) -> String {
     let Some(value) = value.filter(|value| value.is_finite()) else { return "-".to_owned() };
     let decimals = match value.abs() {
@@ -291,7 +291,7 @@ impl Dump {
         Ok(Self { file })
     }
 
-    /// Adds what is said from the step that begins at `origin` (seconds since the epoch).
+    /// Adds the forecast made at the step that starts at `origin` (seconds since the epoch).
     fn add(&mut self, series: &str, origin: i64, horizons: &[u16], outlook: &SignalOutlook) -> anyhow::Result<()> {
         let upper = quantile_index(0.95);
         let maxima = [outlook.max_10, outlook.max_30];

@@ -1,4 +1,4 @@
-//! When the steps of a forecast are, and how long they take, in words and in answers.
+//! The times of a forecast's steps, and their length, in text and in answers.
 
 use serde_json::{Value, json};
 
@@ -7,29 +7,29 @@ use crate::model::{Minute, Timestamp};
 /// The grid of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// Seconds in a step.
+    /// Seconds per step.
     pub step: i64,
-    /// Seconds from the grid to the stamps.
+    /// Seconds from the grid to the timestamps.
     pub offset: i64,
 }
 
 impl Grid {
-    /// That of the loop.
+    /// The grid of the loop.
     pub const MINUTES: Self = Self { step: 60, offset: 0 };
 
-    /// Returns when the step that lies `ahead` of `origin` begins.
+    /// Returns the start of the step that is `ahead` of `origin`.
     pub fn at(self, origin: Minute, ahead: u16) -> Timestamp {
         let second = origin.plus(i64::from(ahead)).0.saturating_mul(self.step).saturating_add(self.offset);
         Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns how a time of this grid is shown: with seconds where it has any.
+    /// Returns a time of this grid as text: with seconds if it has any.
     pub fn show(self, at: Timestamp) -> String {
         let whole = self.step % 60 == 0 && self.offset % 60 == 0;
         at.strftime(if whole { "%Y-%m-%d %H:%MZ" } else { "%Y-%m-%d %H:%M:%SZ" }).to_string()
     }
 
-    /// Returns how long so many steps take, exactly: `5 min`, `1 h 30 min`.
+    /// Returns the exact length of this many steps: `5 min`, `1 h 30 min`.
     pub fn lasts(self, steps: u16) -> String {
         let mut seconds = self.step.saturating_mul(i64::from(steps));
         let mut parts = Vec::new();
@@ -43,8 +43,7 @@ impl Grid {
         if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
     }
 
-    /// Says of each point of a forecast when it is: `at`, `seconds_ahead` and `steps`, which are `minutes` where a step
-    /// is one.
+    /// Adds its time to each point of a forecast: `at`, `seconds_ahead` and `steps`, called `minutes` if a step is one.
     pub fn stamp(self, forecast: &mut Value, origin: Minute) {
         forecast["origin_at"] = json!(self.at(origin, 0));
         for point in forecast["points"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {

@@ -1,4 +1,4 @@
-//! `flyball forecast`: what the loop would foresee of a series, and how good that was.
+//! `flyball forecast`: what the loop would forecast for a series, and how good that was.
 
 pub mod csv;
 
@@ -94,7 +94,7 @@ impl SeriesArgs {
         read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
         let below = read.series.values.iter().flatten().filter(|value| **value < range.0).count();
         if below > 0 {
-            // The standard output may be read by a program.
+            // Standard output may be read by a program.
             complain(format_args!(
                 "note: {}: {below} of {} values are negative; from the first one on forecasts may be negative too, \
                  with --negative from the start",
@@ -106,7 +106,7 @@ impl SeriesArgs {
     }
 }
 
-/// What is foreseen from the end of a series.
+/// The forecast from the end of a series.
 #[derive(Serialize)]
 struct Foreseen {
     step_seconds: i64,
@@ -119,7 +119,7 @@ struct Foreseen {
 }
 
 impl ForecastArgs {
-    /// Tells whether a past is judged, and nothing foreseen.
+    /// Returns whether history is evaluated instead of forecast.
     pub fn evaluates(&self) -> bool {
         matches!(self.command, Some(ForecastCommand::Evaluate(_)))
     }
@@ -157,19 +157,19 @@ pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl ForecastArgs {
-    /// Draws, if that is asked for.
+    /// Writes the plot, if requested.
     fn draw(&self, title: &str, grid: Grid, past: &[Told], outlook: &SignalOutlook) -> anyhow::Result<()> {
         let Some(file) = &self.plot else { return Ok(()) };
         let drawing = plot::draw(title, grid, past, outlook, self.horizon);
         std::fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?;
-        // The standard output may be read by a program.
+        // Standard output may be read by a program.
         complain(format_args!("plotted to {}", file.display()));
         Ok(())
     }
 }
 
-/// Returns the outlook with its points up to `horizon`, which is the last one, interpolated where no horizon of the
-/// loop lies there.
+/// Returns the outlook with its points up to `horizon`, the last of which is interpolated if it is not a horizon of the
+/// loop.
 fn up_to(horizon: u16, mut outlook: SignalOutlook) -> SignalOutlook {
     let ahead = f64::from(horizon);
     let last = outlook.point_at(ahead).map(|point| {
@@ -181,7 +181,7 @@ fn up_to(horizon: u16, mut outlook: SignalOutlook) -> SignalOutlook {
     outlook
 }
 
-/// Returns a value with three decimals, or as many significant digits where these would not show it.
+/// Returns a value with three decimals, or as many significant digits as it takes to show it.
 fn shown(value: f64) -> String {
     match value.abs() {
         0.0 => "0.000".to_owned(),

@@ -1,4 +1,4 @@
-//! The forecaster of the loop run over a series to its end, with what it said of the last steps.
+//! The loop's forecaster run over a series to its end, with its results for the last steps.
 
 use std::collections::VecDeque;
 
@@ -9,21 +9,21 @@ use crate::forecast::evaluate::{Online, Series};
 use crate::model::AnomalyKind;
 use crate::model::outlook::{Parts, SignalOutlook};
 
-/// Steps of which is kept what was said.
+/// Number of last steps whose results are kept.
 const KEPT: usize = 120;
 
-/// A step of the past.
+/// A past step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Told {
     /// Its value.
     pub value: Option<f64>,
-    /// What the forecast of the step after it is made of.
+    /// The components of the forecast for the next step.
     pub parts: Option<Parts>,
     /// The kind of the alarm that it raised.
     pub alarm: Option<AnomalyKind>,
 }
 
-/// Returns what is foreseen from the end of the series, and the steps before it, oldest first.
+/// Returns the forecast from the end of the series, and the steps before it, oldest first.
 pub fn run(series: &Series) -> anyhow::Result<(SignalOutlook, Vec<Told>)> {
     let mut online = Online::new(series).context("cannot set up the evaluation")?;
     let (mut last, mut told) = (None, VecDeque::with_capacity(KEPT));

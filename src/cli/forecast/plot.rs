@@ -1,4 +1,4 @@
-//! History, forecast with its intervals, parts and anomalies as a drawing.
+//! A plot of history, forecast with its intervals, components and anomalies.
 
 use super::grid::Grid;
 use super::past::Told;
@@ -14,19 +14,19 @@ const TOP: f64 = 30.0;
 const UPPER: f64 = 330.0;
 const LOWER: f64 = 390.0;
 const BOTTOM: f64 = 40.0;
-/// Between two lines of text.
+/// Distance between two lines of text.
 const LINE: f64 = 14.0;
-/// Letters of a time that name its year.
+/// Characters of the year in a time.
 const YEAR: usize = 5;
 
 const HISTORY: &str = "#333333";
 const POINT: &str = "#c0392b";
 const ALARM: &str = "#e67e22";
 const INTERVALS: [(f64, f64, &str); 3] = [(0.025, 0.975, "#dbe7f5"), (0.1, 0.9, "#b9d0ec"), (0.25, 0.75, "#8fb3de")];
-/// One of the parts.
+/// One of the components.
 type Part = fn(&Parts) -> f64;
 
-/// Parts of the forecast and their colours: the level stands with the history, the others below.
+/// Components of the forecast and their colours: the level is plotted with the history, the others below.
 const LEVEL: &str = "#7f8c8d";
 const PARTS: [(&str, &str, Part); 5] = [
     ("trend", "#8e44ad", |parts| parts.trend),
@@ -36,9 +36,9 @@ const PARTS: [(&str, &str, Part); 5] = [
     ("rest", "#95a5a6", |parts| parts.rest),
 ];
 
-/// Draws the last steps (oldest first, the last one being the origin) and what is foreseen from it up to `horizon`,
-/// with the 50, 80 and 95 % intervals; what the forecasts of these steps were made of; a ring around each alarm. What
-/// is not known of the past takes no room.
+/// Draws the last steps (oldest first, the last one being the origin) and the forecast from it up to `horizon`, with
+/// the 50, 80 and 95 % intervals; the components of the forecasts of these steps; a ring around each alarm. Unknown
+/// history takes no space.
 pub fn draw(title: &str, grid: Grid, past: &[Told], outlook: &SignalOutlook, horizon: u16) -> String {
     let steps = past.len().max(1) as f64;
     let at = |index: usize| index as f64 + 1.0 - steps;
@@ -51,7 +51,7 @@ pub fn draw(title: &str, grid: Grid, past: &[Told], outlook: &SignalOutlook, hor
         (1..=horizon).filter_map(move |step| Some((f64::from(step), at(step)?)))
     };
     let parts = |of: Part| {
-        // What is said from a step is said of the next one.
+        // A forecast made at a step is for the next one.
         past.iter().enumerate().filter_map(move |(index, told)| Some((at(index) + 1.0, of(&told.parts?))))
     };
     let mut shown = history().chain(ahead(Some(0.025))).chain(ahead(Some(0.975)));
@@ -134,7 +134,7 @@ mod tests {
             .collect();
         let drawn = draw("steps of 60 s", Grid::MINUTES, &past, &outlook, 15);
         assert_eq!(drawn.matches("<polygon").count(), INTERVALS.len());
-        // History, level, forecast, and five parts.
+        // History, level, forecast, and five components.
         assert_eq!(drawn.matches("<polyline").count(), 8);
         assert_eq!(drawn.matches("<circle").count(), 1);
         for text in ["steps of 60 s", "+15", "-19", ">day<", ">week<", ">AR<", ">alarm<", ">01-01 00:15Z<"] {
@@ -147,7 +147,7 @@ mod tests {
         assert!(!drawn.contains(">level<") && !drawn.contains(">200") && drawn.contains(">12.0<"), "{drawn}");
         let ahead = draw("", Grid::MINUTES, &[], &outlook, 1);
         assert!(!ahead.contains("NaN") && !ahead.contains("inf"), "{ahead}");
-        // Nothing is named that is not there, no place is marked twice, and no room is left for parts.
+        // The legend names nothing missing, no place is marked twice, and no space is left for components.
         assert!(!ahead.contains(">alarm<") && !ahead.contains(">observed<") && !ahead.contains(">level<"), "{ahead}");
         assert!(ahead.matches(">+0<").count() == 1 && ahead.contains("viewBox=\"0 0 960 370\""), "{ahead}");
     }

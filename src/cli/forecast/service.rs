@@ -1,4 +1,4 @@
-//! What the running flyball foresees of a service.
+//! The running flyball's forecast for a service.
 
 use std::process::ExitCode;
 

@@ -12,11 +12,11 @@ use crate::cli::{Output, complain, tell};
 use crate::decide::{Decider, decide};
 use crate::model::explain::counted;
 
-/// Decisions of which each time is taken.
+/// Measured decisions.
 const DECISIONS: usize = 20_000;
-/// Decisions before those.
+/// Decisions before the measurement.
 const WARM_UP: usize = 1_000;
-/// Recorded inputs that are gone through in turn.
+/// Recorded inputs used in turn.
 const INPUTS: u16 = 64;
 
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let (median, tail) = (at(0.5), at(0.99));
     let costs: Vec<_> = inputs.set.costs().collect();
     let total: usize = costs.iter().map(|(_, operations)| operations).sum();
-    // Every part of every condition is evaluated each time, so what a rule costs goes by its operations.
+    // Every part of every condition is evaluated each time, so the cost of a rule is proportional to its operations.
     let share = |operations: usize| median * operations as f64 / total.max(1) as f64;
     match args.output {
         Output::Json => {
@@ -75,7 +75,7 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the time of each decision in rising order, microseconds.
+/// Returns the time of each decision in ascending order, microseconds.
 fn times(inputs: &Inputs) -> anyhow::Result<Vec<f64>> {
     let specs: Vec<_> = inputs.records.iter().map(|record| inputs.spec(record)).collect::<Result<_, _>>()?;
     let (mut decider, mut times) = (Decider::new(), Vec::with_capacity(DECISIONS));

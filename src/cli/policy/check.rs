@@ -48,27 +48,27 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     check_set(&args.source.read()?, args.strict, args.output)
 }
 
-/// What was found of a set.
+/// The results of checking a policy set.
 #[derive(Default)]
 struct Checked {
     /// The set, if its rules load.
     set: Option<Arc<PolicySet>>,
-    /// Whether there are settings that say where signals come from.
+    /// Whether there are settings that declare the signals.
     has_settings: bool,
-    /// What keeps it from being put in force: rules or tests that do not load, tests that fail.
+    /// What keeps it from becoming active: rules or tests that do not load, tests that fail.
     refused: Vec<PolicyFault>,
-    /// What the settings say of it that does not fit.
+    /// What in the settings does not fit it.
     unfit: Vec<PolicyFault>,
-    /// What loads and is likely a mistake.
+    /// What loads but is probably a mistake.
     warnings: Vec<Lint>,
-    /// How many tests there are, and whether they ran.
+    /// The number of tests, and whether they ran.
     tests: usize,
     tests_ran: bool,
 }
 
 impl Checked {
     fn of(source: &Source, strict: bool) -> Self {
-        // As a running flyball does: one for the rules and all their tests.
+        // As in a running flyball: one deadline for the rules and all their tests.
         let deadline = deadline();
         let (set, refused) = match compile(source.texts(), &source.vocabulary, &deadline) {
             Ok(set) => (Some(Arc::new(set)), Vec::new()),
@@ -102,17 +102,17 @@ impl Checked {
         checked
     }
 
-    /// Returns everything that is wrong.
+    /// Returns all faults.
     fn faults(&self) -> impl Iterator<Item = &PolicyFault> {
         self.refused.iter().chain(&self.unfit)
     }
 
-    /// Returns the rules that have no data under the settings, with the standard signals that they miss.
+    /// Returns the rules without data under the settings, with the standard signals that they miss.
     fn unmeasured(&self) -> BTreeMap<&str, Vec<SignalName>> {
         self.set.as_deref().filter(|_| self.has_settings).map(PolicySet::unmeasured).unwrap_or_default()
     }
 
-    /// Returns what a program is told of it.
+    /// Returns the JSON output.
     fn json(&self) -> Value {
         let set = self.set.as_deref();
         let found = self.warnings.iter().map(|lint| show::json(&lint.fault, Some(lint.id)));
@@ -130,8 +130,8 @@ impl Checked {
     }
 }
 
-/// Compiles a set and its tests, looks for what is likely a mistake, also in what the settings say of it, and prints
-/// all of it. With `strict` the tests run.
+/// Compiles a set and its tests, looks for probable mistakes, including in what the settings say about it, and prints
+/// everything. With `strict` the tests run.
 pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<ExitCode> {
     let checked = Checked::of(source, strict);
     match form {
@@ -143,15 +143,15 @@ pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<Ex
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Tells a program why a set could not be read, in the form in which it is told of one that could.
+/// Reports as JSON why a set could not be read, in the same form as for a readable one.
 pub fn refuse_set(error: &anyhow::Error) -> anyhow::Result<ExitCode> {
     let refused = vec![PolicyFault::of("", format!("{error:#}"))];
     tell(Checked { refused, ..Checked::default() }.json())?;
     Ok(ExitCode::FAILURE)
 }
 
-/// Returns what settings say of parameters that does not fit the set: a mask of one that there is not, a span of time
-/// for one that is none.
+/// Returns the settings of parameters that do not fit the set: a mask for a parameter that does not exist, a duration
+/// for one that is not a duration.
 fn unfit(settings: &Settings, set: &PolicySet) -> Vec<PolicyFault> {
     let known: Vec<&str> = set.parameters().iter().map(|parameter| &*parameter.name).collect();
     let masked = settings.mask.parameters.iter().filter(|name| !known.contains(&&***name));
@@ -164,7 +164,7 @@ fn unfit(settings: &Settings, set: &PolicySet) -> Vec<PolicyFault> {
     masked.chain(timed).map(|message| PolicyFault::of("", message)).collect()
 }
 
-/// Returns the same of the settings and the set that they name, where both can be read.
+/// Returns the same for the settings and the set that they name, if both can be read.
 pub fn unfit_settings(settings: &Settings) -> Vec<PolicyFault> {
     let source = Source::of(settings, None).ok();
     let set = source.and_then(|source| compile(source.texts(), &source.vocabulary, &deadline()).ok());

@@ -1,4 +1,4 @@
-//! Recorded inputs, and a set that decides on them once more: what `eval`, `whatif` and `bench` share.
+//! Recorded inputs, and a policy set that decides on them again: shared by `eval`, `whatif` and `bench`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,9 +35,9 @@ pub struct InputArgs {
     config: ConfigArg,
 }
 
-/// A set, and decisions whose inputs it is asked about.
+/// A policy set, and the decisions whose inputs it is evaluated on.
 pub struct Inputs {
-    /// The services of the records as they are declared now.
+    /// The services of the records as currently declared.
     services: BTreeMap<ServiceId, ServiceSpec>,
     settings: Settings,
     pub set: PolicySet,
@@ -46,7 +46,7 @@ pub struct Inputs {
 }
 
 impl InputArgs {
-    /// Reads both; nothing, with every fault printed in this form, where the set does not load.
+    /// Reads both; `None`, with every fault printed in this form, if the set does not load.
     ///
     /// # Errors
     /// When settings, records or files cannot be read.
@@ -71,8 +71,8 @@ impl InputArgs {
     }
 }
 
-/// Returns the services of the records: as the settings list them, or as the running flyball has them, where
-/// `ServiceLoop` objects declare them.
+/// Returns the services of the records: from the settings, or from the running flyball if `ServiceLoop` objects declare
+/// them.
 async fn declared(settings: &Settings, records: &[DecisionRecord]) -> anyhow::Result<BTreeMap<ServiceId, ServiceSpec>> {
     if settings.declarations.is_none() {
         return Ok(settings.services.iter().map(|spec| (spec.id.clone(), spec.clone())).collect());
@@ -109,7 +109,7 @@ impl Inputs {
         self.records.first().context("no decision is recorded yet")
     }
 
-    /// Returns the service of a decision, as it is declared now.
+    /// Returns the service of a decision, as currently declared.
     ///
     /// # Errors
     /// When it is gone, or declares other signals.
@@ -125,8 +125,8 @@ impl Inputs {
         Ok(spec)
     }
 
-    /// Decides once more on what was known then, and returns what may be shown of it. Conditions that the set has in
-    /// common with that of then have held for as long as they had.
+    /// Decides again on what was known then, and returns what may be shown. Conditions shared with the set of that time
+    /// keep the duration for which they had held.
     ///
     /// # Errors
     /// When the service is gone, or declares other signals.

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | [`check`] | `check`: faults and findings of a set |
 //! | [`test`] | `test`: the set's own tests, with condition coverage |
-//! | [`eval`] | `eval`: what a set would decide on what was recorded |
-//! | [`whatif`] | `whatif`: what would have to be otherwise for a rule to match, or not |
+//! | [`eval`] | `eval`: what a set would decide on recorded inputs |
+//! | [`whatif`] | `whatif`: what would have to change for a rule to match, or not |
 //! | [`bench`] | `bench`: how long a decision takes |
 //! | [`signals`] | `signals`: the names policies may use, with live values |
-//! | [`inputs`] | the recorded inputs that those decide on |
-//! | [`staged`] | `status`, `diff`, `promote`, `rollback`: which revision is in force |
+//! | [`inputs`] | the recorded inputs for these decisions |
+//! | [`staged`] | `status`, `diff`, `promote`, `rollback`: which revision is active |
 //! | [`source`] | where the set and the declared signals come from |
-//! | [`show`] | faults with the line they are in; SARIF, JUnit |
+//! | [`show`] | faults with their source line; SARIF, JUnit |
 
 mod bench;
 mod check;

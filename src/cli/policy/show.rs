@@ -1,4 +1,4 @@
-//! Faults as people and programs read them.
+//! Faults as shown to people and programs.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::model::controls::escape_controls;
 /// Columns of a source line that are shown.
 const WIDTH: usize = 160;
 
-/// Returns a fault, and below it the line it is in with a caret; in colour on a terminal.
+/// Returns a fault, with its source line and a caret below; in colour on a terminal.
 pub fn fault(source: &Source, fault: &PolicyFault, is_warning: bool) -> String {
     painted(source, fault, is_warning, terminal::is_coloured())
 }
@@ -23,7 +23,7 @@ fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bo
         (true, false) => ("\x1b[1;31m", "\x1b[0m"),
         (true, true) => ("\x1b[1;33m", "\x1b[0m"),
     };
-    // What concerns no single file names the directory alone.
+    // A fault that concerns no single file names only the directory.
     let slash = if fault.file.is_empty() { ": " } else { "/" };
     let directory = source.directory.display().to_string();
     let directory = escape_controls(&directory);
@@ -33,7 +33,7 @@ fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bo
         format!("{strong}{directory}{slash}{fault}{plain}")
     };
     if let Some((number, line)) = line(source, fault) {
-        // An empty line alone would show nobody where it is. Writing into a String does not fail.
+        // An empty line alone would not show the place. Writing into a String cannot fail.
         let above = number.checked_sub(1).filter(|_| line.is_empty());
         if let Some((number, above)) = above.and_then(|above| Some((above, line_at(text_of(source, fault)?, above)?))) {
             let _ = write!(text, "\n{number:>6} | {}", shown(above));
@@ -48,13 +48,12 @@ fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bo
     text
 }
 
-/// Returns a line as a terminal may have it; tabs stay, so that the caret stands where it should.
+/// Returns a line made safe for a terminal; tabs stay, so that the caret is in the right place.
 fn shown(line: &str) -> String {
     line.split('\t').map(escape_controls).collect::<Vec<_>>().join("\t")
 }
 
-/// Returns the line that a fault is in, and its number. What is missing at the end of a file is found behind its last
-/// line.
+/// Returns the line of a fault, and its number. What is missing at the end of a file is reported after its last line.
 fn line<'a>(source: &'a Source, fault: &PolicyFault) -> Option<(usize, &'a str)> {
     let number = fault.line?;
     text_of(source, fault).map(|text| (number, line_at(text, number).unwrap_or_default()))
@@ -64,14 +63,14 @@ fn text_of<'a>(source: &'a Source, fault: &PolicyFault) -> Option<&'a str> {
     source.texts().find(|(path, _)| *path == fault.file).map(|(_, text)| text)
 }
 
-/// Returns a line, from 1, as far as it is shown.
+/// Returns a line, counted from 1, cut to the shown width.
 fn line_at(text: &str, number: usize) -> Option<&str> {
     let line = text.lines().nth(number.checked_sub(1)?)?;
     let end = line.char_indices().nth(WIDTH).map_or(line.len(), |(end, _)| end);
     line.get(..end)
 }
 
-/// Returns a fault for programs; `id` is the kind of finding, none for what keeps a set from loading.
+/// Returns a fault for programs; `id` is the kind of finding, `None` for a fault that keeps a set from loading.
 pub fn json(fault: &PolicyFault, id: Option<&str>) -> Value {
     json!({
         "file": fault.file,
@@ -83,7 +82,7 @@ pub fn json(fault: &PolicyFault, id: Option<&str>) -> Value {
     })
 }
 
-/// Prints why a set does not load; for programs under the key that `policy check` has them under.
+/// Prints why a set does not load; for programs under the same key as in `policy check`.
 pub fn refused(source: &Source, faults: &[PolicyFault], form: Output) -> anyhow::Result<()> {
     match form {
         Output::Text => faults.iter().try_for_each(|found| tell(fault(source, found, false)))?,
@@ -92,7 +91,7 @@ pub fn refused(source: &Source, faults: &[PolicyFault], form: Output) -> anyhow:
     Ok(())
 }
 
-/// Returns faults and findings as a SARIF 2.1.0 log, which code hosts show beside the lines.
+/// Returns faults and findings as a SARIF 2.1.0 log, which code hosts show next to the lines.
 pub fn sarif<'a>(source: &Source, faults: impl Iterator<Item = &'a PolicyFault>, lints: &[Lint]) -> Value {
     let place = |fault: &PolicyFault| {
         let mut place =
@@ -145,7 +144,7 @@ pub fn junit(report: &TestReport) -> String {
     text
 }
 
-/// Returns a `JUnit` document of a set, or tests of it, that do not load: one failure, which names every fault.
+/// Returns a `JUnit` document for a set, or its tests, that do not load: one failure that lists every fault.
 pub fn junit_refused(faults: &[PolicyFault]) -> String {
     let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
     format!(
@@ -156,7 +155,7 @@ pub fn junit_refused(faults: &[PolicyFault]) -> String {
     )
 }
 
-/// Returns text as it may stand in an attribute; what XML cannot hold is left out.
+/// Returns text escaped for an attribute; characters that XML cannot represent are dropped.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for letter in text.chars() {
@@ -193,7 +192,7 @@ mod tests {
         assert_eq!(painted(&source, &fault(1, Some(6)), false, false), after);
     }
 
-    /// What stands in a policy is not obeyed by the terminal that shows it.
+    /// A terminal must not obey the content of a policy.
     #[test]
     fn control_characters_of_a_policy_are_spelled_out() {
         let text = "let a = \"\u{1b}[2J\"; throw a;\n".into();

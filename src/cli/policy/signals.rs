@@ -76,10 +76,10 @@ pub async fn signals(args: &SignalsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What rules may name beside the signals of a service: its name, and its value or why it is not known.
+/// A name that rules may use besides the signals of a service, and its value or why it is unknown.
 type Named = (&'static str, Unit, Result<f64, String>);
 
-/// Returns the standard signals that a service does not declare, then what is known of its target and its capacity.
+/// Returns the standard signals that a service does not declare, then the known values of its target and capacity.
 fn others(found: &ServiceSnapshot) -> Vec<Named> {
     let is_declared = |name: &str| found.signals.iter().any(|label| label.name.as_str() == name);
     let absent = STANDARD.iter().filter(|standard| !is_declared(standard.name));
@@ -109,7 +109,7 @@ fn others(found: &ServiceSnapshot) -> Vec<Named> {
     all
 }
 
-/// Returns a signal with its newest value and the nearest and farthest of its forecast.
+/// Returns a signal with its newest value and the nearest and farthest points of its forecast.
 fn line(label: &SignalLabel, seen: Option<&SignalFeatures>, expected: Option<&SignalOutlook>) -> String {
     let show = |value: f64| label.unit.show(value);
     let now = seen.map_or("not seen yet".to_owned(), |seen| match seen.reading.fresh() {

@@ -1,4 +1,4 @@
-//! Where a set and the signals that it may name come from.
+//! The source of a policy set and of the signals that it may name.
 
 use std::path::{Path, PathBuf};
 
@@ -20,23 +20,23 @@ pub struct SourceArgs {
     config: ConfigArg,
 }
 
-/// Stands before the paths of files that lie in ConfigMaps.
+/// Prefix of the paths of files in ConfigMaps.
 const CONFIG_MAPS: &str = "configmaps";
 
-/// A set as it lies in a directory, or in ConfigMaps, and what its rules may name.
+/// A policy set from a directory or ConfigMaps, and the names its rules may use.
 pub struct Source {
-    /// The directory, or what stands for one.
+    /// The directory, or its substitute.
     pub directory: PathBuf,
     /// Every file, tests included, in path order.
     pub files: Vec<PolicyFile>,
     /// The signals that the settings declare, and the standard ones.
     pub vocabulary: Vocabulary,
-    /// The settings that say so; `None` where a directory alone was named.
+    /// The settings; `None` if only a directory was named.
     pub settings: Option<Settings>,
 }
 
 impl SourceArgs {
-    /// Reads the set. Where a directory is named and no settings are, the standard signals are the only ones known.
+    /// Reads the set. If a directory is named but no settings, only the standard signals are known.
     ///
     /// # Errors
     /// When settings or directory cannot be read.
@@ -51,7 +51,7 @@ impl SourceArgs {
 }
 
 impl Source {
-    /// Reads the set of the settings, or that of another directory by their declarations.
+    /// Reads the set of the settings, or that of another directory with the same declarations.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -68,7 +68,7 @@ impl Source {
         Self::read(directory, vocabulary(settings)?, Some(settings))
     }
 
-    /// Reads the set that binds the services of a namespace, wherever the settings take it from.
+    /// Reads the set that applies to the services of a namespace, from wherever the settings say.
     ///
     /// # Errors
     /// When directory or ConfigMaps cannot be read.
@@ -91,7 +91,7 @@ impl Source {
         Ok(Self { directory: directory.to_owned(), files, vocabulary, settings: settings.cloned() })
     }
 
-    /// Returns path and text of every file.
+    /// Returns the path and text of every file.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.files.iter().map(|file| (file.path.as_str(), &*file.text))
     }

@@ -1,7 +1,7 @@
-//! `flyball policy status`, `diff`, `promote`, `rollback`: which revision is in force, and for whom.
+//! `flyball policy status`, `diff`, `promote`, `rollback`: which revision is active, and for which services.
 //!
-//! What is shown comes from the running process over HTTP, which changes nothing; an order is a file in its state
-//! directory, as the kill switch is.
+//! The displayed state comes from the running process over read-only HTTP; an order is a file in its state directory,
+//! like the kill switch.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
 use crate::ports::policy_memory::{CandidateStatus, PolicyOperation, PolicyOrder, PolicyOrderEnd};
 use crate::ports::{PolicyStatus, ServiceSnapshot};
 
-/// How long an answer to an order is waited for.
+/// How long to wait for the answer to an order.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
@@ -138,13 +138,13 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns what a hash of all sets together is called: a release, where it is told apart from that of one set.
+/// Returns the name for a hash of all sets together: a release, if it differs from that of one set.
 pub fn release_named(status: &PolicyStatus, revision: &PolicyRevision) -> String {
     let named = with_origin(status, revision);
     if status.release.is_some() { format!("release {named}") } else { named }
 }
 
-/// Returns a revision with where it comes from, if that is known.
+/// Returns a revision with its origin, if known.
 pub fn with_origin(status: &PolicyStatus, revision: &PolicyRevision) -> String {
     status.provenance.get(revision).map_or_else(|| revision.to_string(), |from| format!("{revision} ({from})"))
 }
@@ -212,7 +212,7 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
     if let Some(service) = &args.service {
         known_service(&settings, service).context("nothing was changed")?;
     }
-    // Nobody would find the order, but a flyball by these settings that starts within half a minute.
+    // Otherwise only a flyball that starts with these settings within half a minute would find the order.
     let running = Running::of(&settings)?;
     running.is_own().await.context("nothing was requested")?;
     let at = Timestamp::now();

@@ -17,9 +17,9 @@ use crate::cli::{Output, complain, print, tell};
 use crate::decide::{Coverage, Deadline, PolicyFault, Spent, TestReport, compile, run_tests};
 use crate::model::controls::escape_controls;
 
-/// Time between two looks at the files.
+/// Time between two polls of the files.
 const LOOK: Duration = Duration::from_millis(200);
-/// Time for all tests together.
+/// Time limit for all tests together.
 const TESTS: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Args)]
@@ -66,11 +66,11 @@ pub fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     }
     loop {
         std::thread::sleep(LOOK);
-        // What cannot be read now is half-way between two versions.
+        // An unreadable set is in the middle of an edit.
         let Ok(now) = args.source.read() else { continue };
         if now.files != source.files {
             source = now;
-            // A program reads one document after the other.
+            // For a program, one document follows the other.
             if args.output == Output::Text {
                 print("\n---- changed ----")?;
             }
@@ -118,13 +118,13 @@ fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Writes the report, where one is wanted: whatever became of the tests, that of an earlier run does not stay.
+/// Writes the report, if requested: whatever the result, an earlier report does not remain.
 fn report(args: &TestArgs, document: impl FnOnce() -> String) -> anyhow::Result<()> {
     let Some(file) = &args.junit else { return Ok(()) };
     std::fs::write(file, document()).with_context(|| format!("{} cannot be written", file.display()))
 }
 
-/// Runs the tests with `part` in their names; `names` gets those of all there are.
+/// Runs the tests with `part` in their names; `names` receives the names of all tests.
 fn run(source: &Source, part: Option<&str>, names: &mut Vec<String>) -> Result<TestReport, Vec<PolicyFault>> {
     let set = Arc::new(compile(source.texts(), &source.vocabulary, &deadline())?);
     let names = RefCell::new(names);
@@ -135,10 +135,10 @@ fn run(source: &Source, part: Option<&str>, names: &mut Vec<String>) -> Result<T
     run_tests(&set, &source.vocabulary, source.texts(), &wanted, &patience())
 }
 
-/// Returns the limits of each test, and within them the end of the time for all tests together.
+/// Returns the limits of each test, including the overall deadline.
 fn patience() -> impl Fn() -> Deadline {
     let end = Instant::now() + TESTS;
-    // What a test may use by itself is what the loop grants the whole set: one that takes more never goes live.
+    // A single test may use what the loop grants the whole set: one that takes more never becomes active.
     move || {
         let own = deadline();
         Arc::new(move || own().or_else(|| (Instant::now() >= end).then_some(Spent::Time)))

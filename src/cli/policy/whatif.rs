@@ -51,7 +51,7 @@ pub async fn what_if(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
         print(format!("\n{} {}", rule.rule, heading(rule, matches, &flips)))?;
         for flip in flips {
             let value = flip.value.map_or_else(String::new, |value| {
-                // In the unit and the digits of the bound, which `needed` names.
+                // In the unit and the precision of the bound, which `needed` names.
                 let scale = flip.unit.alike(&[value, value + flip.change.unwrap_or_default()]);
                 format!(" {}", scale.show(value))
             });

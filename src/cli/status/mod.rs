@@ -1,4 +1,4 @@
-//! `flyball status`: how the running flyball and its services stand, in one table.
+//! `flyball status`: the state of the running flyball and its services, in one table.
 
 mod table;
 
@@ -18,7 +18,7 @@ use crate::ports::{Awaited, PolicyStatus, Status};
 use super::running::{ask, outdated};
 use super::{ConfigArg, Output, complain, known_service, print, tell, terminal};
 
-/// Least time between two looks.
+/// Least time between two refreshes.
 const SHORTEST: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
@@ -48,15 +48,15 @@ fn pause(text: &str) -> Result<Duration, String> {
     if pause < SHORTEST { Err("it is shorter than 500ms".to_owned()) } else { Ok(pause) }
 }
 
-/// Whether somebody has to look.
+/// Whether somebody has to act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Health {
-    /// The loop decides, and what may be written can be.
+    /// The loop decides, and permitted writes are possible.
     Healthy,
     /// Something needs a person.
     Degraded,
-    /// None answers.
+    /// No flyball answers.
     Unreachable,
 }
 
@@ -70,13 +70,13 @@ impl Health {
     }
 }
 
-/// What the running flyball said of itself.
+/// What the running flyball reported.
 #[derive(Debug, Serialize)]
 struct Seen {
     health: Health,
-    /// What needs a person; empty of a healthy one.
+    /// What needs a person; empty if healthy.
     reasons: Vec<String>,
-    /// Where it answered.
+    /// Its address.
     address: String,
     status: Status,
     policy: PolicyStatus,
@@ -96,7 +96,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let mut stop = std::pin::pin!(super::run::stop_signal());
     loop {
         let seen = look(args, &settings).await;
-        // What was seen last stands until the answer is there.
+        // The last output remains until the answer arrives.
         if args.output == Output::Text && terminal::is_drawn_on() {
             terminal::clear()?;
         }
@@ -116,7 +116,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What one look found, in words.
+/// The result of one refresh, as text.
 struct Look {
     health: Health,
     words: String,
@@ -129,7 +129,7 @@ impl Look {
     }
 }
 
-/// Asks once.
+/// Queries once.
 async fn look(args: &StatusArgs, settings: &Settings) -> anyhow::Result<Look> {
     let seen = match Seen::ask(settings, &args.services).await {
         Ok(seen) => seen,
@@ -148,7 +148,7 @@ async fn look(args: &StatusArgs, settings: &Settings) -> anyhow::Result<Look> {
 }
 
 impl Seen {
-    /// Asks for the process, its policies, and those services, or all.
+    /// Queries the process, its policies, and those services, or all.
     async fn ask(settings: &Settings, wanted: &[ServiceId]) -> anyhow::Result<Self> {
         let (status, policy): (Status, PolicyStatus) = (ask(settings, "status").await?, ask(settings, "policy").await?);
         let mut services = Vec::new();
@@ -179,14 +179,14 @@ fn is_watch(what: &Awaited) -> bool {
     matches!(what, Awaited::Watch { .. })
 }
 
-/// Returns what needs a person. A decision that a guard holds is at work as it should be.
+/// Returns what needs a person. A decision held by a guard is normal operation.
 fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
     let mut reasons = Vec::new();
     let writes = |service: &&ServiceSummary| service.mode == Mode::Auto;
     let stops = |service: &ServiceSummary| {
         ActionClass::ALL.into_iter().any(|class| status.kill.stops(&service.service, class).is_some())
     };
-    // Where nothing is written anyway there is nothing to stop.
+    // If nothing is written anyway, there is nothing to stop.
     if services.iter().filter(writes).any(stops) {
         reasons.push(match &status.kill {
             KillState::Missing { .. } => "the kill switch is missing, so nothing is written".to_owned(),
@@ -201,7 +201,7 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         Some(format!("source {}: {error}", source.name))
     }));
     let watches_wait = status.waiting_for.iter().chain(&status.services_wait_for).any(is_watch);
-    // A source that fails is told already, and so is a watch that stands still.
+    // A failing source is already reported, and so is a stalled watch.
     let untold = |what: &&Awaited| match what {
         Awaited::Telemetry { .. } => false,
         Awaited::Bound { .. } => !watches_wait,
@@ -237,12 +237,12 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         if let Some(what) = &service.beyond_max {
             reasons.push(format!("{name} {what}"));
         }
-        // A watch that stands still is told already.
+        // A stalled watch is already reported.
         if let Some(why) = service.target_unknown.as_ref().filter(|_| service.last.is_some() && !watches_wait) {
             reasons.push(format!("the target of {name} is unknown, so flyball does nothing: {why}"));
         }
         let (fresh, all) = service.fresh_signals;
-        // Where no source answers, the sources are told already.
+        // If no source answers, the sources are already reported.
         if service.last.is_some() && fresh == 0 && service.unanswered_signals < all {
             reasons.push(format!("{name} has no fresh signal, so it holds its replicas"));
         }

@@ -1,4 +1,4 @@
-//! The table, in lines of at most eighty letters but for what others worded.
+//! The table, in lines of at most eighty characters, except for quoted texts.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::ports::{SourceStatus, Status};
 
 use super::{Health, Seen};
 
-/// Returns what was seen at `now` of this machine's clock; that of the loop may be another one.
+/// Returns the state as of `now` by this machine's clock; the loop's clock may differ.
 pub(super) fn text(seen: &Seen, now: Timestamp) -> String {
     let mut out = String::new();
     let mut row = |name: &str, words: &str| {
@@ -54,7 +54,7 @@ fn kill(state: &KillState, now: Timestamp) -> String {
         KillState::Unreadable { error } => format!("UNREADABLE, nothing is written: {error}"),
         KillState::Readable { order, turned } => {
             let stopped = order.stopped().map_or("off".to_owned(), |stopped| format!("ON, stops {stopped}"));
-            // Nobody has ever turned one that says neither.
+            // A switch with neither has never been changed.
             let given = if order.by.is_empty() && order.reason.is_empty() {
                 String::new()
             } else {
@@ -96,7 +96,7 @@ fn whole(value: f64) -> String {
     Unit::Count.show(value.round())
 }
 
-/// Returns two lines for each service: its numbers, and its last decision with its reason.
+/// Returns two lines per service: its numbers, and its last decision with its reason.
 fn services(services: &[ServiceSummary], now: Timestamp) -> String {
     let width = services.iter().map(|service| service.service.as_str().len()).max().unwrap_or(0).max("SERVICE".len());
     let line = |name: &str, cells: [&str; 5]| {

@@ -91,7 +91,7 @@ fn seen(status: Status, services: Vec<ServiceSummary>) -> Seen {
 fn a_healthy_one_is_told_in_eighty_columns() {
     let text = table::text(&seen(process(), services()), at(0));
     insta::assert_snapshot!("healthy", text);
-    // The words of a decision are as long as they are.
+    // The text of a decision may be any length.
     assert!(text.lines().all(|line| line.starts_with("  ") || line.chars().count() <= 80), "{text}");
 }
 
@@ -115,7 +115,7 @@ fn a_degraded_one_says_why_first() {
     insta::assert_snapshot!("degraded", table::text(&seen(status, services), at(0)));
 }
 
-/// Who only watches needs no switch, and one that stops a part says which.
+/// A service that is only observed needs no switch, and a switch that stops a part says which.
 #[test]
 fn a_switch_matters_where_something_is_written() {
     let engaged = KillOrder { services: ["shop/checkout".parse().unwrap()].into(), ..KillOrder::default() };
@@ -139,7 +139,7 @@ fn a_switch_matters_where_something_is_written() {
     }
 }
 
-/// The sentence of a guard that holds back what was rejected is not all that there is to say.
+/// The sentence of the guard that holds is not all there is to report.
 #[test]
 fn writes_that_come_to_nothing_and_targets_that_are_not_there_are_trouble() {
     let mut services = services();
@@ -164,7 +164,7 @@ fn writes_that_come_to_nothing_and_targets_that_are_not_there_are_trouble() {
     );
 }
 
-/// Without it no loop writes, however well all else is.
+/// Without it no loop writes, however healthy everything else is.
 #[test]
 fn a_bound_that_is_missing_is_trouble() {
     let why = "no PlatformBound named flyball exists; apply deploy/base/bound.yaml".to_owned();
@@ -177,7 +177,7 @@ fn a_bound_that_is_missing_is_trouble() {
     assert_eq!(reasons(&status, &services()), [silent], "a watch that stands still is told once");
 }
 
-/// At its bound it does what it may; whether that is enough is for people to see.
+/// At its bound it does what it may; whether that is enough is for people to decide.
 #[test]
 fn a_service_that_needs_more_than_its_max_is_trouble() {
     let mut services = services();
@@ -185,7 +185,7 @@ fn a_service_that_needs_more_than_its_max_is_trouble() {
     assert_eq!(reasons(&process(), &services), ["shop/checkout needs 2667 replicas, but its max is 40"]);
 }
 
-/// A guard at work is no trouble; a service that sees nothing any more is.
+/// A holding guard is not trouble; a service without any data is.
 #[test]
 fn services_that_see_nothing_are_trouble() {
     let mut services = services();
@@ -193,7 +193,7 @@ fn services_that_see_nothing_are_trouble() {
     services[0].fresh_signals = (0, 3);
     let silent = "shop/checkout has no fresh signal, so it holds its replicas";
     assert_eq!(reasons(&process(), &services), [silent]);
-    // Another service's source fails: that hides nothing of this one.
+    // The failing source of another service hides nothing about this one.
     let mut status = process();
     status.sources[0].error = Some("no answer within 5 s".to_owned());
     status.services_wait_for = vec![Awaited::Telemetry { services: 1, error: "no answer within 5 s".to_owned() }];

@@ -1,4 +1,4 @@
-//! A request to the API double, taken apart: what it asks for, of which object, and who asks.
+//! A parsed request to the API double: the verb, the object, and the author.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use super::status::Refusal;
 /// Largest request body read, as in a real server.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
-/// A request, taken apart.
+/// A parsed request.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// What is asked for.
+    /// The verb.
     pub verb: Verb,
-    /// Of what.
+    /// The object or collection.
     pub place: Place,
-    /// By whom.
+    /// The author.
     pub author: Author,
     /// Media type of the body.
     pub media_type: String,
@@ -30,16 +30,16 @@ pub struct Call {
     body: Bytes,
 }
 
-/// What a path points at.
+/// What a path refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Which kind.
+    /// The kind.
     pub resource: Resource,
-    /// Which namespace; `None` for all.
+    /// The namespace; `None` for all.
     pub namespace: Option<String>,
-    /// Which object; `None` for the collection.
+    /// The object; `None` for the collection.
     pub name: Option<String>,
-    /// Which part of the object; `None` for all of it.
+    /// The subresource; `None` for the whole object.
     pub part: Option<Subresource>,
 }
 
@@ -47,7 +47,7 @@ impl Call {
     /// Reads a request.
     ///
     /// # Errors
-    /// `NoPath` for a path that leads nowhere, `Method`, `Bad` for what cannot be understood.
+    /// `NoPath` for an unknown path, `Method`, `Bad` for a malformed request.
     pub async fn read(request: Request) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         let place = Place::of(parts.uri.path()).ok_or(Refusal::NoPath)?;
@@ -77,21 +77,21 @@ impl Call {
         serde_json::from_slice(&self.body).map_err(|error| Refusal::Bad(format!("error decoding the body: {error}")))
     }
 
-    /// Returns a parameter, if it is given and not empty.
+    /// Returns a parameter, if it is present and not empty.
     pub fn parameter(&self, key: &str) -> Option<&str> {
         self.query.get(key).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Returns a parameter that is a number.
+    /// Returns a numeric parameter.
     ///
     /// # Errors
-    /// `Bad` when it is none.
+    /// `Bad` when it is not a number.
     pub fn number(&self, key: &str) -> Result<Option<u64>, Refusal> {
         let Some(value) = self.parameter(key) else { return Ok(None) };
         value.parse().map(Some).map_err(|_| Refusal::Bad(format!("{key}: Invalid value: \"{value}\"")))
     }
 
-    /// Tells whether a parameter says yes.
+    /// Returns whether a flag is set.
     pub fn flag(&self, key: &str) -> bool {
         flag(&self.query, key)
     }
@@ -101,7 +101,8 @@ impl Call {
         self.parameter("labelSelector").unwrap_or_default()
     }
 
-    /// Returns the one object that is meant: by path, or by the one field selector there is (`metadata.name=...`).
+    /// Returns the name of the selected object: from the path, or from the only supported field selector
+    /// (`metadata.name=...`).
     ///
     /// # Errors
     /// `Bad` for any other selector.
@@ -113,7 +114,7 @@ impl Call {
 }
 
 impl Place {
-    /// Returns what a path points at; `None` if it leads nowhere.
+    /// Returns what a path refers to; `None` if it is unknown.
     fn of(path: &str) -> Option<Self> {
         let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let (group, version, rest) = match path.as_slice() {
@@ -130,7 +131,7 @@ impl Place {
             _ => return None,
         };
         let resource = Resource::find(group, version, plural)?;
-        // A collection may be asked for in all namespaces at once, an object lies where its kind does.
+        // A collection may be listed across all namespaces, but an object needs the scope of its kind.
         if (name.is_some() || namespace.is_some()) && resource.namespaced() != namespace.is_some() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Connections that the server can break off: one by one (a fault), or all (the server is stopped).
+//! Connections that the server can break: one by one (a fault), or all (the server is stopped).
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Breaks off one connection.
+/// Breaks one connection.
 #[derive(Debug, Clone)]
 pub struct Cut(CancellationToken);
 

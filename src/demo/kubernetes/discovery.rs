@@ -1,4 +1,4 @@
-//! The documents by which clients find their way in the API double.
+//! The discovery documents of the API double.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::resource::Resource;
 
-/// Returns the document at `path`, if there is one.
+/// Returns the document at `path`, if it exists.
 pub fn document(path: &str) -> Option<Value> {
     Some(match path.trim_end_matches('/') {
         "/version" => json!({ "major": "1", "minor": "33", "gitVersion": "v1.33.0+double", "platform": "double" }),

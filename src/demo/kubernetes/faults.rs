@@ -1,4 +1,4 @@
-//! Faults that a test orders from the API double, each for the next requests of one verb.
+//! Faults that a test injects into the API double, each for the next requests of one verb.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::resource::Resource;
 use super::status;
 
-/// What a request asks for, as RBAC calls it.
+/// The verb of a request, as in RBAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
     /// One object, or its scale.
@@ -33,13 +33,13 @@ pub enum Verb {
 /// What goes wrong with a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    /// Handled only after a while; also if the client has left by then.
+    /// Handled after a delay, even if the client has left by then.
     DelayBefore(Duration),
-    /// Handled at once, answered after a while.
+    /// Handled at once, answered after a delay.
     DelayAnswer(Duration),
-    /// Handled, and not answered until [`Faults::release`].
+    /// Handled, but not answered until [`Faults::release`].
     HoldAnswer,
-    /// Handled, and the connection closed instead of an answer.
+    /// Handled, but the connection is closed instead of an answer.
     Cut,
     /// Not handled; answered with this status and body.
     Answer {
@@ -57,13 +57,13 @@ impl Fault {
     }
 }
 
-/// Orders and counters, shared by the server and whoever tests it.
+/// Injected faults and counters, shared by the server and the test.
 #[derive(Debug, Clone)]
 pub struct Faults {
     shared: Arc<Shared>,
 }
 
-/// Which requests: of one kind, or of any.
+/// The affected requests: of one kind, or of any.
 type Meant = (Verb, Option<Resource>);
 
 #[derive(Debug)]
@@ -93,12 +93,12 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Orders `fault` for the next `times` requests of `verb`, after those ordered before.
+    /// Injects `fault` into the next `times` requests of `verb`, after those injected before.
     pub fn order(&self, verb: Verb, times: usize, fault: Fault) {
         self.order_for((verb, None), times, fault);
     }
 
-    /// Orders `fault` for the next `times` requests of `verb` about one kind; it comes before those for any.
+    /// Injects `fault` into the next `times` requests of `verb` for one kind; it takes precedence over those for any.
     pub fn order_of(&self, resource: Resource, verb: Verb, times: usize, fault: Fault) {
         self.order_for((verb, Some(resource)), times, fault);
     }
@@ -108,29 +108,29 @@ impl Faults {
         self.shared.held.send_replace(true);
     }
 
-    /// Withdraws what is ordered and not yet met; held answers go out.
+    /// Withdraws the pending faults and releases held answers.
     pub fn clear(&self) {
         self.shared.orders.lock().clear();
         self.release();
         self.freeze_watches(false);
     }
 
-    /// Lets held answers go out.
+    /// Releases held answers.
     pub fn release(&self) {
         self.shared.held.send_replace(false);
     }
 
-    /// Stops (or lets go on) everything that open watches send, with the connections left open.
+    /// Freezes (or resumes) everything that open watches send; the connections stay open.
     pub fn freeze_watches(&self, frozen: bool) {
         self.shared.frozen.send_replace(frozen);
     }
 
-    /// Returns the requests of `verb` received so far.
+    /// Returns the number of `verb` requests received so far.
     pub fn requests(&self, verb: Verb) -> u64 {
         total(&self.shared.counts.borrow(), verb).received
     }
 
-    /// Returns the requests of `verb` about one kind received so far.
+    /// Returns the number of `verb` requests for one kind received so far.
     pub fn requests_of(&self, resource: Resource, verb: Verb) -> u64 {
         self.shared.counts.borrow().get(&(verb, resource)).map_or(0, |counts| counts.received)
     }
@@ -151,7 +151,7 @@ impl Faults {
         let _ = counts.wait_for(|counts| wanted(total(counts, verb))).await;
     }
 
-    /// Counts a request and returns the fault that meets it.
+    /// Counts a request and returns the fault that applies to it.
     pub(super) fn meet(&self, verb: Verb, resource: Resource) -> Option<Fault> {
         self.shared.counts.send_modify(|counts| counts.entry((verb, resource)).or_default().received += 1);
         let mut orders = self.shared.orders.lock();
@@ -164,19 +164,19 @@ impl Faults {
         self.shared.counts.send_modify(|counts| counts.entry((verb, resource)).or_default().handled += 1);
     }
 
-    /// Waits until held answers may go out.
+    /// Waits until held answers are released.
     pub(super) async fn released(&self) {
         let mut held = self.shared.held.subscribe();
         let _ = held.wait_for(|held| !held).await;
     }
 
-    /// Tells watches whether they are frozen, now and later.
+    /// Returns a receiver that says whether watches are frozen.
     pub(super) fn frozen(&self) -> watch::Receiver<bool> {
         self.shared.frozen.subscribe()
     }
 }
 
-/// Returns the counts of all kinds.
+/// Returns the sum over all kinds.
 fn total(counts: &BTreeMap<(Verb, Resource), Counts>, verb: Verb) -> Counts {
     counts.iter().filter(|((of, _), _)| *of == verb).fold(Counts::default(), |sum, (_, one)| Counts {
         received: sum.received + one.received,

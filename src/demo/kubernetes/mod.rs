@@ -1,16 +1,16 @@
-//! A Kubernetes API double: the server a controller of replicas would meet, and the store behind it.
+//! A Kubernetes API double: the server as a controller of replicas sees it, and the store behind it.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`server`] | requests and answers |
-//! | [`call`] | a request taken apart |
-//! | [`discovery`] | the documents by which clients find their way |
+//! | [`call`] | a parsed request |
+//! | [`discovery`] | the discovery documents |
 //! | [`objects`] | the store, its versions, and the history of writes |
 //! | [`resource`] | the kinds it serves and their JSON |
 //! | [`status`] | errors in the API's form |
 //! | [`watching`] | watches |
-//! | [`faults`] | faults that tests order |
-//! | [`connection`] | connections that can be broken off |
+//! | [`faults`] | faults that tests inject |
+//! | [`connection`] | connections that can be broken |
 
 pub mod call;
 pub mod connection;

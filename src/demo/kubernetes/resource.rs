@@ -20,15 +20,15 @@ pub enum Resource {
     Events,
     /// `coordination.k8s.io/v1` `Lease`.
     Leases,
-    /// `flyball.dev/v1alpha1` `ServiceLoop`, without the checks of its schema.
+    /// `flyball.dev/v1alpha1` `ServiceLoop`, without schema validation.
     ServiceLoops,
-    /// `flyball.dev/v1alpha1` `LoopAction`, without the checks of its schema.
+    /// `flyball.dev/v1alpha1` `LoopAction`, without schema validation.
     LoopActions,
-    /// `flyball.dev/v1alpha1` `PlatformBound`, without the checks of its schema.
+    /// `flyball.dev/v1alpha1` `PlatformBound`, without schema validation.
     PlatformBounds,
 }
 
-/// What there is to know of a kind.
+/// The properties of a kind.
 struct Facts {
     group: &'static str,
     version: &'static str,
@@ -38,12 +38,12 @@ struct Facts {
     subresource: Option<Subresource>,
 }
 
-/// A part of an object that is read and written by itself.
+/// A part of an object that is read and written separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subresource {
     /// Its replicas.
     Scale,
-    /// What its controller says of it.
+    /// The status, as its controller reports it.
     Status,
 }
 
@@ -58,7 +58,7 @@ impl Subresource {
 }
 
 impl Resource {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 9] = [
         Self::Deployments,
         Self::StatefulSets,
@@ -130,17 +130,17 @@ impl Resource {
         if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
     }
 
-    /// Tells whether its objects lie in namespaces.
+    /// Returns whether its objects are namespaced.
     pub fn namespaced(self) -> bool {
         self.facts().namespaced
     }
 
-    /// Tells whether it has a scale subresource (and with it `spec` and `status`).
+    /// Returns whether it has a scale subresource (and with it `spec` and `status`).
     pub fn scales(self) -> bool {
         self.facts().subresource == Some(Subresource::Scale)
     }
 
-    /// Returns the field of `spec` whose owner is kept: how many replicas there are, or are at least.
+    /// Returns the field of `spec` whose owner is tracked: the replica count or its minimum.
     pub fn counted(self) -> Option<&'static str> {
         match self {
             Self::Deployments | Self::StatefulSets => Some("replicas"),
@@ -154,12 +154,12 @@ impl Resource {
         }
     }
 
-    /// Returns its subresource of that name.
+    /// Returns its subresource with that name.
     pub fn subresource(self, name: &str) -> Option<Subresource> {
         self.facts().subresource.filter(|sub| sub.as_str() == name)
     }
 
-    /// Tells whether the server counts the changes of its `spec`, and keeps `status` apart.
+    /// Returns whether the server counts the changes of its `spec`, and keeps `status` separate.
     pub fn has_status(self) -> bool {
         self.facts().subresource.is_some()
     }
@@ -170,7 +170,7 @@ impl Resource {
     }
 }
 
-/// Tells whether `object` is meant by an equality-based label selector (`a=b,c`); all are by an empty one.
+/// Returns whether an equality-based label selector (`a=b,c`) matches `object`; an empty one matches all.
 pub fn selected(object: &Value, selector: &str) -> bool {
     let labels = object.pointer("/metadata/labels");
     selector.split(',').filter(|term| !term.is_empty()).all(|term| {
@@ -180,7 +180,7 @@ pub fn selected(object: &Value, selector: &str) -> bool {
     })
 }
 
-/// Returns the manifest of a Deployment with `replicas`, as somebody would apply it.
+/// Returns the manifest of a Deployment with `replicas`, as a user would apply it.
 pub fn deployment(namespace: &str, name: &str, replicas: u32) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -214,7 +214,7 @@ pub fn scale_view(object: &Value) -> Value {
     })
 }
 
-/// Returns `object` with the replicas and the precondition of `scale`.
+/// Returns `object` with the replicas and the precondition from `scale`.
 ///
 /// # Errors
 /// `Invalid` when `scale` names another object.
@@ -253,7 +253,7 @@ const NOTE_LIMIT: usize = 1024;
 /// Checks what an API server checks before it stores `object`; fills in the default of one replica.
 ///
 /// # Errors
-/// `Undecodable` for what has the wrong type or size, `Invalid` for what may not be stored.
+/// `Undecodable` for a wrong type or size, `Invalid` for an invalid object.
 pub fn check(resource: Resource, object: &mut Value) -> Result<(), Refusal> {
     let invalid =
         |reason: String| Refusal::Invalid { resource, name: text(object, "/metadata/name").to_owned(), reason };
@@ -277,7 +277,7 @@ pub fn check(resource: Resource, object: &mut Value) -> Result<(), Refusal> {
     check_ceiling(resource, object)
 }
 
-/// Checks that the ceiling of an autoscaler is there, and not below its floor.
+/// Checks that the ceiling of an autoscaler is set, and not below its floor.
 fn check_ceiling(resource: Resource, object: &Value) -> Result<(), Refusal> {
     if resource != Resource::Autoscalers {
         return Ok(());
@@ -293,7 +293,7 @@ fn check_ceiling(resource: Resource, object: &Value) -> Result<(), Refusal> {
     Err(Refusal::Invalid { resource, name: text(object, "/metadata/name").to_owned(), reason })
 }
 
-/// Returns a number of `spec`; `None` where there is none.
+/// Returns a number of `spec`; `None` if it is absent.
 fn int32(object: &Value, field: &str) -> Result<Option<i64>, Refusal> {
     let Some(value) = object.pointer(&format!("/spec/{field}")).filter(|value| !value.is_null()) else {
         return Ok(None);
@@ -314,7 +314,7 @@ pub fn own_count(object: &mut Value, field: &str, manager: &str, subresource: bo
         "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { owned: {} } },
     });
     if subresource {
-        // The server keeps no time of what comes through the scale.
+        // The server records no time for changes through the scale.
         set(&mut entry, &["subresource"], json!("scale"));
     } else {
         set(&mut entry, &["time"], json!(time));
@@ -337,7 +337,7 @@ pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Sets the field at `path`, making the objects on the way.
+/// Sets the field at `path`, creating the objects on the way.
 pub fn set(object: &mut Value, path: &[&str], value: Value) {
     let Some((last, way)) = path.split_last() else { return };
     let mut place = object;
@@ -350,7 +350,7 @@ pub fn set(object: &mut Value, path: &[&str], value: Value) {
     }
 }
 
-/// Removes the field at `path`, if it is there.
+/// Removes the field at `path`, if it exists.
 pub fn unset(object: &mut Value, path: &[&str]) {
     let Some((last, way)) = path.split_last() else { return };
     let place = way.iter().try_fold(object, |place, key| place.get_mut(*key));
@@ -359,7 +359,7 @@ pub fn unset(object: &mut Value, path: &[&str]) {
     }
 }
 
-/// Returns the fields of `value`, which becomes an object if it is none.
+/// Returns the fields of `value`, which becomes an object if it is not one.
 fn as_fields(value: &mut Value) -> Option<&mut Map<String, Value>> {
     if !value.is_object() {
         *value = Value::Object(Map::new());

@@ -1,8 +1,8 @@
-//! A Kubernetes API server, as far as a controller of replicas meets one: `Deployment`s and `StatefulSet`s with their
-//! scale, ConfigMaps, Events, Leases, the objects of `flyball.dev`; versions, preconditions, dry runs, field managers,
-//! watches; errors in the API's form.
+//! A Kubernetes API server, to the extent a controller of replicas needs one: `Deployment`s and `StatefulSet`s with
+//! their scale, ConfigMaps, Events, Leases, the objects of `flyball.dev`; versions, preconditions, dry runs, field
+//! managers, watches; errors in the API's form.
 //!
-//! Plain HTTP on loopback. It authenticates nobody and runs nothing: what runs is told to [`Objects`] by the plant.
+//! Plain HTTP on loopback. It authenticates nobody and runs nothing: the plant reports to [`Objects`] what runs.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +25,7 @@ use super::resource::{self, Subresource, set, text, unset};
 use super::status::Refusal;
 use super::watching::{self, Subscription};
 
-/// How long a watch lasts at most, and if it names no time.
+/// Longest duration of a watch, and the default.
 const WATCH_LIMIT: Duration = Duration::from_mins(30);
 
 /// A running API double. Dropping it stops it and closes its connections.
@@ -41,12 +41,12 @@ impl KubernetesDouble {
     /// Starts a server for `objects` on a free port of loopback.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub async fn start(objects: Objects) -> io::Result<Self> {
         Self::start_at(objects, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
     }
 
-    /// Starts a server for `objects` at `address`: a second life of one that was stopped.
+    /// Starts a server for `objects` at `address`, to restart a stopped one.
     ///
     /// # Errors
     /// When the address is taken.
@@ -69,7 +69,7 @@ impl KubernetesDouble {
         Ok(Self { address, objects, faults, _stop: all.drop_guard() })
     }
 
-    /// Returns where it listens.
+    /// Returns its listen address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -101,7 +101,7 @@ type Answered = Result<Response, Refusal>;
 async fn answer(State(server): State<Server>, ConnectInfo(cut): ConnectInfo<Cut>, request: Request) -> Response {
     match request.uri().path() {
         "/livez" | "/readyz" | "/healthz" => return "ok".into_response(),
-        // Whoever asks may do everything: it authenticates nobody.
+        // Every caller may do everything: it authenticates nobody.
         "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" => {
             return answer_json(StatusCode::CREATED, &json!({ "status": { "allowed": true } }));
         }
@@ -119,7 +119,7 @@ async fn answer(State(server): State<Server>, ConnectInfo(cut): ConnectInfo<Cut>
     if let Some(Fault::Answer { code, body }) = &fault {
         return answer_as_ordered(*code, body);
     }
-    // In a task of its own: what a client sent is done, whether or not it waits for the answer.
+    // In its own task: a request is handled even if the client does not wait for the answer.
     let done = tokio::spawn(async move {
         if let Some(Fault::DelayBefore(time)) = &fault {
             tokio::time::sleep(*time).await;
@@ -225,7 +225,7 @@ fn list(objects: &Objects, call: &Call) -> Answered {
     Ok(answer_json(StatusCode::OK, &body))
 }
 
-/// Reads the point at which a list goes on: the version of its first page, and the last object sent.
+/// Parses a continue token: the version of the first page, and the last object sent.
 fn resume_point(token: &str) -> Result<(u64, (String, String)), Refusal> {
     let mut parts = token.splitn(3, '.');
     let (version, namespace, name) = (parts.next(), parts.next(), parts.next());

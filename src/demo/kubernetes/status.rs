@@ -1,4 +1,4 @@
-//! Refusals, in the form in which a Kubernetes API server answers them.
+//! Refusals, in the form of a Kubernetes API server.
 
 use serde_json::{Value, json};
 
@@ -36,32 +36,32 @@ pub enum Refusal {
         resource: Resource,
         /// Its name.
         name: String,
-        /// Which field, and why.
+        /// The field, and why.
         reason: String,
     },
     /// May not be stored as the scale of an object.
     InvalidScale {
         /// The object's name.
         name: String,
-        /// Which field, and why.
+        /// The field, and why.
         reason: String,
     },
-    /// Cannot be understood.
+    /// Malformed.
     Bad(String),
     /// Holds a value of the wrong type or size.
     Undecodable(String),
     /// The same, in a patch.
     UndecodablePatch(String),
-    /// Not a method of this path.
+    /// Method not allowed for this path.
     Method,
-    /// Not a patch this server knows.
+    /// Unsupported patch type.
     PatchType,
-    /// The asked-for version has been compacted away.
+    /// The requested version has been compacted away.
     Expired,
 }
 
 impl Refusal {
-    /// Returns what it is when a patch is refused for it, of the object itself or of its scale.
+    /// Returns the refusal to report when a patch, of the object itself or of its scale, is refused for this reason.
     #[must_use]
     pub fn of_patch(self, scale: bool) -> Self {
         match self {

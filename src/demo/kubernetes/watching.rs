@@ -1,4 +1,4 @@
-//! A watch: one JSON event a line, until its time is over, the client leaves, or changes were compacted away.
+//! A watch: one JSON event per line, until it times out, the client leaves, or changes were compacted away.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
@@ -18,20 +18,20 @@ use super::status::Refusal;
 /// Time between two bookmarks; a real server sends one a minute, and one before a watch ends.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What a client asks to be told.
+/// What a client subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// Of which kind.
+    /// The kind.
     pub resource: Resource,
-    /// In which namespace; `None` for all.
+    /// The namespace; `None` for all.
     pub namespace: Option<String>,
-    /// Of which object; `None` for all.
+    /// The object; `None` for all.
     pub name: Option<String>,
-    /// With which labels; empty for all.
+    /// The label selector; empty for all.
     pub labels: String,
-    /// From which version on; `None` for the state now, then every change.
+    /// The start version; `None` for the current state, then every change.
     pub from: Option<u64>,
-    /// How long.
+    /// The duration.
     pub timeout: Duration,
     /// Whether bookmarks are wanted.
     pub bookmarks: bool,
@@ -44,7 +44,7 @@ struct Watch {
     frozen: watch::Receiver<bool>,
     seen: u64,
     ready: VecDeque<Bytes>,
-    /// Objects shown so far that a change of labels may take out of sight.
+    /// Objects shown so far that a label change may remove from view.
     shown: BTreeSet<(String, String)>,
     ends: Instant,
     bookmark: Instant,
@@ -81,7 +81,7 @@ pub fn stream(
 }
 
 impl Watch {
-    /// Queues everything there is, as if it had just been added.
+    /// Queues everything that exists, as if it had just been added.
     fn send_present(&mut self) {
         let page = self.objects.list(self.wanted.resource, self.wanted.namespace.as_deref(), None, usize::MAX);
         self.seen = page.version;
@@ -90,8 +90,8 @@ impl Watch {
         }
     }
 
-    /// Notes what the client knows of. That it is what there is now, and not at the client's version, is inexact, and
-    /// shows only if labels changed in between.
+    /// Records what the client knows. Using the current state instead of that at the client's version is inexact, but
+    /// matters only if labels changed in between.
     fn note_present(&mut self) {
         let page = self.objects.list(self.wanted.resource, self.wanted.namespace.as_deref(), None, usize::MAX);
         let selected = page.items.iter().filter(|object| resource::selected(object, &self.wanted.labels));
@@ -115,12 +115,12 @@ impl Watch {
         }
     }
 
-    /// Queues what has changed since the last look.
+    /// Queues what has changed since the last call.
     fn collect(&mut self) {
         self.newest.mark_unchanged();
         match self.objects.changes(self.wanted.resource, self.wanted.namespace.as_deref(), self.seen) {
             Ok((changes, version)) => {
-                // A client may have read a version from a list that is newer than this look.
+                // A client may have read a version from a list that is newer than this call.
                 self.seen = self.seen.max(version);
                 for (happening, object) in changes {
                     self.queue(word(happening), &object);
@@ -130,7 +130,7 @@ impl Watch {
         }
     }
 
-    /// Waits for a change, a bookmark's time, the end, or a freeze.
+    /// Waits for a change, a due bookmark, the end, or a freeze.
     async fn wait(&mut self) {
         tokio::select! {
             changed = self.newest.changed() => self.ended |= changed.is_err(),
@@ -164,7 +164,7 @@ impl Watch {
         if !selected || word == "DELETED" {
             self.shown.remove(&place(object));
         }
-        // For who selects by labels, an object comes and goes with them.
+        // With a label selector, objects appear and disappear with their labels.
         let word = match (known, selected) {
             (false, false) => return,
             (true, false) => "DELETED",

@@ -13,7 +13,7 @@ use super::queries::LABELS;
 /// One series of an answer: the service and its points (time in seconds, value).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series<'a> {
-    /// Whose.
+    /// Its service.
     pub service: &'a ServiceId,
     /// Its points, oldest first.
     pub points: Vec<(f64, f64)>,
@@ -28,7 +28,7 @@ pub enum Form {
     Matrix,
 }
 
-/// Returns an answer. Labels are DNS labels and numbers are finite, so nothing needs to be escaped.
+/// Returns an answer. Labels are DNS labels and numbers are finite, so nothing needs escaping.
 pub fn success(form: Form, series: &[Series<'_>]) -> String {
     let kind = match form {
         Form::Vector => "vector",

@@ -1,5 +1,5 @@
-//! Thousands of services for benchmarks: the same endpoint and queries as the demo, over values that are a
-//! formula, so that the double costs next to nothing beside the loop that is measured.
+//! Thousands of services for benchmarks: the same endpoint and queries as the demo, over values computed by a formula,
+//! so that the double costs next to nothing compared with the measured loop.
 
 use std::f64::consts::TAU;
 
@@ -9,26 +9,26 @@ use crate::sim::Signal;
 
 use super::telemetry::Telemetry;
 
-/// Requests a second that saturate one pod of the fleet.
+/// Requests per second that saturate one pod of the fleet.
 const PER_POD_RATE: f64 = 100.0;
 
-/// Pods that every service of the fleet is taken to have.
+/// Assumed pods of every service of the fleet.
 pub const REPLICAS: u32 = 4;
 
 /// The namespace of the fleet.
 pub const NAMESPACE: &str = "fleet";
 
-/// A fleet whose services follow a day each, out of step with one another.
+/// A fleet whose services each follow a daily curve, out of phase with one another.
 pub struct Fleet<C> {
     services: Vec<ServiceId>,
     clock: C,
 }
 
 impl<C: Fn() -> i64 + Send + Sync + 'static> Fleet<C> {
-    /// Returns `count` services `fleet/svc-00000` and on; `clock` tells the second since the Unix epoch.
+    /// Returns `count` services, from `fleet/svc-00000`; `clock` returns seconds since the Unix epoch.
     ///
     /// # Errors
-    /// When a name is no service identity.
+    /// When a name is not a valid service identity.
     pub fn new(count: usize, clock: C) -> Result<Self, IdError> {
         let services = (0..count).map(|index| ServiceId::new(NAMESPACE, &format!("svc-{index:05}")));
         Ok(Self { services: services.collect::<Result<_, _>>()?, clock })

@@ -1,8 +1,8 @@
-//! The HTTP API of Prometheus on loopback, as far as flyball meets it: instant and range queries by GET and
-//! POST form, readiness.
+//! The HTTP API of Prometheus on loopback, to the extent flyball uses it: instant and range queries by GET and POST
+//! form, readiness.
 //!
-//! An expression is evaluated at the newest scrape that has been published; the time of that scrape is what
-//! `timestamp(...)` answers, while points carry the time that was asked for, as in Prometheus.
+//! An expression is evaluated at the newest published scrape; `timestamp(...)` returns the time of that scrape, while
+//! points carry the requested time, as in Prometheus.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use super::answer::{self, BadData, Form as AnswerForm, Series};
 use super::queries::{Asked, Question, understand};
 use super::telemetry::{Telemetry, newest_scrape};
 
-/// Points that one range query may ask for, as in Prometheus.
+/// Most points of one range query, as in Prometheus.
 const MAX_POINTS: f64 = 11_000.0;
 
-/// A series without a sample for so many seconds has no value, as in Prometheus.
+/// A series without a sample for this many seconds has no value, as in Prometheus.
 const LOOKBACK_SECONDS: i64 = 300;
 
-/// Samples older than so many seconds are gone, as with Prometheus' default retention of 15 days.
+/// Samples older than this many seconds are gone, as with Prometheus' default retention of 15 days.
 const RETENTION_SECONDS: i64 = 15 * 86_400;
 
 /// A server that runs until it is dropped.
@@ -48,7 +48,7 @@ impl PrometheusDouble {
     /// Starts a server over `telemetry` on a free port of the loopback interface.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub async fn start(telemetry: impl Telemetry) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -174,7 +174,7 @@ fn span(parameter: &str, text: &str) -> Result<f64, BadData> {
     })
 }
 
-/// Answers off the threads of the runtime: a range of the past costs milliseconds of CPU.
+/// Answers off the runtime threads: a long range costs milliseconds of CPU.
 async fn reply(telemetry: Arc<dyn Telemetry>, question: Question, times: Vec<f64>, form: AnswerForm) -> Response {
     let work = move || {
         let series = evaluate(telemetry.as_ref(), &question, &times);

@@ -1,13 +1,13 @@
-//! A Prometheus double: the HTTP API, as far as flyball meets it, over whatever has series to tell.
+//! A Prometheus double: the HTTP API, to the extent flyball uses it, over any source of series.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`http`] | the server: instant and range queries, readiness |
-//! | [`queries`] | the queries that are understood: one table for the server and for the demo's settings |
+//! | [`queries`] | the supported queries: one table for the server and for the demo's settings |
 //! | [`selector`] | label matchers inside those queries |
 //! | [`answer`] | the JSON of the answers |
-//! | [`telemetry`] | what it serves in the demo: the plant |
-//! | [`fleet`] | what it serves in benchmarks: thousands of services at next to no cost |
+//! | [`telemetry`] | the source in the demo: the plant |
+//! | [`fleet`] | the source in benchmarks: thousands of services at next to no cost |
 
 pub mod answer;
 pub mod fleet;

@@ -1,5 +1,5 @@
-//! The queries of the demo: what its endpoint understands, and what its settings ask. One table, so that the
-//! two cannot differ.
+//! The queries of the demo: what its endpoint supports, and what its settings query. One table, so that the two cannot
+//! differ.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use super::selector::{Selector, SelectorFault};
 /// Labels that name a service in every answer.
 pub const LABELS: [&str; 2] = ["namespace", "service"];
 
-/// The raw series whose newest sample dates all the others: one scrape of a pod fetches them together.
+/// The raw series whose newest sample dates all the others: one scrape of a pod collects them together.
 pub const SAMPLES: &str = "http_requests_total{$selector}";
 
 /// One signal of the demo's services.
@@ -19,13 +19,13 @@ pub const SAMPLES: &str = "http_requests_total{$selector}";
 pub struct QueryRow {
     /// Name in policies.
     pub name: &'static str,
-    /// What of the plant it reads.
+    /// The plant signal it reads.
     pub reads: Signal,
     /// Its unit.
     pub unit: Unit,
-    /// What the loop takes it for.
+    /// Its role in the loop.
     pub role: Option<Role>,
-    /// Smallest and largest value that is believed.
+    /// Smallest and largest plausible value.
     pub range: (f64, f64),
     /// Whether it is forecast.
     pub forecast: bool,
@@ -85,7 +85,7 @@ pub const QUERIES: [QueryRow; 5] = [
     },
 ];
 
-/// What a query asks for.
+/// What a query returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// The value of a signal.
@@ -94,12 +94,12 @@ pub enum Asked {
     SampleTime,
 }
 
-/// A query, understood.
+/// A parsed query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// What is asked.
+    /// What it returns.
     pub asked: Asked,
-    /// Of which services.
+    /// The selected services.
     pub selector: Selector,
 }
 
@@ -109,26 +109,26 @@ pub enum QueryFault {
     /// Not in the table.
     #[error("the demo endpoint does not understand `{query}`, only (with matchers for $selector): {known}")]
     Unknown {
-        /// The query, cut.
+        /// The query, truncated.
         query: String,
         /// The queries of the table.
         known: String,
     },
-    /// In the table, but its matchers are not understood.
+    /// In the table, but with unsupported matchers.
     #[error("parse error: {0}")]
     Selector(#[from] SelectorFault),
     /// In the table, but its selectors differ.
     #[error("the selectors of `{query}` differ, the demo endpoint expects the same everywhere")]
     MixedSelectors {
-        /// The query, cut.
+        /// The query, truncated.
         query: String,
     },
 }
 
-/// Returns what `query` asks; white space outside quotes does not matter.
+/// Parses `query`; white space outside quotes does not matter.
 ///
 /// # Errors
-/// When it is not one of the table.
+/// When it is not in the table.
 pub fn understand(query: &str) -> Result<Question, QueryFault> {
     let text = squeeze(query);
     let sample_time = (sample_time_query(), Asked::SampleTime);
@@ -157,7 +157,7 @@ fn known() -> String {
     list
 }
 
-/// Returns what stands in `text` where `template` has its placeholder; `None` if the rest differs.
+/// Returns what `text` has in place of the placeholders of `template`; `None` if the rest differs.
 fn fill<'a>(template: &str, text: &'a str) -> Option<Vec<&'a str>> {
     let mut parts = template.split("$selector");
     let mut rest = text.strip_prefix(parts.next()?)?;

@@ -1,10 +1,10 @@
-//! Label matchers, as far as grouped queries use them: `=`, `!=`, and `=~`, `!~` with alternatives of plain
-//! texts. Whatever else a regular expression can be is refused, never guessed.
+//! Label matchers, to the extent grouped queries use them: `=`, `!=`, and `=~`, `!~` with literal alternatives. Any
+//! other regular expression is refused, never guessed.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-/// Matchers of which all must hold.
+/// Matchers that must all hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selector {
     matchers: Vec<Matcher>,
@@ -17,7 +17,7 @@ struct Matcher {
     negated: bool,
 }
 
-/// Why matchers are not understood.
+/// Why matchers are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorFault {
     /// Not `label operator "value"`.
@@ -29,8 +29,8 @@ pub enum SelectorFault {
 }
 
 impl Selector {
-    /// Tells whether the service `name` of `namespace` is selected. Labels that services do not have count as
-    /// empty, as in Prometheus.
+    /// Returns whether the service `name` of `namespace` is selected. Labels that services do not have count as empty,
+    /// as in Prometheus.
     pub fn matches(&self, namespace: &str, name: &str) -> bool {
         self.matchers.iter().all(|matcher| {
             let value = match matcher.label.as_str() {
@@ -61,7 +61,7 @@ impl FromStr for Selector {
     }
 }
 
-/// Reads one matcher from the front of `text`.
+/// Parses one matcher from the front of `text`.
 fn matcher(text: &str) -> Result<(Matcher, &str), SelectorFault> {
     let end = text.find(['=', '!']).ok_or_else(|| malformed(text))?;
     let (label, rest) = text.split_at(end);
@@ -70,7 +70,7 @@ fn matcher(text: &str) -> Result<(Matcher, &str), SelectorFault> {
     if label.is_empty() || !label.chars().all(word) {
         return Err(malformed(text));
     }
-    // The longer operators first: `=` begins two of them.
+    // Longer operators first: two of them start with `=`.
     let operators = [("=~", false, true), ("!~", true, true), ("!=", true, false), ("=", false, false)];
     let (rest, negated, pattern) = operators
         .into_iter()
@@ -81,7 +81,7 @@ fn matcher(text: &str) -> Result<(Matcher, &str), SelectorFault> {
     Ok((Matcher { label: label.to_owned(), values, negated }, after))
 }
 
-/// Reads a double-quoted text with its escapes; returns it and what follows.
+/// Parses a double-quoted text with its escapes; returns it and the rest.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut letters = text.strip_prefix('"')?.char_indices();
     let mut value = String::new();
@@ -98,7 +98,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Returns the plain texts between `|`; `\-` and the like stand for the sign itself.
+/// Returns the literals between `|`; `\-` and the like stand for the character itself.
 fn alternatives(pattern: &str) -> Result<BTreeSet<String>, SelectorFault> {
     let fault = || SelectorFault::Pattern(cut(pattern));
     let inner = pattern.strip_prefix("(?:").or_else(|| pattern.strip_prefix('('));

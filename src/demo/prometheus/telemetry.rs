@@ -1,5 +1,5 @@
-//! What the telemetry endpoint serves: the scrapes of the plant, published with the lag that every controller
-//! has to live with.
+//! What the telemetry endpoint serves: the scrapes of the plant, published with the lag that every controller has to
+//! cope with.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use parking_lot::Mutex;
 use crate::model::{ServiceId, Timestamp};
 use crate::sim::{Plant, SCRAPE_SECONDS, Signal, TELEMETRY_LAG_SECONDS};
 
-/// Series that the endpoint can answer from. Times are seconds since the Unix epoch.
+/// Series for the endpoint to serve. Times are seconds since the Unix epoch.
 pub trait Telemetry: Send + Sync + 'static {
-    /// Returns the present second.
+    /// Returns the current second.
     fn now(&self) -> i64;
 
     /// Returns the services, in a fixed order.
     fn services(&self) -> &[ServiceId];
 
-    /// Returns a signal of one service (by position) at each of `scrapes`; `None` where nothing was stored.
+    /// Returns a signal of one service (by position) at each of `scrapes`; `None` if nothing was stored.
     fn values(&self, service: usize, signal: Signal, scrapes: &[i64]) -> Vec<Option<f64>>;
 }
 

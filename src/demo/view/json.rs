@@ -1,4 +1,4 @@
-//! `flyball demo --output json`: one object a line, the last of them what the run cost.
+//! `flyball demo --output json`: one object per line, the last of them the cost of the run.
 
 use serde::Serialize;
 
@@ -12,60 +12,60 @@ use super::model::{Ahead, Event, Halt, LastDecision, ServiceRow, ViewModel, Viol
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum JsonLine {
-    /// Something that happened.
+    /// An event.
     Event(Event),
-    /// How the run stands.
+    /// The state of the run.
     Run {
         /// Plant time.
         at: Timestamp,
-        /// Seconds of the plant in a second of the wall clock.
+        /// Simulated seconds per real second.
         speed: f64,
-        /// Why the plant stands still; null while it moves.
+        /// Why the plant is halted; null while it moves.
         halted: Option<Halt>,
         /// SLO-violation minutes so far.
         slo_violation_minutes: Violations,
         /// The kill switch.
         kill: KillState,
-        /// The policy set in force; null before the first.
+        /// The active policy set; null before the first.
         policy: Option<PolicyRevision>,
-        /// What is wrong with the newest set, if it was refused.
+        /// The faults of the newest set, if it was refused.
         policy_faults: Vec<String>,
     },
-    /// How one service stands.
+    /// The state of one service.
     Service {
         /// Plant time.
         at: Timestamp,
-        /// Which.
+        /// The service.
         service: ServiceId,
-        /// How far the loop may go.
+        /// The highest mode the loop may use.
         mode: Mode,
-        /// Requests a second; null without fresh telemetry.
+        /// Requests per second; null without fresh telemetry.
         load: Option<f64>,
-        /// Requests a second at the lead time; null without a forecast.
+        /// Requests per second at the lead time; null without a forecast.
         forecast: Option<Ahead>,
-        /// Replicas asked for.
+        /// Requested replicas.
         replicas: u32,
-        /// Replicas that serve.
+        /// Ready replicas.
         ready: u32,
         /// p99 latency, seconds; null without fresh telemetry.
         p99: Option<f64>,
         /// p99 latency of the objective, seconds.
         slo_p99: f64,
-        /// Where its surge or flash crowd stands.
+        /// State of its surge or flash crowd.
         burst: Option<BurstState>,
         /// The last decision; null before the first.
         decision: Option<LastDecision>,
     },
-    /// What the run cost one service.
+    /// The cost of the run for one service.
     ServiceSummary {
-        /// Which.
+        /// The service.
         service: ServiceId,
         /// Under flyball.
         flyball: Score,
         /// The same plant and seed under the stock autoscaler.
         stock_autoscaler: Score,
     },
-    /// What the run cost; the last line.
+    /// The cost of the run; the last line.
     Summary {
         /// Under flyball, all services.
         flyball: Score,
@@ -108,7 +108,7 @@ fn service(view: &ViewModel, row: &ServiceRow) -> JsonLine {
     }
 }
 
-/// Returns the last lines of a run: what it cost each service, in name order, then all of them.
+/// Returns the last lines of a run: its cost for each service, in name order, then in total.
 pub fn summary(scores: &Scores) -> Vec<JsonLine> {
     let (flyball, stock_autoscaler) = scores.sums();
     let services = scores.flyball.iter().map(|(service, score)| JsonLine::ServiceSummary {

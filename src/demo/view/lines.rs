@@ -9,10 +9,10 @@ use crate::sim::{BurstState, Score};
 use super::json::{self, JsonLine};
 use super::model::{Ahead, Event, Halt, LastDecision, ServiceRow, ViewModel};
 
-/// Seconds before a surge from which on it is announced.
+/// Seconds before a surge at which it is announced.
 const SOON: i64 = 3600;
 
-/// Prints moments one after the other: events once, a decision only where it is another one than before.
+/// Prints moments one after the other: events once, a decision only if it differs from the previous one.
 #[derive(Debug, Default)]
 pub struct Printer {
     events: u64,
@@ -22,11 +22,11 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Returns the moment as lines of text: what happened since the last one, how the run stands, one or two
-    /// lines for each service once they move.
+    /// Returns the moment as lines of text: new events, the state of the run, and one or two lines per service once
+    /// they move.
     pub fn text(&mut self, view: &ViewModel) -> Vec<String> {
         let mut lines: Vec<String> = self.news(view).into_iter().map(|event| format!("* {}", told(event))).collect();
-        // A plant that waits for the loop has the same to say each time.
+        // A plant that waits for the loop repeats the same line.
         let run = run(view);
         if view.halted != Some(Halt::Starting) || run != self.run {
             lines.push(run.clone());
@@ -46,7 +46,7 @@ impl Printer {
         lines
     }
 
-    /// Returns the moment as JSON objects: what happened since the last one, the run, each service.
+    /// Returns the moment as JSON objects: new events, the run, each service.
     pub fn json(&mut self, view: &ViewModel) -> Vec<JsonLine> {
         let mut lines: Vec<JsonLine> = self.news(view).into_iter().cloned().map(JsonLine::Event).collect();
         lines.extend(json::moment(view));
@@ -94,7 +94,7 @@ fn service(row: &ServiceRow) -> String {
     )
 }
 
-/// Returns why the plant stands still.
+/// Returns why the plant is halted.
 pub(super) fn halted(halt: Halt) -> &'static str {
     match halt {
         Halt::Starting => "simulation paused: the loop is reading 14 days of history",
@@ -116,7 +116,7 @@ pub(super) fn told(event: &Event) -> String {
     format!("{} {service}{}", clock(event.at), event.text)
 }
 
-/// Returns where a surge stands; `None` while the next one is more than an hour away.
+/// Returns the state of a surge; `None` while the next one is more than an hour away.
 pub(super) fn burst(state: BurstState) -> Option<String> {
     match state {
         BurstState::Due { seconds } if seconds > SOON => None,
@@ -126,7 +126,7 @@ pub(super) fn burst(state: BurstState) -> Option<String> {
     }
 }
 
-/// Returns a span of the plant's time: `40 s`, `6 min 05 s`.
+/// Returns a span of plant time: `40 s`, `6 min 05 s`.
 pub fn span(seconds: i64) -> String {
     if seconds < 60 { format!("{seconds} s") } else { format!("{} min {:02} s", seconds / 60, seconds % 60) }
 }
@@ -146,7 +146,7 @@ pub(super) fn expected(ahead: &Ahead) -> String {
     format!("{:.0}/s ({:.0} to {:.0})", ahead.point, ahead.lower, ahead.upper)
 }
 
-/// Returns p99 beside its objective.
+/// Returns p99 and its objective.
 pub(super) fn latency(row: &ServiceRow) -> String {
     let now = row.p99.map_or("unknown".to_owned(), |p99| Unit::Seconds.show(p99));
     format!("{now} of {}", Unit::Seconds.show(row.slo_p99))
@@ -164,7 +164,7 @@ pub(super) fn kill(state: &KillState) -> String {
     }
 }
 
-/// Returns what a run cost, as lines of text: one for each service and controller, then the sums.
+/// Returns the cost of a run as lines of text: one per service and controller, then the sums.
 pub fn text_summary(scores: &Scores) -> Vec<String> {
     let line = |service: &str, under: &str, minutes: &str, hours: &str, actions: &str| {
         format!("{service:<16} {under:<17} {minutes:>17} {hours:>14} {actions:>8}")

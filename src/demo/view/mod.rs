@@ -1,4 +1,4 @@
-//! What people and programs see of a demo: pure functions from a moment to a picture, to lines, to JSON.
+//! The output of a demo for people and programs: pure functions from a moment to a picture, to lines, to JSON.
 //!
 //! | file | what |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What the views of the demo show: plain data, gathered from the running loop and from the plant.
+//! What the views of the demo show: plain data, collected from the running loop and from the plant.
 
 use std::time::Duration;
 
@@ -12,48 +12,48 @@ use crate::sim::BurstState;
 pub struct ViewModel {
     /// Plant time.
     pub at: Timestamp,
-    /// Seconds of the plant in a second of the wall clock.
+    /// Simulated seconds per real second.
     pub speed: f64,
-    /// Why the plant stands still, if it does.
+    /// Why the plant is halted, if it is.
     pub halted: Option<Halt>,
     /// SLO-violation minutes so far, all services.
     pub violations: Violations,
     /// The kill switch.
     pub kill: KillState,
-    /// The policy set in force.
+    /// The active policy set.
     pub revision: Option<PolicyRevision>,
-    /// What is wrong with the newest set, if it was refused; the one before it stays in force.
+    /// The faults of the newest set, if it was refused; the previous one remains active.
     pub policy_faults: Vec<String>,
     /// Services in name order.
     pub services: Vec<ServiceRow>,
-    /// What happened last, newest first.
+    /// The latest events, newest first.
     pub events: Vec<Event>,
     /// What a person can do.
     pub hints: Hints,
 }
 
-/// Why the plant stands still.
+/// Why the plant is halted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Halt {
-    /// The loop has not read the past yet.
+    /// The loop has not read the history yet.
     Starting,
     /// The loop has fallen behind.
     Behind,
 }
 
-/// Something that happened, for a person to notice.
+/// Something that a person should notice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// Its number, from 1 on.
     pub number: u64,
     /// When, plant time.
     pub at: Timestamp,
-    /// What kind of thing.
+    /// Its kind.
     pub kind: EventKind,
-    /// To whom; `None` if it concerns all.
+    /// The service; `None` if it concerns all.
     pub service: Option<ServiceId>,
-    /// What, in words.
+    /// Its description.
     pub text: String,
 }
 
@@ -61,17 +61,17 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// More replicas were asked for.
+    /// More replicas were requested.
     Raised,
-    /// Fewer replicas were asked for.
+    /// Fewer replicas were requested.
     Lowered,
-    /// A write came to nothing.
+    /// A write failed.
     Failed,
-    /// A surge or a flash crowd began or ended.
+    /// A surge or a flash crowd started or ended.
     Surge,
-    /// The kill switch was turned.
+    /// The kill switch was changed.
     KillSwitch,
-    /// A policy set came into force.
+    /// A policy set became active.
     Policy,
     /// A policy set was refused.
     PolicyRefused,
@@ -91,31 +91,31 @@ pub struct Violations {
 /// One service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceRow {
-    /// Which.
+    /// The service.
     pub service: ServiceId,
-    /// How far the loop may go.
+    /// The highest mode the loop may use.
     pub mode: Mode,
-    /// Requests a second as last seen; `None` without fresh telemetry.
+    /// Last observed requests per second; `None` without fresh telemetry.
     pub load: Option<f64>,
-    /// Requests a second expected when pods asked for now would be ready.
+    /// Requests per second expected when pods requested now would be ready.
     pub ahead: Option<Ahead>,
-    /// Replicas asked for.
+    /// Requested replicas.
     pub replicas: u32,
-    /// Replicas that serve.
+    /// Ready replicas.
     pub ready: u32,
-    /// p99 latency as last seen, seconds.
+    /// Last observed p99 latency, seconds.
     pub p99: Option<f64>,
     /// p99 latency of the objective, seconds.
     pub slo_p99: f64,
     /// The last decision.
     pub decision: Option<LastDecision>,
-    /// Requests a second over the last minutes, oldest first.
+    /// Requests per second over the last minutes, oldest first.
     pub loads: Vec<f64>,
-    /// Where its surge or flash crowd stands.
+    /// State of its surge or flash crowd.
     pub burst: Option<BurstState>,
 }
 
-/// A forecast of the arrival rate with its 90 % interval, requests a second.
+/// A forecast of the arrival rate with its 90 % interval, requests per second.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Ahead {
     /// How far ahead, minutes.
@@ -129,7 +129,7 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Returns what `outlook` expects at `lead_time`; `None` without a forecast that reaches so far.
+    /// Returns what `outlook` expects at `lead_time`; `None` without a forecast that reaches so far ahead.
     pub fn of(outlook: &SignalOutlook, lead_time: Duration) -> Option<Self> {
         let minutes = lead_time.as_secs_f64() / 60.0;
         Some(Self {
@@ -152,14 +152,14 @@ pub struct LastDecision {
     pub why: String,
 }
 
-/// What a person can do, as to be typed.
+/// The available commands, ready to type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hints {
     /// The policy file or directory to edit.
     pub policy: String,
     /// Command that stops all writes.
     pub kill: String,
-    /// Command that lets them go on.
+    /// Command that allows writes again.
     pub resume: String,
     /// Command that explains the last decision of a service.
     pub explain: String,

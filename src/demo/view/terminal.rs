@@ -1,4 +1,4 @@
-//! The live view of the demo: a pure function from a moment to a frame, readable from 80x24 on.
+//! The live view of the demo: a pure function from a moment to a frame, readable from 80x24 up.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -14,7 +14,7 @@ use super::model::{Event, EventKind, ServiceRow, ViewModel};
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Columns of the table: title and width. The last one takes what is left.
+/// Columns of the table: title and width. The last one takes the rest.
 const COLUMNS: [(&str, Constraint); 6] = [
     ("service", Constraint::Length(13)),
     ("load", Constraint::Length(7)),
@@ -24,9 +24,9 @@ const COLUMNS: [(&str, Constraint); 6] = [
     ("by minute", Constraint::Min(4)),
 ];
 
-/// Height from which on each decision gets two lines.
+/// Height at which each decision gets two lines.
 const TALL: u16 = 32;
-/// Width below which a line leaves out what the rest of the screen tells as well.
+/// Width below which a line omits what the rest of the screen also shows.
 const WIDE: u16 = 100;
 
 /// Draws the moment.
@@ -49,7 +49,7 @@ pub fn render(frame: &mut Frame<'_>, view: &ViewModel) {
     frame.render_widget(fitted(footer(view), foot.width), foot);
 }
 
-/// Cuts every line that is too long, and shows that it was cut.
+/// Truncates every line that is too long, and marks it as truncated.
 fn fitted(text: Text<'static>, width: u16) -> Text<'static> {
     text.lines.into_iter().map(|line| fit(line, usize::from(width))).collect()
 }
@@ -69,7 +69,7 @@ fn fit(line: Line<'static>, width: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-/// Returns what a service is called where there is little room: its name alone.
+/// Returns the short name of a service if there is little room.
 fn called(service: &ServiceId, wide: bool) -> &str {
     if wide { service.as_str() } else { service.name() }
 }
@@ -130,7 +130,7 @@ fn table_row(row: &ServiceRow, width: usize) -> Row<'static> {
     ])
 }
 
-/// Returns the load by minute; the minutes of a surge in its colour.
+/// Returns the load by minute, with the minutes of a surge in its colour.
 fn sparkline(row: &ServiceRow, width: usize) -> Vec<Span<'static>> {
     let bars = bars(&row.loads, width);
     let count = bars.chars().count();
@@ -143,7 +143,7 @@ fn sparkline(row: &ServiceRow, width: usize) -> Vec<Span<'static>> {
     vec![Span::raw(before), Span::styled(during, style)]
 }
 
-/// Returns the newest `width` values as bars from zero to the highest of them.
+/// Returns the newest `width` values as bars from zero to their maximum.
 fn bars(values: &[f64], width: usize) -> String {
     let newest = values.get(values.len().saturating_sub(width)..).unwrap_or_default();
     let highest = newest.iter().copied().fold(0.0, f64::max);
@@ -177,7 +177,7 @@ fn draw_decisions(frame: &mut Frame<'_>, area: Rect, view: &ViewModel, two_lines
     frame.render_widget(Paragraph::new(text).block(block), area);
 }
 
-/// Draws the events; where there is little room each gets one line, so that more of them are seen.
+/// Draws the events; on a small screen each gets one line, so that more of them fit.
 fn draw_events(frame: &mut Frame<'_>, area: Rect, view: &ViewModel, wrapped: bool) {
     let wide = wrapped || area.width >= WIDE;
     let text: Text<'static> = view.events.iter().map(|event| event_line(event, wide)).collect();
@@ -325,7 +325,7 @@ mod tests {
         let screen = rows(&draw(&view, 80, 24));
         assert_eq!(screen.iter().filter(|row| row.contains('…')).count(), 2, "{}", screen.join("\n"));
         assert!(screen.iter().all(|row| row.chars().count() <= 80));
-        // Where there is room nothing is cut.
+        // With enough room nothing is truncated.
         let screen = rows(&draw(&view, 200, 50)).join("\n");
         assert!(!screen.contains('…') && screen.contains(view.hints.policy.as_str()), "{screen}");
     }

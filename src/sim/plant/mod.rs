@@ -1,4 +1,4 @@
-//! Several services in step.
+//! Several services in lockstep.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::scenario::Scenario;
 use super::score::Score;
 use super::service::{PodCounts, SimService};
 
-/// A plant at one moment of its time. It moves only when told to.
+/// A plant at one moment of its time. It advances only on request.
 #[derive(Debug, Clone)]
 pub struct Plant {
     services: BTreeMap<ServiceId, SimService>,
@@ -17,7 +17,7 @@ pub struct Plant {
 }
 
 impl Plant {
-    /// Returns the plant of `scenario` under `seed` at `start` (cut to a whole tick), all services at rest.
+    /// Returns the plant of `scenario` under `seed` at `start` (rounded down to a whole tick), all services at rest.
     pub fn new(scenario: &Scenario, seed: u64, start: Timestamp) -> Self {
         let ticks = start.as_second().div_euclid(TICK_SECONDS);
         let services = scenario
@@ -28,17 +28,17 @@ impl Plant {
         Self { services, ticks }
     }
 
-    /// Returns the moment it stands at.
+    /// Returns its current time.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_second(self.seconds()).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the second since the Unix epoch it stands at.
+    /// Returns its current time in seconds since the Unix epoch.
     pub fn seconds(&self) -> i64 {
         self.ticks * TICK_SECONDS
     }
 
-    /// Runs all whole ticks up to `to`; does nothing if that lies behind.
+    /// Runs all whole ticks up to `to`; does nothing if that is in the past.
     pub fn advance(&mut self, to: Timestamp) {
         let end = to.as_second().div_euclid(TICK_SECONDS);
         while self.ticks < end {
@@ -49,13 +49,12 @@ impl Plant {
         }
     }
 
-    /// Sets the wanted replicas of a service; takes effect with the next tick. Returns whether there is such
-    /// a service.
+    /// Sets the wanted replicas of a service, effective from the next tick. Returns whether the service exists.
     pub fn set_wanted(&mut self, service: &ServiceId, wanted: u32) -> bool {
         self.services.get_mut(service).map(|service| service.set_wanted(wanted)).is_some()
     }
 
-    /// Returns the pods of a service; `None` if there is no such service.
+    /// Returns the pods of a service; `None` if it does not exist.
     pub fn status(&self, service: &ServiceId) -> Option<PodCounts> {
         self.services.get(service).map(|service| service.counts(self.seconds()))
     }
@@ -70,7 +69,7 @@ impl Plant {
         self.services.iter()
     }
 
-    /// Returns what the run cost so far, for each service.
+    /// Returns what the run has cost so far, per service.
     pub fn scores(&self) -> BTreeMap<ServiceId, Score> {
         self.services.iter().map(|(id, service)| (id.clone(), service.score())).collect()
     }

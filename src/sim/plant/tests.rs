@@ -1,4 +1,4 @@
-//! Validity of the plant: it agrees with the queue it is made of, loses nothing, and repeats itself.
+//! Validity of the plant: it agrees with its queue model, loses nothing, and is reproducible.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn later(seconds: i64) -> Timestamp {
     start() + jiff::SignedDuration::from_secs(seconds)
 }
 
-/// One service under constant load (but for the noise of counting).
+/// One service under constant load (except for counting noise).
 fn constant(rps: f64) -> Scenario {
     let mut plan = (*Scenario::demo(start()).unwrap().services[1]).clone();
     plan.workload = Workload { mean: rps, swing: 0.0, weekend: 1.0, wander: 0.0, bursts: Vec::new() };

@@ -1,26 +1,26 @@
-//! The rule of the stock Kubernetes horizontal autoscaler for one CPU utilisation target, without `behavior`:
-//! the baseline flyball is compared with.
+//! The rule of the stock Kubernetes horizontal autoscaler for one CPU utilisation target, without `behavior`: flyball's
+//! baseline.
 //!
-//! **Source**: kubernetes/kubernetes `pkg/controller/podautoscaler/replica_calculator.go` and `horizontal.go`,
-//! defaults of `pkg/apis/autoscaling/v2/defaults.go`.
+//! **Source**: kubernetes/kubernetes `pkg/controller/podautoscaler/replica_calculator.go` and `horizontal.go`, defaults
+//! of `pkg/apis/autoscaling/v2/defaults.go`.
 
 use std::collections::VecDeque;
 
 use crate::model::Bounds;
 
-/// Seconds between two turns of the autoscaler.
+/// Seconds between two syncs of the autoscaler.
 pub const SYNC_SECONDS: i64 = 15;
 
 /// Relative deviation from the target within which nothing is done.
 const TOLERANCE: f64 = 0.1;
 
-/// Seconds after its start in which a pod's CPU may be that of its initialisation.
+/// Seconds after its start in which a pod's CPU may be due to initialisation.
 const INITIALISATION_SECONDS: i64 = 300;
 
-/// Seconds after its start within which the first change to not ready means: never was ready.
+/// Seconds after its start within which the first change to not ready means that it was never ready.
 const INITIAL_READINESS_SECONDS: i64 = 30;
 
-/// Seconds over which the highest recommendation counts.
+/// Seconds over which the highest recommendation applies.
 const STABILISATION_SECONDS: i64 = 300;
 
 /// CPU use of one pod as the metrics pipeline delivers it.
@@ -34,14 +34,14 @@ pub struct Usage {
     pub millicores: u64,
 }
 
-/// What the API server says of a pod's life.
+/// The lifecycle of a pod, as the API server reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Deleted or failed.
     Gone,
     /// Not started.
     Pending,
-    /// Started at `started`; `ready` since (or not ready since) `since`. Seconds since the Unix epoch.
+    /// Started at `started`; has been `ready` (or not) since `since`. Seconds since the Unix epoch.
     Running {
         /// When it started.
         started: i64,
@@ -55,7 +55,7 @@ pub enum Phase {
 /// One pod as the autoscaler sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PodView {
-    /// Its life.
+    /// Its phase.
     pub phase: Phase,
     /// Its CPU request, millicores.
     pub request: u64,
@@ -101,14 +101,14 @@ impl Sum {
         self.requested = self.requested.saturating_add(requested);
     }
 
-    /// Adds pods with these requests, each taken to use `percent` of it.
+    /// Adds pods with these requests, each assumed to use `percent` of its request.
     fn assume(&mut self, requests: &[u64], percent: u64) {
         for request in requests {
             self.add(request.saturating_mul(percent) / 100, *request);
         }
     }
 
-    /// Whole percents of the request in use, against the target.
+    /// Whole percent of the request in use, relative to the target.
     fn ratio(&self, target_percent: u32) -> Option<f64> {
         let percent = self.used.saturating_mul(100).checked_div(self.requested)?;
         Some(percent as f64 / f64::from(target_percent))
@@ -119,8 +119,8 @@ impl Sum {
     }
 }
 
-/// Returns the replicas that the pods' CPU asks for against `target_percent` (above 0); `None` if no ready pod
-/// has a measurement, in which case nothing is scaled.
+/// Returns the replicas that the pods' CPU requires for `target_percent` (above 0); `None` if no ready pod has a
+/// measurement, in which case nothing is scaled.
 pub fn recommend(current: u32, pods: &[PodView], target_percent: u32, now: i64) -> Option<u32> {
     let mut sum = Sum::default();
     let (mut unready, mut missing) = (Vec::new(), Vec::new());
@@ -170,7 +170,7 @@ impl StockAutoscaler {
         Self { target_percent, bounds, recommendations: VecDeque::new() }
     }
 
-    /// Runs one turn and returns the replicas to set; `current` is what is set.
+    /// Runs one sync and returns the replicas to set; `current` is the current setting.
     pub fn sync(&mut self, current: u32, pods: &[PodView], now: i64) -> u32 {
         let Bounds { min, max } = self.bounds;
         if current == 0 && min != 0 {
@@ -201,7 +201,7 @@ impl StockAutoscaler {
         self.recommendations.iter().map(|(_, replicas)| *replicas).max().unwrap_or(wanted)
     }
 
-    /// Returns `wanted` within what one turn may add and within the bounds.
+    /// Returns `wanted` limited to what one sync may add and to the bounds.
     fn limit(&self, current: u32, wanted: u32) -> u32 {
         let most = current.saturating_mul(2).max(4).min(self.bounds.max);
         wanted.min(most).max(self.bounds.min)

@@ -1,4 +1,4 @@
-//! Cross-check vectors: facts from the replica calculator's own tests, and the rules around it.
+//! Reference vectors: facts from the replica calculator's own tests, and the rules around it.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn tolerance_is_ten_percent_of_whole_percents() {
     check(2, &[(669, Ready), (669, Ready)], 60, Some(2)); // 66 % of 60 %: 1.1
     check(2, &[(670, Ready), (670, Ready)], 60, Some(3)); // 67 %
     check(2, &[(540, Ready), (540, Ready)], 60, Some(2)); // 54 %: 0.9
-    check(4, &[(530, Ready), (530, Ready), (530, Ready), (530, Ready)], 60, Some(4)); // 53 % asks for 3.53
+    check(4, &[(530, Ready), (530, Ready), (530, Ready), (530, Ready)], 60, Some(4)); // 53 % requires 3.53
     check(9, &[(530, Ready); 9], 60, Some(8));
 }
 
@@ -90,7 +90,7 @@ fn bounds(min: u32, max: u32) -> Bounds {
     Bounds { min, max }
 }
 
-/// Runs one turn in which CPU asks for `wanted`, from `current`.
+/// Runs one sync in which CPU requires `wanted`, from `current`.
 fn turn(scaler: &mut StockAutoscaler, current: u32, wanted: u32, now: i64) -> u32 {
     let stable = scaler.stabilise(current, wanted, now);
     scaler.limit(current, stable)

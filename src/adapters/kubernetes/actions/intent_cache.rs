@@ -1,4 +1,4 @@
-//! The intents that are known, and which of them are kept. No I/O.
+//! The known intents, and which of them are kept. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,13 +7,13 @@ use crate::model::guards::UNDONE_COUNTS;
 use crate::model::time::elapsed;
 use crate::model::{Cause, ChangeId, Direction, Intent, Knob, ServiceId, Timestamp};
 
-/// Writes kept of one service that are charged: more than its budgets permit in the hour that they look back.
+/// Charged writes kept per service: more than its budgets permit within the hour they look back.
 const KEPT: usize = 32;
-/// Intents kept of one service that came to nothing at the API server: more in a row make no pause longer.
+/// Intents kept per service that the API server denied: more in a row do not lengthen a pause.
 const KEPT_DENIED: usize = 8;
-/// Intents kept of one service that ended without a write: for whoever looks, no guard asks for them.
+/// Intents kept per service that ended without a write: for people only, no guard uses them.
 const KEPT_UNSENT: usize = 8;
-/// Nothing that has ended is kept longer: a day beyond the longest cooldown (INV-23).
+/// Longest time an ended intent is kept: a day beyond the longest cooldown (INV-23).
 const KEPT_FOR: Duration = Duration::from_hours(48);
 
 /// An intent and the version of its object.
@@ -25,29 +25,29 @@ pub(super) struct Held {
     pub(super) version: String,
 }
 
-/// All intents that are known, by change.
+/// All known intents, by change.
 #[derive(Debug, Default)]
 pub(super) struct IntentCache {
     held: BTreeMap<ChangeId, Held>,
-    /// Which of them are of which service.
+    /// The changes of each service.
     of: BTreeMap<ServiceId, BTreeSet<ChangeId>>,
-    /// While all are being listed: those that were put in or taken out meanwhile.
+    /// While a list is in progress: the intents added or removed meanwhile.
     touched: Option<BTreeSet<ChangeId>>,
 }
 
 impl IntentCache {
-    /// Notes that all are being listed, until [`IntentCache::listed`].
+    /// Notes that a list has started; [`IntentCache::listed`] ends it.
     pub(super) fn begin_list(&mut self) {
         self.touched = Some(BTreeSet::new());
     }
 
-    /// Notes that the list failed: what is known stays as it is.
+    /// Notes that the list failed: what is known stays unchanged.
     pub(super) fn list_failed(&mut self) {
         self.touched = None;
     }
 
-    /// Takes `all` for what there is, but for those that were touched since the list began: of these more is known than
-    /// the server said.
+    /// Replaces the contents with `all`, except for intents touched since the list started: the cache is newer than the
+    /// list for those.
     pub(super) fn listed(&mut self, all: impl IntoIterator<Item = Held>) {
         let touched = self.touched.take().unwrap_or_default();
         let before = std::mem::take(self);
@@ -57,7 +57,7 @@ impl IntentCache {
         });
     }
 
-    /// Puts one in, or in the place of what was known of it.
+    /// Adds an intent or replaces what was known of it.
     pub(super) fn put(&mut self, held: Held) {
         let (id, service) = (&held.intent.change.id, held.intent.change.service());
         self.of.entry(service.clone()).or_default().insert(id.clone());
@@ -67,12 +67,12 @@ impl IntentCache {
         self.held.insert(id.clone(), held);
     }
 
-    /// Returns one.
+    /// Returns an intent.
     pub(super) fn get(&self, id: &ChangeId) -> Option<&Held> {
         self.held.get(id)
     }
 
-    /// Forgets one.
+    /// Forgets an intent.
     pub(super) fn remove(&mut self, id: &ChangeId) {
         if let Some(touched) = &mut self.touched {
             touched.insert(id.clone());
@@ -87,14 +87,14 @@ impl IntentCache {
         }
     }
 
-    /// Returns those that have not ended, oldest first.
+    /// Returns the intents that have not ended, oldest first.
     pub(super) fn open(&self) -> Vec<Intent> {
         let mut open: Vec<Intent> = self.intents().filter(|intent| intent.ended.is_none()).cloned().collect();
         open.sort_by_key(|intent| intent.prepared);
         open
     }
 
-    /// Returns those that a guard asks for and that ended within `span` before `now`, oldest first.
+    /// Returns the intents that guards use and that ended within `span` before `now`, oldest first.
     pub(super) fn remembered_since(&self, now: Timestamp, span: Duration) -> Vec<Intent> {
         let mut sent: Vec<Intent> =
             self.intents().filter(|intent| intent.remembered_within(now, span)).cloned().collect();
@@ -107,9 +107,9 @@ impl IntentCache {
         self.of.keys().cloned().collect()
     }
 
-    /// Returns those of a service that need not be kept: the oldest beyond what is kept of their sort, and the old.
-    /// What is open is kept, the newest write of each knob in each direction as long as a cooldown may ask for it, and
-    /// each undo as long as it makes lowerings wait.
+    /// Returns the intents of a service that need not be kept: the oldest beyond the limit of their kind, and the
+    /// expired. Open ones are kept, as are the newest write of each knob in each direction while a cooldown may need
+    /// it, and each undo while it delays lowerings.
     pub(super) fn excess(&self, service: &ServiceId, now: Timestamp) -> Vec<ChangeId> {
         let ours = self.of.get(service).into_iter().flatten().filter_map(|id| Some(&self.held.get(id)?.intent));
         let mut ended: Vec<(Timestamp, &Intent)> =
@@ -180,7 +180,7 @@ mod tests {
         let ended = intent(2, 0, 3, 4, Some(WriteOutcome::Applied));
         let mut cache = cache(known.clone());
         cache.begin_list();
-        // After the server has looked, and before its answer is here.
+        // After the server took its snapshot, before its answer arrives.
         cache.put(intent(4, 0, 4, 5, None));
         cache.put(ended.clone());
         cache.remove(&known[2].intent.change.id);
@@ -188,12 +188,12 @@ mod tests {
         let seqs: Vec<u32> = cache.open().iter().map(|intent| intent.change.decision.cycle.seq).collect();
         assert_eq!(seqs, [1, 4]);
         assert_eq!(cache.get(&ended.intent.change.id), Some(&ended));
-        // After a list that failed nothing counts as touched any more.
+        // After a failed list nothing counts as touched.
         cache.begin_list();
         cache.list_failed();
         cache.put(intent(5, 0, 4, 5, None));
         assert_eq!(cache.touched, None);
-        // What was not touched is as the server has it.
+        // Untouched intents are as the server has them.
         cache.begin_list();
         cache.listed([]);
         assert_eq!((cache.open(), cache.services().len()), (vec![], 0));
@@ -211,7 +211,7 @@ mod tests {
         let begun = std::time::Instant::now();
         let excess: usize = cache.services().iter().map(|service| cache.excess(service, now).len()).sum();
         assert_eq!(excess, 0);
-        // A hundred times as long as it takes; looking at all others takes a hundred times that.
+        // A hundred times what it takes; a scan of all others would take a hundred times that.
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 

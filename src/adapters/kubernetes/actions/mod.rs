@@ -1,15 +1,15 @@
-//! Intents as `LoopAction` objects: what must survive a process, where every process finds it.
+//! Intents as `LoopAction` objects: state that must outlive a process, visible to all of them.
 //!
-//! An intent is an object in the namespace of its service before its write is sent; its end is written to the status
-//! of that object, once. Decision records stay in the journal of the process that made them, with a copy of its own
-//! intents, so that what it says of the past is whole.
+//! An intent is created as an object in the namespace of its service before its write is sent; its end is written once
+//! to the status of that object. Decision records stay in the journal of the process that made them, with a copy of its
+//! own intents, so that its history is complete.
 //!
 //! | file | what |
 //! |---|---|
 //! | `object` | a `LoopAction` as the API has it |
-//! | `status` | how ends, and what is known later, get into its status |
-//! | `unread` | open ones that cannot be read |
-//! | `intent_cache` | the intents that are known, and which of them are kept |
+//! | `status` | how ends and later facts get into its status |
+//! | `unread` | open intents that cannot be read |
+//! | `intent_cache` | the known intents, and which of them are kept |
 
 mod intent_cache;
 mod object;
@@ -39,10 +39,10 @@ use intent_cache::{Held, IntentCache};
 use object::ActionObject;
 use status::Part;
 
-/// All of them.
+/// All `LoopAction` objects.
 const ALL: &str = "/apis/flyball.dev/v1alpha1/loopactions";
 
-/// A journal whose intents are objects in the API. A clone is the same journal.
+/// A journal whose intents are API objects. A clone is the same journal.
 #[derive(Clone)]
 pub struct LoopActions {
     shared: Arc<Shared>,
@@ -53,18 +53,18 @@ struct Shared {
     /// Decision records, and copies of the intents of this process.
     local: Arc<dyn Journal>,
     cache: Mutex<IntentCache>,
-    /// Intents of which the local journal has a copy.
+    /// Intents that the local journal has copies of.
     copied: Mutex<BTreeSet<ChangeId>>,
-    /// Why ends could not be written yet. While there is one, no other write begins (INV-28).
+    /// Why ends could not be written yet. While there is one, no other write starts (INV-28).
     unended: Mutex<BTreeMap<ChangeId, String>>,
-    /// Open intents that cannot be read. Their services are left alone.
+    /// Open intents that cannot be read. Their services are not touched.
     unreadable: Mutex<Vec<Unreadable>>,
-    /// The task that looks at them again.
+    /// The task that checks them again.
     looking: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl LoopActions {
-    /// Returns a journal that knows no intent before [`Journal::refresh`]. Everything else is kept in `local`.
+    /// Returns a journal that knows no intents before [`Journal::refresh`]. Everything else is kept in `local`.
     pub fn over(local: Arc<dyn Journal>, server: &ApiServer) -> Self {
         let shared = Shared {
             server: server.clone(),
@@ -95,7 +95,7 @@ impl LoopActions {
         if made.is_ok() {
             shared.copied.lock().insert(id);
         } else {
-            // Nothing is sent for it: the object that is there, or may be, has ended.
+            // Nothing is sent for it: the object, if it exists, has ended.
             let shared = shared.clone();
             tokio::spawn(async move { shared.end_unrecorded(&intent).await });
         }
@@ -236,7 +236,7 @@ impl Shared {
         Ok(made.metadata.resource_version)
     }
 
-    /// Completes the local record of a decision, where it is one of this process.
+    /// Completes the local decision record, if this process made the decision.
     fn measured_here(&self, id: &ChangeId, measured: &Measured) {
         let decision = self.cache.lock().get(id).map(|held| held.intent.change.decision.clone());
         let record = decision.and_then(|decision| self.local.decision(&decision).ok().flatten());
@@ -245,7 +245,7 @@ impl Shared {
         }
     }
 
-    /// Ends in the local journal what it has open and another process has ended, or never saw.
+    /// Ends intents that are open in the local journal but that another process has ended or never saw.
     async fn complete_copies(&self) -> Result<(), JournalError> {
         for intent in self.local.open_intents()? {
             let change = intent.change.id;
@@ -267,14 +267,14 @@ impl Shared {
         Ok(())
     }
 
-    /// Returns all of them, and what of those that are open cannot be read.
+    /// Returns all intents, and the open ones that cannot be read.
     async fn list(&self) -> Result<(Vec<Held>, Vec<Unreadable>), String> {
         let listed = pages::list::<Value>(&self.server, ALL, &ListParams::default(), |_| ()).await;
         let (mut all, mut unreadable) = (Vec::new(), Vec::new());
         for item in listed.map_err(|error| format!("LoopActions: {error}"))?.objects {
             match ActionObject::deserialize(&item) {
                 Ok(object) => all.push(held(&object)),
-                // Made by hand, or by a version that this one does not know: nobody's open intent is left out.
+                // Created by hand or by an unknown version: no open intent is ignored.
                 Err(error) if unread::is_open(&item) => unreadable.push(unread::unreadable(&item, &error)),
                 Err(error) => tracing::warn!(%error, "unreadable LoopAction ignored"),
             }
@@ -282,7 +282,7 @@ impl Shared {
         Ok((all, unreadable))
     }
 
-    /// Deletes the objects of a service that need not be kept; what is not deleted now is with the next end.
+    /// Deletes the objects of a service that need not be kept; what is not deleted now is retried at the next end.
     async fn prune(&self, service: &ServiceId) {
         let excess = self.cache.lock().excess(service, Timestamp::now());
         for id in excess {

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::adapters::kubernetes::cache::Metadata;
 use crate::model::{ChangeId, ChangeSet, Foreseen, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome};
 
-/// Label that names the service, for `kubectl get loopactions -l`.
+/// Label with the name of the service, for `kubectl get loopactions -l`.
 pub(super) const SERVICE_LABEL: &str = "flyball.dev/service";
 
 /// A `LoopAction`.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ActionObject {
-    /// Who it is.
+    /// Its metadata.
     pub(super) metadata: Metadata,
     spec: Spec,
     #[serde(default)]
@@ -38,7 +38,7 @@ struct Status {
 }
 
 impl ActionObject {
-    /// Returns the intent that it stands for.
+    /// Returns the intent that it represents.
     pub(super) fn intent(&self) -> Intent {
         let Spec { prepared_at: prepared, change, foreseen } = self.spec.clone();
         let Status { ended_at, result, reverted, measured } = self.status.clone();
@@ -46,12 +46,12 @@ impl ActionObject {
     }
 }
 
-/// Returns the name of the object of a change.
+/// Returns the object name of a change.
 pub(super) fn name(service: &ServiceId, change: &ChangeId) -> String {
     format!("{}-{change}", service.name())
 }
 
-/// Returns the object of an intent that is open.
+/// Returns the object of an open intent.
 pub(super) fn manifest(intent: &Intent) -> Value {
     let service = intent.change.service();
     json!({
@@ -69,12 +69,12 @@ pub(super) fn ended(at: Timestamp, outcome: &WriteOutcome) -> Value {
     json!({ "endedAt": at, "outcome": outcome.as_str(), "message": outcome.to_string(), "result": outcome })
 }
 
-/// Returns what is added to the status of a write that somebody went back on.
+/// Returns what is added to the status of a reverted write.
 pub(super) fn reverted(revert: &Revert) -> Value {
     json!({ "reverted": revert })
 }
 
-/// Returns what is added to the status of a write that was measured.
+/// Returns what is added to the status of a measured write.
 pub(super) fn measured(measured: &Measured) -> Value {
     json!({ "measured": measured })
 }

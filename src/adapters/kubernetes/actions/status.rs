@@ -1,4 +1,4 @@
-//! How the end of an intent, and what is known of it later, get into the status of its object.
+//! How the end of an intent, and what is learned later, get into the status of its object.
 
 use std::time::Duration;
 
@@ -9,29 +9,29 @@ use super::object::{self, ActionObject};
 use super::{Failure, Shared, held, path};
 use crate::model::{Intent, Timestamp, WriteOutcome};
 
-/// Pause before an end that could not be written is tried again.
+/// Pause before an end that could not be written is retried.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// What is merged into a status.
 pub(super) enum Part {
-    /// The end. Until it is written no other write begins.
+    /// The end. Until it is written no other write starts.
     End(Value),
-    /// What is known later, for which nobody waits.
+    /// Later facts, which nothing waits for.
     Addition(Value),
 }
 
-/// What came of writing a status.
+/// The result of writing a status.
 enum Written {
-    /// It is there.
+    /// It is written.
     There,
-    /// There is no such object.
+    /// The object does not exist.
     Gone,
     /// The object had changed.
     Again,
 }
 
 impl Shared {
-    /// Writes the end of an intent until it is there, or its object is not: the first end stands. Tells whether there
+    /// Writes the end of an intent until it succeeds or the object is gone; the first end wins. Returns whether there
     /// was one to end.
     pub(super) async fn end(&self, intent: &Intent, at: Timestamp, outcome: &WriteOutcome) -> bool {
         let is_there = self
@@ -43,8 +43,8 @@ impl Shared {
         is_there
     }
 
-    /// Ends an intent whose object may not have been made. One that is not there may still come, until the server has
-    /// given up making it: it is looked for once more after that, so that nobody finds it open.
+    /// Ends an intent whose object may not have been created. A missing object may still appear until the server has
+    /// given up creating it: it is checked once more after that, so that it is never left open.
     pub(super) async fn end_unrecorded(&self, intent: &Intent) {
         let (at, outcome) = (Timestamp::now(), WriteOutcome::unsent("its intent was not recorded"));
         if !self.end(intent, at, &outcome).await {
@@ -53,8 +53,8 @@ impl Shared {
         }
     }
 
-    /// Merges a part into the status of the object until that has succeeded; `note` does the same to what is held of
-    /// it. Where the object shows that another process was first, that stands. Tells whether there is such an object.
+    /// Merges a part into the status of the object until that succeeds; `note` applies the same to the cached intent.
+    /// If the object shows that another process was first, its value wins. Returns whether the object exists.
     pub(super) async fn write_status(&self, intent: &Intent, part: Part, note: impl Fn(&mut Intent)) -> bool {
         let id = &intent.change.id;
         loop {
@@ -108,7 +108,7 @@ impl Shared {
         }
         match failure {
             Failure::Status { code: 409, .. } => Ok(Written::Again),
-            // A custom resource without its status has the object, and no place for the end.
+            // A custom resource without the status subresource has the object, but no place for the end.
             failure => Err(failure.to_string()),
         }
     }

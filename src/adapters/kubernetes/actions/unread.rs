@@ -1,5 +1,5 @@
-//! Open intents that cannot be read, made by hand or by a version that this one does not know: nobody can say what they
-//! were about, so their services are left alone until somebody has deleted or ended them.
+//! Open intents that cannot be read, created by hand or by an unknown version. What they changed is unknown, so their
+//! services are not touched until somebody has deleted or ended them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,11 @@ use crate::ports::journal::Unreadable;
 use super::object::SERVICE_LABEL;
 use super::{Failure, Shared, path};
 
-/// Pause before what cannot be read is looked at again.
+/// Pause before unreadable intents are checked again.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
 impl Shared {
-    /// Notes which services are not to be touched, and looks again until somebody has deleted or ended what cannot be
-    /// read.
+    /// Records which services must not be touched, and checks again until the unreadable intents are deleted or ended.
     pub(super) fn leave_alone(self: &Arc<Self>, unreadable: &[Unreadable]) {
         for one in unreadable {
             tracing::error!(
@@ -54,7 +53,7 @@ impl Shared {
         *self.looking.lock() = watching;
     }
 
-    /// Tells whether an object is known to be gone, or to have ended.
+    /// Returns whether an object is known to be gone or to have ended.
     async fn is_settled(&self, one: &Unreadable) -> bool {
         match self.server.get::<Value>(&path(&one.namespace, &one.object)).await {
             Ok(object) => !is_open(&object),
@@ -63,12 +62,12 @@ impl Shared {
     }
 }
 
-/// Tells whether an object, however it looks otherwise, stands for an intent that has not ended.
+/// Returns whether an object, whatever else it holds, represents an intent that has not ended.
 pub(super) fn is_open(object: &Value) -> bool {
     object.pointer("/status/endedAt").is_none_or(Value::is_null)
 }
 
-/// Returns what can be told of an object that cannot be read.
+/// Returns what is known of an object that cannot be read.
 pub(super) fn unreadable(object: &Value, error: &serde_json::Error) -> Unreadable {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let label = SERVICE_LABEL.replace('/', "~1");

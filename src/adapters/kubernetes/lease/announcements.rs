@@ -1,55 +1,55 @@
-//! What a process says by the Lease while it holds it, and what it hears there. Pure.
+//! What a process announces through the Lease while it holds it, and what it receives there. Pure.
 //!
-//! The Lease does not tell who wrote its annotation: a process knows its own texts by remembering those it sent. One
-//! that is on its way, or whose answer was lost, may come to stand there later, or never; what stood there before it is
-//! the process's own just as much.
+//! The Lease does not say who wrote its annotation: a process recognizes its own texts by remembering those it sent. A
+//! text that is in flight, or whose answer was lost, may show up later or never; the process's previous text may still
+//! be there too.
 
 use std::collections::VecDeque;
 
 use crate::model::Epoch;
 
-/// Longest text that is heard, bytes: a hundred services by the longest names there are, and two revisions.
+/// Longest accepted text, bytes: a hundred services with the longest possible names, and two revisions.
 const LONGEST: usize = 16 * 1024;
 
 /// Own texts that are remembered. A term without an answer ends after a few.
 const REMEMBERED: usize = 16;
 
-/// What is said and heard.
+/// What is announced and received.
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
-    /// What is to be said, and the term in which that holds.
+    /// The text to announce, and the term it is valid in.
     own: Option<(Epoch, String)>,
-    /// Own texts of which one stands in the Lease or may come to, the newest last.
+    /// Own texts of which one is in the Lease or may yet be, newest last.
     sent: VecDeque<String>,
-    /// Version of the Lease up to which it was heard.
+    /// Version of the Lease up to which it was read.
     version: u64,
-    /// The same when the last own text was sent: on condition of that one.
+    /// That version when the last own text was sent, which was its precondition.
     sent_at: u64,
-    /// Length of the last text that was too long, while it stands there.
+    /// Length of the last text that was too long, while it is there.
     too_long: Option<usize>,
 }
 
-/// What stands in the Lease.
+/// What the Lease holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard<'a> {
-    /// Nothing, or nothing that was not known.
+    /// Nothing new.
     Nothing,
     /// A text of this process.
     Own,
-    /// A text of another one.
+    /// A text of another process.
     Other(&'a str),
-    /// A text that is not heard, of so many bytes.
+    /// A rejected text of this many bytes.
     TooLong(usize),
 }
 
 impl Announcements {
-    /// Takes in what is to be said in the term `epoch`.
+    /// Sets the text to announce in the term `epoch`.
     pub(super) fn announce(&mut self, epoch: Epoch, text: &str) {
         self.own = Some((epoch, text.to_owned()));
     }
 
-    /// Returns the text that goes with a renewal of the term `epoch`, which may arrive from here on. What was said in
-    /// an earlier term is said no more: somebody else may have led since.
+    /// Returns the text that goes with a renewal of the term `epoch`, and may arrive from here on. A text of an earlier
+    /// term is not sent again: another process may have led since.
     pub(super) fn send(&mut self, epoch: Epoch) -> Option<String> {
         let (_, text) = self.own.as_ref().filter(|(of, _)| *of == epoch)?;
         if self.sent.back() != Some(text) {
@@ -62,17 +62,17 @@ impl Announcements {
         Some(text.clone())
     }
 
-    /// Hears the Lease at `version`. What is older than what was heard before is left out.
+    /// Reads the Lease at `version`. Anything older than the last read is ignored.
     pub(super) fn hear<'a>(&mut self, text: Option<&'a str>, version: u64) -> Heard<'a> {
         let Some(text) = text.filter(|_| version >= self.version) else { return Heard::Nothing };
         self.version = version;
         let before = self.too_long.take();
         if let Some(place) = self.sent.iter().rposition(|own| own == text) {
-            // Those before it cannot come again from this process; from another one they are news.
+            // Earlier texts cannot come back from this process; from another one they are news.
             self.sent.drain(..place);
             return Heard::Own;
         }
-        // From here on none of the own ones can arrive: each was sent on condition of a version that is gone.
+        // From here on no own text can arrive: each was conditional on a version that is gone.
         if version > self.sent_at {
             self.sent.clear();
         }

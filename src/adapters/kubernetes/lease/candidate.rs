@@ -1,10 +1,9 @@
-//! One candidate for the lease: when it claims, renews, and counts as the holder. Pure: what is seen and the time come
-//! in, what is to be sent goes out.
+//! One candidate for the lease: when it claims, renews, and counts as the holder. Pure: observations and the time come
+//! in, requests go out.
 //!
-//! How old a lease is, a candidate measures by its own clock, from the moment at which it saw the lease change, as
-//! client-go does: the clocks of two machines are never compared. Every claim is conditional on the version seen, so
-//! that of two claims one wins. A lease that is deleted is treated as one that was renewed at that moment: its holder
-//! may not know yet.
+//! A candidate measures the age of a lease by its own clock, from the moment it saw the lease change, as client-go
+//! does: the clocks of two machines are never compared. Every claim is conditional on the version seen, so one of two
+//! claims wins. A deleted lease is treated as one renewed at that moment: its holder may not know yet.
 
 use std::time::Duration;
 
@@ -14,13 +13,13 @@ use crate::model::{Epoch, Lead, Now};
 /// What a Lease says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Who holds it; `None` where it was given up.
+    /// The holder; `None` if it was given up.
     pub holder: Option<String>,
-    /// How often it changed hands.
+    /// Number of handovers.
     pub epoch: Epoch,
-    /// How long it lasts after it was renewed.
+    /// How long it lasts after a renewal.
     pub duration: Duration,
-    /// Version of the object: precondition of a write that follows from this.
+    /// Version of the object: precondition of a write based on this.
     pub version: String,
 }
 
@@ -33,18 +32,18 @@ impl Record {
 /// A write of the Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The version that it must still have; `None` makes one.
+    /// The version that it must still have; `None` creates the Lease.
     pub version: Option<String>,
     /// Its epoch from then on.
     pub epoch: Epoch,
-    /// Whether this begins a term.
+    /// Whether this starts a term.
     pub begins: bool,
 }
 
-/// What is to be done.
+/// The next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing before this time (monotonic), unless something is seen.
+    /// Do nothing before this time (monotonic), unless something is seen.
     Wait(Duration),
     /// Read the Lease.
     Look,
@@ -56,7 +55,7 @@ pub enum Step {
 #[derive(Debug, Clone, Copy)]
 struct Term {
     epoch: Epoch,
-    /// When the request was sent that was granted last.
+    /// When the last granted request was sent.
     granted: Now,
 }
 
@@ -65,16 +64,16 @@ struct Term {
 pub struct Candidate {
     identity: String,
     timing: Timing,
-    /// How much later than possible it claims a lease that has run out: another time for each candidate.
+    /// Extra delay before claiming an expired lease, different for each candidate.
     spread: Duration,
-    /// The Lease as last seen (`None`: there is none), and since when it is as it is.
+    /// The Lease as last seen (`None`: it does not exist), and since when it is unchanged.
     seen: Option<(Option<Record>, Duration)>,
     /// The highest epoch ever seen.
     highest: Epoch,
     term: Option<Term>,
-    /// Whether what is seen is known to be old.
+    /// Whether the last seen state is known to be outdated.
     must_look: bool,
-    /// Before which nothing is sent (monotonic).
+    /// Earliest time of the next request (monotonic).
     not_before: Duration,
 }
 
@@ -98,8 +97,8 @@ impl Candidate {
         &self.identity
     }
 
-    /// Takes in the Lease as it was at `version` of the whole store. What is older than what was seen before, or than
-    /// what this candidate wrote, is left out.
+    /// Applies the Lease as of `version` of the whole store. Ignores anything older than what was seen before or than
+    /// what this candidate wrote.
     pub fn saw(&mut self, found: Option<Record>, version: u64, now: Now) {
         let known = self.seen.as_ref().and_then(|(record, _)| record.as_ref()).and_then(Record::number);
         if known.is_some_and(|known| version < known) {
@@ -112,24 +111,24 @@ impl Candidate {
             found.as_ref().is_some_and(|it| it.holder.as_ref() == Some(&self.identity) && it.epoch == term.epoch)
         };
         self.term = self.term.filter(|term| is_ours(*term));
-        // The same again is no news: a watch that lags would hide for ever that a claim met something newer.
+        // The same state is not news: a lagging watch would otherwise hide forever that a claim met something newer.
         if self.seen.as_ref().is_none_or(|(seen, _)| *seen != found) {
             self.seen = Some((found, now.mono));
             self.must_look = false;
         }
     }
 
-    /// Takes in the Lease as it was just read.
+    /// Applies the Lease as just read.
     pub fn looked(&mut self, found: Option<Record>, version: u64, now: Now) {
         self.saw(found, version, now);
         self.must_look = false;
     }
 
-    /// Returns what is to be done now.
+    /// Returns the next step.
     pub fn next(&mut self, now: Now) -> Step {
         self.term = self.term.filter(|term| now.since_reading(term.granted) < self.timing.renew_deadline);
         let due = match (&self.seen, self.term) {
-            // Whoever has seen nothing waits for it.
+            // A candidate that has seen nothing waits.
             (None, _) if !self.must_look => return Step::Wait(now.mono.saturating_add(self.timing.duration)),
             (None, _) => self.not_before,
             (Some(_), Some(term)) => {
@@ -151,7 +150,7 @@ impl Candidate {
         })
     }
 
-    /// Returns from when on a lease that this candidate does not hold can be claimed.
+    /// Returns from when a lease that this candidate does not hold can be claimed.
     fn free_from(&self, seen: Option<&Record>, since: Duration) -> Duration {
         match seen {
             Some(record) if record.holder.as_ref().is_none_or(|holder| *holder == self.identity) => since,
@@ -160,7 +159,7 @@ impl Candidate {
         }
     }
 
-    /// Takes in that a claim, sent at `sent`, was granted, and made this version of the Lease.
+    /// Notes that a claim, sent at `sent`, was granted and produced this version of the Lease.
     pub fn granted(&mut self, claim: &Claim, version: String, sent: Now) {
         self.highest = self.highest.max(claim.epoch);
         let record =
@@ -170,22 +169,22 @@ impl Candidate {
         self.not_before = Duration::ZERO;
     }
 
-    /// Takes in that a request was refused, or what became of it is not known: what is seen counts as old.
+    /// Notes that a request was refused or its result is unknown: the last seen state counts as outdated.
     pub fn failed(&mut self, conflict: bool, now: Now) {
         self.must_look = true;
-        // A conflict says that there is something to be read; everything else, that the server is not well.
+        // A conflict means that there is something to read; anything else, that the server is unhealthy.
         let pause = if conflict { self.timing.retry / 10 } else { self.timing.retry };
         self.not_before = now.mono.saturating_add(pause);
     }
 
-    /// Returns the claim that gives the lease up, if it is held; it is not held from here on.
+    /// Returns the claim that gives the lease up, if it is held; from here on it is not.
     pub fn resign(&mut self) -> Option<Claim> {
         let term = self.term.take()?;
         let version = self.seen.as_ref().and_then(|(record, _)| record.as_ref()).map(|record| record.version.clone());
         Some(Claim { version, epoch: term.epoch, begins: false })
     }
 
-    /// Returns how it stands.
+    /// Returns the current leadership.
     pub fn lead(&self, now: Now) -> Lead {
         if let Some(term) = self.term {
             let held = now.since_reading(term.granted);

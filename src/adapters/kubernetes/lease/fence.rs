@@ -1,7 +1,7 @@
-//! What the API server compares a write with, where `deploy/overlays/replicas/fence.yaml` stands: a `LoopLeader` that
-//! names the holder of the Lease. Its own object, because an admission policy that is taken away and comes again sees
-//! no change of a built-in kind any more until the server is restarted (kubernetes/kubernetes#133827), and the Lease is
-//! one.
+//! What the API server checks a write against, if `deploy/overlays/replicas/fence.yaml` is installed: a `LoopLeader`
+//! that names the holder of the Lease. It is a separate object because an admission policy that is deleted and
+//! recreated no longer sees changes of a built-in kind, such as the Lease, until the server restarts
+//! (kubernetes/kubernetes#133827).
 
 use serde_json::{Value, json};
 
@@ -11,20 +11,19 @@ use crate::model::Epoch;
 
 use super::Shared;
 
-/// A `LoopLeader`, as far as it is read.
+/// A `LoopLeader`, to the extent it is read.
 #[derive(serde::Deserialize)]
 struct Leader {
     metadata: Metadata,
 }
 
 impl Shared {
-    /// Lets the server know that this process writes in the term `epoch`. Another one that was held since it claimed
-    /// the lease cannot take that back: what it knows of the object is old, or it learns by the clock that it leads no
-    /// more.
+    /// Tells the server that this process writes in the term `epoch`. A process that was paused since it claimed the
+    /// lease cannot undo that: its version of the object is outdated, or its clock shows that it no longer leads.
     ///
     /// # Errors
     /// When that is not known to have succeeded. A server that does not know the kind, or does not let this account
-    /// write it, has no such policy: then there is nothing to let it know.
+    /// write it, has no such policy: then there is nothing to do.
     pub(super) async fn fence(&self, epoch: Epoch) -> Result<(), String> {
         let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopleaders", self.namespace);
         let object = format!("{path}/{}", self.name);
@@ -33,7 +32,7 @@ impl Shared {
             Err(Failure::Status { code: 404, .. }) => None,
             Err(failure) => return self.unfenced(&failure),
         };
-        // Asked after it was read: whoever has written it since makes this write a conflict.
+        // Checked after the read: any write in between makes this one a conflict.
         if self.candidate.lock().lead(self.now()).epoch() != Some(epoch) {
             return Err(format!("term {epoch} has ended"));
         }

@@ -1,13 +1,13 @@
-//! Leadership by a `Lease`: of several processes the one that holds it writes.
+//! Leadership by a `Lease`: of several processes only the holder writes.
 //!
-//! A watch tells at once when the lease is given up; it only hastens. What is claimed is claimed on condition of the
-//! version seen, and how long it lasts each process measures by its own clock.
+//! A watch reports a released lease at once; it is only an accelerator. Every claim is conditional on the version seen,
+//! and each process measures the duration by its own clock.
 //!
 //! | file | what |
 //! |---|---|
-//! | [`candidate`] | when to claim, to renew, to stand down: pure |
+//! | [`candidate`] | when to claim, renew and step down: pure |
 //! | `object` | the Lease as the API has it |
-//! | `announcements` | what its holders say by it |
+//! | `announcements` | what its holders announce through it |
 //! | `fence` | who leads, for the admission policy of the API server |
 
 mod announcements;
@@ -40,7 +40,7 @@ use announcements::{Announcements, Heard};
 use candidate::{Candidate, Claim, Step};
 use object::LeaseObject;
 
-/// How long the lease may take to be given up, and before that what was being sent; what is not given up runs out.
+/// Longest time to finish the request in flight and release the lease; otherwise it expires.
 pub const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// This process as a candidate for a Lease. Dropping it ends its watch and its renewals.
@@ -59,17 +59,17 @@ struct Shared {
     start: Instant,
     candidate: Mutex<Candidate>,
     terms: watch::Sender<Option<Epoch>>,
-    /// What this process says while it holds the lease, and what it hears.
+    /// What this process announces while it holds the lease, and what it receives.
     announcements: Mutex<Announcements>,
-    /// What others said last.
+    /// The last announcement of another process.
     heard: watch::Sender<Option<Arc<str>>>,
     /// Why the last request failed, if it did.
     trouble: Mutex<Option<String>>,
 }
 
 impl KubernetesLease {
-    /// Begins to stand for the Lease `name` in `namespace`. `instance` names this process to people; what is added
-    /// tells it from all others, also from an earlier life of the same pod. Needs a running tokio.
+    /// Starts as a candidate for the Lease `name` in `namespace`. `instance` names this process to people; a suffix
+    /// distinguishes it from all others, including an earlier life of the same pod. Needs a running tokio.
     pub fn start(server: &ApiServer, namespace: &str, name: &str, instance: &str, timing: Timing) -> Self {
         let chance = RandomState::new().hash_one((std::process::id(), instance));
         let identity = format!("{instance}_{chance:016x}");
@@ -78,7 +78,7 @@ impl KubernetesLease {
         let selected = Selected { fields: Some(format!("metadata.name={name}")), ..Selected::default() };
         let seen = Informer::start(server, collection(namespace), selected, changes);
         let shared = Arc::new(Shared {
-            // A request has a quarter of the time in which a renewal must succeed.
+            // A request gets a quarter of the time in which a renewal must succeed.
             server: server.within(timing.renew_deadline / 4),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -120,7 +120,7 @@ impl Leadership for KubernetesLease {
         Box::pin(self.shared.fence(epoch))
     }
 
-    /// It goes out with the next renewal. Of a process that has just lost the lease nobody hears it.
+    /// Sent with the next renewal. If the lease was just lost, it is never sent.
     fn announce(&self, announcement: &str) {
         if let Some(epoch) = self.lead().epoch() {
             self.shared.announcements.lock().announce(epoch, announcement);
@@ -136,7 +136,7 @@ impl Leadership for KubernetesLease {
             self.stop.cancel();
             let renewing = self.renewing.lock().take();
             if let Some(renewing) = renewing {
-                // What it was sending is seen to its end: the version after it is the one to release.
+                // The request in flight is completed: the version after it is the one to release.
                 let _ = tokio::time::timeout(RELEASE_WITHIN, renewing).await;
             }
             let claim = self.shared.candidate.lock().resign();
@@ -160,7 +160,7 @@ impl Shared {
         Now { wall: Timestamp::now(), mono: self.start.elapsed() }
     }
 
-    /// Stands for the lease until it is stopped.
+    /// Runs as a candidate until it is stopped.
     async fn stand(
         self: Arc<Self>,
         cache: Arc<Mutex<Cache<LeaseObject>>>,
@@ -177,7 +177,7 @@ impl Shared {
                     let until = self.start.checked_add(until).unwrap_or_else(Instant::now);
                     tokio::select! {
                         () = tokio::time::sleep_until(until) => {}
-                        // Without a watch (its sender is gone) what is due is still claimed in time.
+                        // Without a watch (its sender is gone), due claims are still sent in time.
                         Ok(()) = changes.changed() => {}
                         () = stop.cancelled() => {}
                     }
@@ -195,14 +195,14 @@ impl Shared {
         let (version, now) = (cache.version().unwrap_or(0), self.now());
         let mut candidate = self.candidate.lock();
         candidate.saw(record, version, now);
-        // Who follows somebody needs nothing of the server but the watch.
+        // A follower of a known holder needs only the watch.
         if matches!(candidate.lead(now), Lead::Follows { holder: Some(_) }) {
             *self.trouble.lock() = None;
         }
     }
 
-    /// Hears what the holder before has said. It stays there after that one is gone, until this process has said
-    /// something itself: then it is out of date.
+    /// Receives the previous holder's announcement. It stays in the Lease after that holder is gone, until this process
+    /// has announced something itself: then it is outdated.
     fn hear(&self, found: Option<&LeaseObject>) {
         let Some((metadata, version)) = found.and_then(|found| Some((&found.metadata, found.metadata.version()?)))
         else {
@@ -224,7 +224,7 @@ impl Shared {
         self.heard.send_if_modified(|known| std::mem::replace(known, news.clone()) != news);
     }
 
-    /// Says in which term this process is, if that is news.
+    /// Logs which term this process is in, if that changed.
     fn announce(&self) {
         let term = self.candidate.lock().lead(self.now()).epoch();
         self.terms.send_if_modified(|known| std::mem::replace(known, term) != term);
@@ -266,14 +266,14 @@ impl Shared {
         self.candidate.lock().failed(false, self.now());
     }
 
-    /// Gives the lease up. Somebody may have touched it since: then it is read once more.
+    /// Gives the lease up. If another write came in between, it is read once more.
     async fn release(&self, claim: &Claim) {
         let give_up = async {
             if self.send(claim, None).await.is_err_and(|failure| is_conflict(&failure)) {
                 let Ok(object) = self.server.get::<LeaseObject>(&self.path()).await else { return };
                 let record = object.record(self.timing);
                 if record.holder.as_deref() == Some(self.candidate.lock().identity()) && record.epoch == claim.epoch {
-                    // Its error is that of a lease that somebody else holds by now.
+                    // It fails only if another process holds the lease by now.
                     let _ = self.send(&Claim { version: Some(record.version), ..claim.clone() }, None).await;
                 }
             }
@@ -282,7 +282,7 @@ impl Shared {
         tracing::info!(lease = self.name, epoch = claim.epoch.number(), given_up, "lease lost");
     }
 
-    /// Writes the Lease once and returns the version that was made.
+    /// Writes the Lease once and returns the new version.
     async fn send(&self, claim: &Claim, holder: Option<&str>) -> Result<String, Failure> {
         let now = Timestamp::now();
         let announcement = holder.and_then(|_| self.announcements.lock().send(claim.epoch));
@@ -304,7 +304,7 @@ impl Shared {
     }
 }
 
-/// Tells whether the Lease is not as it was seen.
+/// Returns whether the Lease has changed since it was seen.
 fn is_conflict(failure: &Failure) -> bool {
     matches!(failure, Failure::Status { code: 404 | 409, .. })
 }

@@ -16,7 +16,7 @@ use super::candidate::{Claim, Record};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct LeaseObject {
-    /// Who it is.
+    /// Its metadata.
     pub(super) metadata: Metadata,
     spec: LeaseSpec,
 }
@@ -36,7 +36,7 @@ impl Object for LeaseObject {
 }
 
 impl LeaseObject {
-    /// Returns what it says; what it leaves out is as another process of the same settings would have it.
+    /// Returns its record; missing fields are as another process with the same settings would have them.
     pub(super) fn record(&self, timing: Timing) -> Record {
         let duration = self.spec.lease_duration_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
         Record {
@@ -57,12 +57,12 @@ pub(super) fn made(name: &str, claim: &Claim, holder: &str, timing: Timing, now:
     })
 }
 
-/// Returns the merge patch of a claim, on condition of its version; without a holder it gives the lease up.
+/// Returns the merge patch of a claim, conditional on its version; without a holder it gives the lease up.
 pub(super) fn patch(claim: &Claim, holder: Option<&str>, timing: Timing, now: Timestamp) -> Value {
     json!({ "metadata": { "resourceVersion": claim.version }, "spec": held(claim, holder, timing, now) })
 }
 
-/// Adds what the holder says to a Lease or to a patch of it.
+/// Adds the holder's announcement to a Lease or a patch of it.
 pub(super) fn say(object: &mut Value, announcement: Option<&str>) {
     if let Some(announcement) = announcement {
         object["metadata"]["annotations"] = json!({ POLICIES_IN_FORCE: announcement });
@@ -72,9 +72,9 @@ pub(super) fn say(object: &mut Value, announcement: Option<&str>) {
 fn held(claim: &Claim, holder: Option<&str>, timing: Timing, now: Timestamp) -> Value {
     let time = now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
     let mut spec = json!({
-        // Null takes it away, as client-go does.
+        // Null removes it, as client-go does.
         "holderIdentity": holder,
-        // A lease that was given up is free after a second, also for a candidate that does not know what its absence
+        // A released lease is free after one second, even for a candidate that does not know what a missing holder
         // means.
         "leaseDurationSeconds": if holder.is_some() { timing.duration.as_secs() } else { 1 },
         "leaseTransitions": claim.epoch.number(),

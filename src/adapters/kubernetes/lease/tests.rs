@@ -1,4 +1,4 @@
-//! Candidates around one Lease, in time that is passed in: tables, and random histories.
+//! Candidates around one Lease, in simulated time: tables and random histories.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::candidate::{Candidate, Claim, Record, Step};
 use crate::adapters::kubernetes::settings::Timing;
 use crate::model::{Epoch, Lead, Now, Timestamp, WRITE_MARGIN};
 
-/// The Lease as the server has it: every write is on condition of the version it was seen at.
+/// The Lease as the server has it: every write is conditional on the version seen.
 #[derive(Debug, Default)]
 struct Store {
     version: u64,
@@ -35,14 +35,14 @@ impl Store {
     }
 }
 
-/// A process: a candidate, a clock of its own, and how it is at present.
+/// A process: a candidate, its own clock, and its current state.
 struct Process {
     candidate: Candidate,
     /// Added to the wall clock.
     skew: i64,
-    /// Neither sees nor sends anything; its memory stays.
+    /// Neither sees nor sends anything; keeps its memory.
     paused: bool,
-    /// Sends without success and sees nothing new.
+    /// Requests fail, and nothing new is seen.
     cut: bool,
 }
 
@@ -74,7 +74,7 @@ impl World {
         self.processes[process].candidate.lead(self.now(process))
     }
 
-    /// Returns who may start a write now, and in which epoch.
+    /// Returns which processes may start a write now, and in which epoch.
     fn writers(&self) -> Vec<(usize, Epoch)> {
         let may = |process: usize| match self.lead(process) {
             Lead::Holds { epoch, left } if left >= WRITE_MARGIN => Some((process, epoch)),
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// Runs until `holds`, at most for `within`, and returns how long that took.
+    /// Runs until `holds`, for at most `within`, and returns how long that took.
     fn until(&mut self, within: Duration, holds: impl Fn(&Self) -> bool) -> Duration {
         let begin = self.at;
         while !holds(self) {
@@ -136,7 +136,7 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Two candidates of which one holds the lease since a while.
+/// Two candidates, one of which has held the lease for a while.
 fn led() -> (World, usize, usize) {
     let mut world = World::new(2);
     world.until(secs(16), |world| world.leader().is_some());
@@ -202,7 +202,7 @@ fn l2_t2_a_paused_leader_that_wakes_may_not_write_and_learns_who_leads() {
     let Lead::Holds { epoch: before, .. } = world.lead(leader) else { panic!("leads") };
     world.processes[leader].paused = true;
     world.run(secs(60));
-    // It has not run yet: only its clock went on.
+    // It has not run yet: only its clock advanced.
     assert!(world.lead(leader).forbids(before).is_some());
     let Lead::Holds { epoch: after, .. } = world.lead(other) else { panic!("leads") };
     assert_eq!(after, before.next());
@@ -240,7 +240,7 @@ fn l3_a_lease_that_flaps_changes_hands_no_faster_than_it_runs_out() {
     let (mut world, _, _) = led();
     let mut epochs = vec![world.writers()[0].1];
     for round in 0..24 {
-        // Every ten seconds the connection of one of both is cut or comes back.
+        // Every ten seconds one connection is cut or restored.
         let process = &mut world.processes[round % 2];
         process.cut = !process.cut;
         for _ in 0..100 {
@@ -273,7 +273,7 @@ fn a_watch_that_lags_does_not_hide_that_a_claim_met_something_newer() {
     let version = world.store.version;
     world.run(secs(6));
     assert!(world.store.version > version, "renewed meanwhile");
-    // The other one's watch has stood still since, and what it shows has run out.
+    // The other candidate's watch has been stalled since, and the lease it shows has expired.
     let candidate = &mut Candidate::new("flyball-9".to_owned(), Timing::default(), Duration::ZERO);
     let mut now = world.now(other);
     candidate.saw(old.clone(), version, now);
@@ -335,8 +335,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
-    /// Whatever happens to processes, connections, clocks and the Lease itself. Only where it is deleted while nobody
-    /// remembers it can an epoch come again, and then for none that had it before.
+    /// Arbitrary faults of processes, connections, clocks and the Lease itself. Only if the Lease is deleted while no
+    /// process remembers it can an epoch recur, and never for the process that had it before.
     #[test]
     fn inv_17_l2_at_most_one_may_write_and_each_epoch_has_one_writer(
         history in prop::collection::vec((happening(), 1..300_u32), 1..40)
@@ -354,7 +354,7 @@ proptest! {
                     world.store.delete();
                 }
                 Happening::Restart(process) => {
-                    // A container that starts again has another name in the Lease.
+                    // A restarted container has another name in the Lease.
                     lives += 1;
                     let name = format!("flyball-{process}-{lives}");
                     world.processes[process].candidate = Candidate::new(name, Timing::default(), STEP);

@@ -1,5 +1,5 @@
-//! Which news become Events, and what they say. Pure. Decisions that act, that hold after acting, or that change a
-//! state are told; that nothing was to be done never is.
+//! Which news become Events, and what they say. Pure. Reported are decisions that act, that hold after acting, or that
+//! change a state; never that there was nothing to do.
 
 use crate::model::explain::sentence;
 use crate::model::{Cause, ChangeSet, DecisionRecord, GuardName, Impact, Mode, VerdictKind, WriteOutcome};
@@ -8,23 +8,23 @@ use crate::ports::{News, Stop};
 use super::judge::Acceptance;
 use super::status::{Freeze, freeze, no_value};
 
-/// What an Event says.
+/// The content of an Event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Draft {
-    /// In one word.
+    /// One word.
     pub(super) reason: &'static str,
-    /// Whether somebody should look.
+    /// Whether somebody should look at it.
     pub(super) warning: bool,
-    /// In a sentence.
+    /// One sentence.
     pub(super) note: String,
-    /// What it tells of.
+    /// What it is about.
     pub(super) subject: Subject,
 }
 
-/// What an Event tells of.
+/// What an Event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// Something that was done or happened, once.
+    /// A one-time occurrence.
     Occurrence,
     /// The guard that holds.
     Hold,
@@ -38,10 +38,10 @@ pub(super) enum Subject {
     Breaker,
 }
 
-/// What was told of one loop so far, as far as the next Event depends on it.
+/// What was reported of one loop so far, to the extent the next Event depends on it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reported {
-    /// The guard that holds, since the last change of it.
+    /// The guard that holds, since its last change.
     holding: Option<GuardName>,
     accepted: Option<Acceptance>,
     /// The faults of the newest policies.
@@ -59,7 +59,7 @@ impl Draft {
 }
 
 impl Reported {
-    /// Returns the Event that follows from news, if one does.
+    /// Returns the Event that follows from news, if any.
     pub(super) fn event(&mut self, news: &News) -> Option<Draft> {
         match news {
             News::Decided(record) => self.decided(record),
@@ -118,7 +118,7 @@ impl Reported {
         Some(Draft { reason, warning: true, note, subject })
     }
 
-    /// Returns the Event of a change in whether the newest policies are active. That the first ones are is no news.
+    /// Returns the Event for a change in whether the newest policies are active. That the first ones are is not news.
     pub(super) fn policies(&mut self, faults: &[String]) -> Option<Draft> {
         let before = self.policies.replace(faults.to_vec());
         if before.as_deref() == Some(faults) {
@@ -133,7 +133,7 @@ impl Reported {
         Some(Draft { reason: "PolicyRefused", warning: true, note, subject })
     }
 
-    /// Takes back that a state was told, which was told last as in `former`: while it stands, it is told again.
+    /// Retracts the report of a state, last reported as in `former`: while the state lasts, it is reported again.
     pub(super) fn retract(&mut self, subject: Subject, former: &Self) {
         match subject {
             Subject::Occurrence => {}
@@ -158,7 +158,7 @@ impl Reported {
         }
         let draft = |reason, warning| Some(Draft { reason, warning, note: sentence(record), subject: Subject::Hold });
         match holding.filter(|guard| before != Some(*guard))? {
-            // What the mode holds back is what the mode is for, and waiting for a second sample is no state.
+            // Holding back is the purpose of the mode, and waiting for a second sample is not a state.
             GuardName::Mode | GuardName::Confirmation => None,
             // Told as the state that it is.
             GuardName::Freshness if self.frozen == Some(true) => None,

@@ -1,4 +1,4 @@
-//! Which declarations hold. Pure: the objects as they are, and the declaration of each that is in force.
+//! Which declarations are active. Pure: the current objects, and the active declaration of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,22 +8,22 @@ use crate::ports::services::Declarations;
 
 use super::object::{Bound, LoopObject};
 
-/// What became of one loop.
+/// The verdict on one loop.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Judged {
     /// The object.
     pub(super) uid: String,
     /// Its version.
     pub(super) version: u64,
-    /// The generation of it that was judged.
+    /// The generation that was judged.
     pub(super) generation: i64,
-    /// What is in force for it; `None` if nothing is.
+    /// Its active spec; `None` if there is none.
     pub(super) spec: Option<Arc<ServiceSpec>>,
-    /// Whether that is what the object says now.
+    /// Whether that is the current spec of the object.
     pub(super) accepted: Acceptance,
     /// What the platform's bound cut from it.
     pub(super) cut: Option<String>,
-    /// Why nothing is written though its mode would, where there is no bound or a faulty one.
+    /// Why nothing is written although its mode would, if the bound is missing or faulty.
     pub(super) unbounded: Option<String>,
     /// Whether it says that it is paused.
     pub(super) paused: bool,
@@ -47,63 +47,64 @@ pub(super) enum Acceptance {
     Valid,
     /// It has faults, all of them listed.
     Invalid(Vec<String>),
-    /// It is at odds with another one.
+    /// It conflicts with another one.
     Collision(Vec<String>),
 }
 
-/// Why it is not known how far loops may go.
+/// Why the limits of loops are unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unbounded {
-    /// The API server has not been heard for too long, or not at all yet. What it said last stands until it is.
+    /// The API server has been silent for too long, or has not answered yet. Its last answer remains valid until it
+    /// does.
     #[error("the PlatformBound cannot be read: {0}")]
     Unread(String),
-    /// There is no bound, or a faulty one: somebody has to apply one.
+    /// The bound is missing or faulty: somebody has to apply one.
     #[error("{0}")]
     Unusable(String),
 }
 
-/// Judges loops, and remembers which declaration of each is in force. A spec is read once, and all are compared when one
+/// Judges loops and remembers the active declaration of each. A spec is parsed once, and all are compared only when one
 /// of them changed: statuses, which flyball itself writes, change far more often.
 pub(super) struct Judge {
     declarations: Arc<dyn Declarations>,
     read: BTreeMap<ServiceId, (Edition, Read)>,
-    /// What was judged last, and what followed.
+    /// The last judged editions and their results.
     editions: BTreeMap<ServiceId, Edition>,
     verdicts: BTreeMap<ServiceId, Verdict>,
     /// The last bound that was known.
     bound: Option<Bound>,
 }
 
-/// A declaration as it reads alone, or its faults.
+/// A declaration parsed on its own, or its faults.
 type Read = Result<Arc<ServiceSpec>, Vec<String>>;
 
-/// Which spec of which object: what it says changes with the generation alone.
+/// One spec of one object: it changes only with the generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Edition {
     uid: String,
     generation: i64,
 }
 
-/// What holds for a loop before the platform's bound.
+/// The verdict on a loop before the platform's bound.
 struct Verdict {
-    /// Of which object.
+    /// The object.
     uid: String,
     accepted: Acceptance,
     spec: Option<Arc<ServiceSpec>>,
 }
 
-/// Who has a target that two want: the first of these.
+/// Which of two loops gets a contested target: the first of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Claim {
-    /// What the loop says is in force.
+    /// The spec is active.
     InForce,
-    /// This process has just started, and by the status of the loop it was in force before.
+    /// This process has just started, and according to its status the loop was active before.
     WasInForce,
-    /// It says something new.
+    /// It is new.
     New,
 }
 
-/// One loop in the course of judgement.
+/// One loop during judgement.
 struct Case<'a> {
     id: &'a ServiceId,
     object: &'a LoopObject,
@@ -117,16 +118,15 @@ impl Judge {
         Self { declarations, read: BTreeMap::new(), editions: BTreeMap::new(), verdicts: BTreeMap::new(), bound: None }
     }
 
-    /// Judges all loops together. Of two that collide the one stays that is in force; where neither is, the older one.
-    /// While the bound is not known the declarations stay as the last one left them; that nothing is written meanwhile is
-    /// for the guards to see to.
+    /// Judges all loops together. Of two that collide the active one stays; if neither is active, the older one. While
+    /// the bound is unknown the declarations stay unchanged; the guards make sure that nothing is written meanwhile.
     pub(super) fn judge(
         &mut self,
         loops: &[LoopObject],
         bound: &Result<Bound, Unbounded>,
     ) -> BTreeMap<ServiceId, Judged> {
         self.bound = bound.as_ref().ok().copied().or(self.bound);
-        // What has no name of a service is told elsewhere. Who is on the way out is gone.
+        // An object without a valid service name is reported elsewhere. One being deleted counts as gone.
         let is_there = |object: &&LoopObject| object.metadata.deletion_timestamp.is_none();
         let loops: BTreeMap<ServiceId, &LoopObject> =
             loops.iter().filter(is_there).filter_map(|object| Some((object.id().ok()?, object))).collect();
@@ -145,8 +145,8 @@ impl Judge {
     fn compare(&mut self, loops: &BTreeMap<ServiceId, &LoopObject>) {
         self.read.retain(|id, _| loops.contains_key(id));
         let mut cases: Vec<Case<'_>> = loops.iter().map(|(id, object)| self.read(id, object)).collect();
-        // What a loop falls back to may be what another one wants. It ends: each turn puts one back, and those that are
-        // in force are at odds with none.
+        // What a loop falls back to may be what another one wants. This terminates: each turn reverts one loop, and
+        // active ones never collide.
         while self.exclude_collisions(&mut cases) {}
         let verdict = |Case { id, object, accepted, spec }: Case<'_>| {
             (id.clone(), Verdict { uid: object.metadata.uid.clone(), accepted, spec })
@@ -183,9 +183,9 @@ impl Judge {
         }
     }
 
-    /// Puts what collides back to what is in force of it, and tells whether anything did.
+    /// Reverts colliding loops to their active spec, and returns whether any was reverted.
     fn exclude_collisions(&self, cases: &mut [Case<'_>]) -> bool {
-        // Without a claim of this process it is the order of [`LoopObject::precedence`].
+        // If this process has no claim, the order is that of [`LoopObject::precedence`].
         cases.sort_by_cached_key(|case| (self.claim(case), case.object.age()));
         let declared: Vec<ServiceSpec> = cases.iter().filter_map(|case| case.spec.as_deref().cloned()).collect();
         let (mut found, mut any) = (self.declarations.collisions(&declared).into_iter(), false);
@@ -214,7 +214,7 @@ fn conclude(object: &LoopObject, verdict: &Verdict, bound: Option<Bound>, unboun
     let writes = spec.as_ref().is_some_and(|spec| spec.mode > Mode::Shadow);
     let unbounded = match unbounded {
         Some(Unbounded::Unusable(why)) if writes => Some(format!("nothing is written: {why}")),
-        // An API server that is away is no reason to write to it.
+        // An unreachable API server is not a reason to write to it.
         Some(_) | None => None,
     };
     Judged {
@@ -230,7 +230,7 @@ fn conclude(object: &LoopObject, verdict: &Verdict, bound: Option<Bound>, unboun
     }
 }
 
-/// Returns a declaration inside the bound, and what was cut from it.
+/// Returns a declaration cut to the bound, and what was cut from it.
 fn cut(spec: &Arc<ServiceSpec>, bound: Option<Bound>) -> (Arc<ServiceSpec>, Option<String>) {
     let Some(bound) = bound else { return (spec.clone(), None) };
     let mode = spec.mode.min(bound.max_mode);

@@ -1,5 +1,4 @@
-//! Services as `ServiceLoop` objects, watched in all namespaces; what happens to them goes to their status and to
-//! Events.
+//! Services as `ServiceLoop` objects, watched in all namespaces and reported through their status and Events.
 //!
 //! ```text
 //! watch of serviceloops, platformbounds -> judge -> roster (to the loop)
@@ -9,9 +8,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `object` | what is read of the objects |
-//! | `judge` | which declarations hold: valid, no collision, inside the platform's bound; the last good one stays |
-//! | `status` | one loop's status as its owner reads it |
+//! | `object` | the fields read of the objects |
+//! | `judge` | the active declarations: valid, no collision, within the platform's bound; the last good one stays |
+//! | `status` | the status of one loop |
 //! | `event` | which news are Events, and what they say |
 //! | `outbox` | what is to be written, when |
 //! | `writer` | the task that writes it |
@@ -43,7 +42,7 @@ use object::{Bound, BoundObject, LoopObject};
 use outbox::Outbox;
 use writer::Writer;
 
-/// The manifest of the custom resources, as `deploy/` ships and `flyball crds` prints it: the one source of truth.
+/// The manifest of the custom resources, as `deploy/` ships and `flyball crds` prints it: the single source of truth.
 pub const CRDS: &str = include_str!("../../../../deploy/base/crds.yaml");
 
 /// The name of the one `PlatformBound` that counts.
@@ -51,7 +50,7 @@ pub const BOUND_NAME: &str = "flyball";
 const LOOPS: &str = "/apis/flyball.dev/v1alpha1/serviceloops";
 const BOUNDS: &str = "/apis/flyball.dev/v1alpha1/platformbounds";
 
-/// Changes within so long are judged together.
+/// Changes within this time are judged together.
 const TOGETHER: Duration = Duration::from_millis(100);
 
 /// The loops of a cluster. Dropping it ends its watches.
@@ -59,7 +58,7 @@ pub struct ServiceLoops {
     roster: watch::Receiver<Option<Roster>>,
     outbox: Arc<Outbox>,
     ignored: Arc<Mutex<Vec<String>>>,
-    /// Why the roster was last judged by no bound, if it was.
+    /// Why the roster was last judged without a bound, if it was.
     unjudged: Arc<Mutex<Option<String>>>,
     loops: Informer<LoopObject>,
     bounds: Informer<BoundObject>,
@@ -67,8 +66,8 @@ pub struct ServiceLoops {
 }
 
 impl ServiceLoops {
-    /// Starts to watch. `declarations` judges what is written, `leadership` says whether this process tells of it, and
-    /// `instance` names it in Events. Needs a running tokio.
+    /// Starts to watch. `declarations` validates specs, `leadership` says whether this process reports, and `instance`
+    /// names it in Events. Needs a running tokio.
     pub fn start(
         server: &ApiServer,
         declarations: Arc<dyn Declarations>,
@@ -115,7 +114,7 @@ impl Services for ServiceLoops {
 
     fn unbounded(&self) -> Option<String> {
         let unread = bound(&self.bounds.cache.lock()).err().map(|why| why.to_string());
-        // A bound that has just come binds nobody before the loops were judged by it.
+        // A new bound has no effect before the loops are judged by it.
         unread.or_else(|| self.unjudged.lock().clone())
     }
 
@@ -128,11 +127,11 @@ impl Services for ServiceLoops {
     }
 }
 
-/// Judges anew whenever something changed, or nothing was heard for long.
+/// Judges again whenever something changed or after a long silence.
 struct Keeper {
     loops: Arc<Mutex<Cache<LoopObject>>>,
     bounds: Arc<Mutex<Cache<BoundObject>>>,
-    /// Silence after which the bound is not believed any more.
+    /// Silence after which the bound is no longer trusted.
     silence: Duration,
     judge: Judge,
     outbox: Arc<Outbox>,
@@ -195,12 +194,12 @@ impl Keeper {
     }
 }
 
-/// Says that nobody has set a bound, and what to do about it.
+/// Says that no bound is set, and the remedy.
 pub(super) fn no_bound() -> String {
     format!("no PlatformBound named {BOUND_NAME} exists; apply one, such as deploy/base/bound.yaml")
 }
 
-/// Returns how far loops may go, as far as the watch has it.
+/// Returns the limits of all loops, to the extent the watch has them.
 fn bound(bounds: &Cache<BoundObject>) -> Result<Bound, Unbounded> {
     match bounds.current("", BOUND_NAME, Tick::now()) {
         Err(reason) => Err(Unbounded::Unread(reason)),

@@ -1,4 +1,4 @@
-//! What is read of a `ServiceLoop` and of the `PlatformBound`.
+//! The fields read of a `ServiceLoop` and of the `PlatformBound`.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,18 +6,18 @@ use serde_json::Value;
 use crate::adapters::kubernetes::cache::{Metadata, Object};
 use crate::model::{Mode, ServiceId, ids::IdError};
 
-/// The condition that tells whether a spec is in force.
+/// The condition that says whether a spec is active.
 pub(super) const ACCEPTED: &str = "Accepted";
 
-/// A `ServiceLoop`. Its `spec` is read later and whole, so that one faulty object does not hide its neighbours.
+/// A `ServiceLoop`. Its `spec` is parsed later, so that one faulty object does not hide its neighbours.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct LoopObject {
-    /// Who it is.
+    /// Its metadata.
     pub metadata: Metadata,
     /// What its owner wrote.
     pub spec: Value,
-    /// What stands in its status.
+    /// Its status.
     pub(super) status: Value,
 }
 
@@ -33,33 +33,33 @@ impl LoopObject {
         ServiceId::new(&self.metadata.namespace, &self.metadata.name)
     }
 
-    /// Tells whether its status says that its spec, as it is now, is in force.
+    /// Returns whether its status says that its current spec is active.
     pub(super) fn is_said_to_be_accepted(&self) -> bool {
         let conditions = self.status["conditions"].as_array().into_iter().flatten();
         let mut accepted = conditions.filter(|condition| condition["type"] == ACCEPTED);
         accepted.any(|one| one["status"] == "True" && one["observedGeneration"] == self.metadata.generation)
     }
 
-    /// Returns its place among loops that want the same target where nothing is known of what is in force: the first one
-    /// has it.
+    /// Returns its rank among loops that want the same target when it is unknown which is active: the first one gets
+    /// it.
     pub fn precedence(&self) -> impl Ord + use<> {
         (!self.is_said_to_be_accepted(), self.age())
     }
 
-    /// Returns its place among loops of one claim: the older one first, of two that were made together by name.
+    /// Returns its rank among loops with the same claim: older first, ties by name.
     pub(super) fn age(&self) -> impl Ord + use<> {
         let Metadata { creation_timestamp, namespace, name, .. } = &self.metadata;
         (creation_timestamp.clone(), namespace.clone(), name.clone())
     }
 
-    /// Returns why nobody heeds it, if that is so. Who is on the way out is gone.
+    /// Returns why it is ignored, if it is. One being deleted counts as gone.
     pub(super) fn why_ignored(&self) -> Option<String> {
         let is_there = self.metadata.deletion_timestamp.is_none();
         (is_there && self.id().is_err()).then(|| unfit(&self.metadata.namespace, &self.metadata.name))
     }
 }
 
-/// Says why a `ServiceLoop` with such a name is no loop.
+/// Says why a `ServiceLoop` with such a name is not a loop.
 pub fn unfit(namespace: &str, name: &str) -> String {
     format!("ServiceLoop {namespace}/{name} is ignored: that is not the name of a service, a DNS label without dots")
 }
@@ -69,7 +69,7 @@ pub fn unfit(namespace: &str, name: &str) -> String {
 pub struct Bound {
     /// No loop has more replicas.
     pub max_replicas: u32,
-    /// No loop goes further.
+    /// No loop has a higher mode.
     pub max_mode: Mode,
 }
 
@@ -103,7 +103,7 @@ impl BoundObject {
     /// Returns the bound.
     ///
     /// # Errors
-    /// Why it cannot be used; the schema admits no such object.
+    /// Why it cannot be used; the schema rejects such objects.
     pub fn bound(&self) -> Result<Bound, String> {
         let spec =
             BoundSpec::deserialize(&self.spec).map_err(|error| format!("the PlatformBound is invalid: {error}"))?;

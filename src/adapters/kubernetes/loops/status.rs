@@ -1,4 +1,4 @@
-//! How one loop stands, as its owner reads it in `status`. Pure.
+//! The `status` of one loop. Pure.
 
 use serde_json::{Map, Value, json};
 
@@ -12,10 +12,10 @@ use crate::ports::Stop;
 use super::judge::{Acceptance, Judged};
 use super::object::ACCEPTED;
 
-/// Longest message, bytes: what a person reads. The API takes 32768 in a condition, and 1024 in the note of an Event.
+/// Longest message, bytes: what a person reads. The API accepts 32768 in a condition and 1024 in the note of an Event.
 const MESSAGE_LIMIT: usize = 1000;
 
-/// The condition that tells of policies.
+/// The condition about policies.
 const POLICY: &str = "PolicyAccepted";
 /// The condition that tells of missing data.
 const FROZEN: &str = "Frozen";
@@ -39,7 +39,7 @@ pub(super) struct Condition {
 
 /// What is known of one loop.
 pub(super) struct Seen<'a> {
-    /// How its declaration was judged.
+    /// The verdict on its declaration.
     pub(super) judged: &'a Judged,
     /// Its last decision.
     pub(super) record: Option<&'a DecisionRecord>,
@@ -51,10 +51,10 @@ pub(super) struct Seen<'a> {
     pub(super) policies: Option<&'a [String]>,
 }
 
-/// What of a status is not written yet.
+/// Which part of a status is not written yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unwritten {
-    /// Something that somebody may wait for.
+    /// Something that somebody may be waiting for.
     News,
     /// Another reason for the same decision.
     Reason,
@@ -76,16 +76,16 @@ impl LastStatus {
         Self { written: status.clone() }
     }
 
-    /// Returns the status as it is now, and what of it is not written yet.
+    /// Returns the current status, and which part of it is not written yet.
     ///
-    /// The numbers of a decision change every time; the status follows what was decided at once, and each number later.
+    /// The numbers of a decision change every time; the status follows what was decided at once, and the numbers later.
     pub(super) fn next(&self, seen: &Seen<'_>, now: Timestamp) -> (Value, Unwritten) {
         let Seen { judged, record, stopped, policies, .. } = *seen;
         let record = record.filter(|_| judged.spec.is_some());
         let conditions = [accepted(judged), capped(judged), ready(seen)];
         let mut status = Map::new();
         status.insert("observedGeneration".to_owned(), json!(judged.generation));
-        // A null takes away the mode of a spec that is in force no more.
+        // A null removes the mode of a spec that is no longer active.
         status.insert("mode".to_owned(), json!(judged.spec.as_ref().map(|spec| spec.mode)));
         match record {
             Some(record) => status.extend(self.decided(record)),
@@ -108,7 +108,7 @@ impl LastStatus {
         }
         conditions.extend(match policies {
             Some(faults) => Some(self.dated(&policy(faults), judged.generation, now)),
-            // A process that has loaded none yet leaves what the one before it said.
+            // A process that has loaded none yet keeps what its predecessor reported.
             None => self.shows(POLICY).cloned(),
         });
         status.insert("conditions".to_owned(), Value::Array(conditions));
@@ -126,7 +126,7 @@ impl LastStatus {
         (status, unwritten)
     }
 
-    /// Tells whether a status says the same.
+    /// Returns whether a status says the same.
     pub(super) fn says(&self, status: &Value) -> bool {
         said(status) == said(&self.written)
     }
@@ -142,7 +142,7 @@ impl LastStatus {
             && without_numbers(why(&self.written)) == without_numbers(cut(&headline.why));
         let since = self.written.pointer("/lastDecision/since").filter(|_| same).cloned();
         let mut fields = Map::new();
-        // A null takes away what the decision before had.
+        // A null removes what the previous decision had.
         let decision = json!({
             "id": record.id,
             "rule": record.proposal.choice.rule(),
@@ -152,7 +152,7 @@ impl LastStatus {
             "since": since.unwrap_or_else(|| json!(seconds(record.at))),
         });
         fields.insert("lastDecision".to_owned(), decision);
-        // What is not known any more is not shown as if it were.
+        // What is no longer known is not shown.
         let target = record.features.target.known();
         fields.insert("replicas".to_owned(), json!(target.map(|target| target.replicas)));
         fields.insert("readyReplicas".to_owned(), json!(target.map(|target| target.ready)));
@@ -166,7 +166,7 @@ impl LastStatus {
         self.written.get("conditions")?.as_array()?.iter().find(|one| one["type"] == kind)
     }
 
-    /// Returns a condition with the time since which it is as it is.
+    /// Returns a condition with the time of its last change.
     fn dated(&self, condition: &Condition, generation: i64, now: Timestamp) -> Value {
         let before = self.shows(condition.kind);
         let status = if condition.holds { "True" } else { "False" };
@@ -224,7 +224,7 @@ fn capped(judged: &Judged) -> Condition {
     Condition { kind: "Capped", holds, reason, message }
 }
 
-/// Says whether the newest policies are the ones in force.
+/// Says whether the newest policies are active.
 fn policy(faults: &[String]) -> Condition {
     if faults.is_empty() {
         let message = "the newest policies are active".to_owned();
@@ -338,7 +338,7 @@ fn forecast_authority(record: &DecisionRecord) -> Authority {
     signal.map_or(Authority::ReactiveOnly, |signal| signal.authority)
 }
 
-/// Returns the first words of a text, as many as are read.
+/// Returns the beginning of a text, up to the message limit.
 pub(super) fn cut(text: &str) -> &str {
     text.split_at(text.floor_char_boundary(MESSAGE_LIMIT)).0
 }

@@ -1,4 +1,4 @@
-//! The task that writes statuses and Events: one at a time, each with a deadline, never repeated at once.
+//! The task that writes statuses and Events: one at a time, each with a deadline, never retried at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,24 +17,24 @@ use super::object::LoopObject;
 use super::outbox::{Outbox, Writing};
 use super::status::{cut, reference};
 
-/// Pause between two writes: at most ten in a second, however much happens.
+/// Pause between two writes: at most ten a second, whatever happens.
 const PACE: Duration = Duration::from_millis(100);
-/// Pause after a write that failed for a reason that meets the next one, too.
+/// Pause after a failure that would affect the next write too.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
-/// Time after which a status that was refused is written again.
+/// Time after which a refused status is written again.
 const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 /// Longest pause without news.
 const LONGEST_REST: Duration = Duration::from_mins(10);
-/// Who reports.
+/// The reporting controller.
 const CONTROLLER: &str = "flyball.dev/flyball";
 
-/// Writes what the outbox holds due.
+/// Writes what is due in the outbox.
 pub(super) struct Writer {
     /// Where it writes.
     pub(super) server: ApiServer,
     /// What is to be written.
     pub(super) outbox: Arc<Outbox>,
-    /// Whether this process speaks for all.
+    /// Whether this process reports.
     pub(super) leadership: Arc<dyn Leadership>,
     /// This process.
     pub(super) instance: String,
@@ -45,8 +45,8 @@ impl Writer {
     pub(super) async fn run(self) {
         let (mut count, mut terms) = (0_u64, self.leadership.terms());
         loop {
-            // Asked before each write: a thousand take minutes, in which the lease can be lost, and who speaks then
-            // says something newer.
+            // Checked before each write: a thousand take minutes, in which the lease can be lost to a process with
+            // newer reports.
             let speaks = self.leadership.lead().speaks();
             let later = match self.outbox.next(speaks, Instant::now(), Timestamp::now()) {
                 Ok(writing) => {
@@ -57,7 +57,7 @@ impl Writer {
                 }
                 Err(later) => later.unwrap_or_else(|| Instant::now() + LONGEST_REST),
             };
-            // Each is a reason to look again: who begins to lead says how the loops stand.
+            // Each is a reason to check again: a new leader reports the state of all loops.
             tokio::select! {
                 () = self.outbox.stirred() => {}
                 _ = terms.changed() => {}
@@ -67,9 +67,9 @@ impl Writer {
         }
     }
 
-    /// Writes once and tells whether the next write may succeed. An object that is gone, or that somebody changed in
-    /// between, is judged again when its change arrives. A write that the server refuses, as where one namespace denies
-    /// them, holds up no other loop.
+    /// Writes once and returns whether the next write may succeed. An object that is gone or changed in between is
+    /// judged again when its change arrives. A refused write, such as one denied in a single namespace, holds up no
+    /// other loop.
     async fn write(&self, writing: Writing, count: u64) -> bool {
         let (id, status, written) = match writing {
             Writing::Status { id, uid, status } => {
@@ -136,13 +136,13 @@ impl Writer {
     }
 }
 
-/// Tells whether a failure says nothing of the next write, which is about another loop: it was refused, and not because
-/// the server is busy (429) or does not know who asks (401).
+/// Returns whether a failure says nothing about the next write, which is for another loop: it was refused, and not
+/// because the server is busy (429) or does not know the account (401).
 fn is_of_this_loop(failure: &Failure) -> bool {
     failure.is_refusal() && !matches!(failure, Failure::Status { code: 401 | 429, .. })
 }
 
-/// Returns the version of a written object. Where it shows none, nothing that is seen counts as newer.
+/// Returns the version of a written object. If it shows none, nothing seen counts as newer.
 fn version(object: &Value) -> u64 {
     LoopObject::deserialize(object).ok().and_then(|object| object.metadata.version()).unwrap_or(u64::MAX)
 }

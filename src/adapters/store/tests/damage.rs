@@ -1,4 +1,4 @@
-//! Files that a crash, a disk or a person damaged.
+//! Files damaged by a crash, a disk or a person.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn a_flipped_bit_is_found_or_harmless() {
     let intact = fs::read(&path).unwrap();
     let all: Vec<u32> = (1..=10).rev().collect();
     let mut damaged = 0;
-    // Byte 9 tells which of two commits is the newest; alone it is not covered by a checksum.
+    // Byte 9 says which of two commits is the newest; it is the only one without a checksum.
     let positions = (10..400).step_by(7).chain((4096..intact.len()).step_by(intact.len() / 150));
     for position in positions {
         let mut bytes = intact.clone();

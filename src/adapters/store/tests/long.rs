@@ -1,10 +1,10 @@
-//! Records that would be too long to be read again.
+//! Records that would be too long to be read back.
 
 use super::*;
 use crate::model::record::CUT;
 use crate::model::{Goal, RuleOutcome, RuleTrace};
 
-/// What a record says of a rule with these notes.
+/// The trace of a rule with these notes.
 fn rule(name: &str, notes: usize) -> RuleTrace {
     RuleTrace {
         rule: name.into(),
@@ -26,7 +26,7 @@ fn with(seq: u32, change: impl FnOnce(&mut DecisionRecord)) -> Entry {
     Entry::Decision(Arc::new(record))
 }
 
-/// One that is written can be read: the words of its rules are left out, and it says so; how they came out is not.
+/// A record that is written can be read: it omits the texts of its rules and says so, but keeps their results.
 #[test]
 fn a_record_that_is_too_long_is_cut_and_can_be_read() {
     let dir = tempfile::tempdir().unwrap();
@@ -43,7 +43,7 @@ fn a_record_that_is_too_long_is_cut_and_can_be_read() {
     assert!(journal.health().is_ok());
 }
 
-/// One that is too long whatever is left out is not written, and the journal says so.
+/// A record that is too long even when cut is not written, and the journal reports it.
 #[test]
 fn a_record_that_cannot_be_cut_is_refused_and_told_of() {
     let dir = tempfile::tempdir().unwrap();

@@ -108,7 +108,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-/// A disk that fails from some write or sync on: the last write before is torn in the middle.
+/// A disk that fails from some write or sync on: the last write before that is torn in the middle.
 #[derive(Debug)]
 struct Disk {
     file: FileBackend,
@@ -131,7 +131,7 @@ impl Disk {
         FileBackend::new(file)
     }
 
-    /// A journal on this disk, also when it is opened anew.
+    /// Opens a journal on this disk, which stays in place across reopens.
     fn journal(self, path: &Path, metrics: JournalMetrics) -> Result<RedbJournal, JournalError> {
         let (left, gate, syncs, kind) = (self.left.clone(), self.gate.clone(), self.syncs.clone(), self.kind);
         let (first, at) = (Mutex::new(Some(self)), path.to_owned());
@@ -145,7 +145,7 @@ impl Disk {
         RedbJournal::open_backend(path.display().to_string(), backend, StoreSettings::default(), metrics, 1, PAUSE)
     }
 
-    /// Takes one of the steps that are left; tells whether there was one.
+    /// Uses up one of the remaining steps; returns whether there was one.
     fn step(&self) -> bool {
         self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
     }
@@ -183,7 +183,7 @@ impl StorageBackend for Disk {
     }
 }
 
-/// Time between two attempts to write again.
+/// Time between two recovery attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Waits until the journal can be written again.
@@ -230,7 +230,7 @@ fn a_full_disk_stops_writes_until_there_is_room_and_reads_go_on() {
     assert_eq!((seqs(&journal), journal.open_intents().unwrap(), journal.run()), (vec![4, 1], vec![intent(4)], 2));
 }
 
-/// At each moment of a recovery: who hears that an end is not durable waits until the journal is well.
+/// At each moment of a recovery: a caller told that an end is not durable waits until the journal is healthy.
 #[test]
 fn a_journal_that_is_well_again_has_every_end_that_it_was_told_meanwhile() {
     for delay in 0..60 {
@@ -251,7 +251,7 @@ fn a_journal_that_is_well_again_has_every_end_that_it_was_told_meanwhile() {
     }
 }
 
-/// Its end may have failed alone, behind the sync that made it durable.
+/// Its end may have failed on its own, after the sync that made it durable.
 #[test]
 fn an_intent_that_was_refused_is_not_open_afterwards_wherever_the_disk_failed() {
     for survived in 0.. {
@@ -271,7 +271,7 @@ fn an_intent_that_was_refused_is_not_open_afterwards_wherever_the_disk_failed() 
     }
 }
 
-/// Its lock is free while it cannot be opened: what another process did with it meanwhile is not known here.
+/// Its lock is free while it cannot be opened: what another process wrote meanwhile is unknown here.
 #[test]
 fn a_journal_that_another_process_wrote_meanwhile_is_not_gone_on_with() {
     let (_dir, path) = place();
@@ -309,7 +309,7 @@ fn whatever_was_acknowledged_survives_a_crash_at_every_write() {
         drop(journal);
         let again = open(&path).unwrap();
         let (decisions, open_intents) = (seqs(&again), again.open_intents().unwrap());
-        // What was not acknowledged may be there all the same, if the failure came behind the last sync.
+        // An unacknowledged entry may still be durable, if the failure came after the last sync.
         let states = [
             (vec![], vec![]),
             (vec![1], vec![]),
@@ -371,12 +371,12 @@ fn starts_are_counted() {
     }
 }
 
-/// Tells whether the newest commit of a file is sealed: a flag of the engine in the byte that tells which one it is.
+/// Returns whether the newest commit of a file is sealed: an engine flag in the byte that says which commit is newest.
 fn sealed(file: &[u8]) -> bool {
     file[9] & 4 != 0
 }
 
-/// A journal whose writer was killed in a quiet moment: a copy of the file while it is open.
+/// A journal whose writer was killed while idle: a copy of the open file.
 fn killed(entries: u32) -> (tempfile::TempDir, PathBuf) {
     let (dir, path) = place();
     let journal = open(&path).unwrap();
@@ -392,7 +392,7 @@ fn killed(entries: u32) -> (tempfile::TempDir, PathBuf) {
     (dir, copy)
 }
 
-/// A journal on a disk whose syncs wait for the guard, with the writer already waiting in one.
+/// A journal on a disk whose syncs wait for the guard, with the writer already blocked in one.
 fn stalled<'a>(path: &Path, gate: &'a Arc<Mutex<()>>, metrics: &JournalMetrics) -> (RedbJournal, MutexGuard<'a, ()>) {
     let disk = Disk { gate: Arc::clone(gate), ..Disk::open(path, usize::MAX) };
     let syncs = Arc::clone(&disk.syncs);

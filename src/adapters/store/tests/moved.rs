@@ -1,8 +1,8 @@
-//! A journal that is moved away while it is written: what goes on in it is lost to the next start.
+//! A journal that is moved away while in use: whatever is written to it afterwards is lost to the next start.
 
 use super::*;
 
-/// A journal that tries again soon, on a file that is never made anew.
+/// A journal that soon retries, on a file that is never created again.
 fn soon(path: &Path) -> RedbJournal {
     let at = path.to_owned();
     let backend = move |is_first: bool| {

@@ -1,4 +1,4 @@
-//! What a loss of power leaves of the journal: of what was written and not synced, any part.
+//! What a power loss leaves of the journal: any part of what was written but not synced.
 
 use std::io;
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use crate::adapters::store::settings::StoreSettings;
 use crate::instrument::JournalMetrics;
 use crate::ports::journal::{Entry, Journal};
 
-/// Images of each moment between a write and its sync, each with another part of the writes.
+/// Images per moment between a write and its sync, each with another part of the writes.
 const IMAGES: u64 = 12;
 
-/// A disk that notes what could be found on it after a loss of power, at every sync.
+/// A disk that records, at every sync, what could be found on it after a power loss.
 #[derive(Debug, Default)]
 struct Disk {
     state: Mutex<State>,
-    /// Entries that were answered.
+    /// Acknowledged entries.
     answered: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// As it is read.
+    /// The content as read.
     bytes: Vec<u8>,
-    /// What is safe.
+    /// The durable content.
     synced: Vec<u8>,
-    /// What was written since.
+    /// Writes since then.
     pending: Vec<(usize, Vec<u8>)>,
-    /// What could be found, and how many entries had been answered then.
+    /// Possible contents, each with the number of entries acknowledged by then.
     images: Vec<(usize, Vec<u8>)>,
 }
 
 impl State {
-    /// Returns what is safe and of the rest the part that `choice` picks.
+    /// Returns the durable content plus the part of the rest that `choice` picks.
     fn image(&self, choice: u64) -> Vec<u8> {
         let mut bytes = self.synced.clone();
         let mut random = choice.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -102,7 +102,7 @@ fn open(backend: impl StorageBackend) -> RedbJournal {
     RedbJournal::open_backend("disk".to_owned(), backend, settings, metrics, 1, Duration::from_hours(1)).unwrap()
 }
 
-/// A journal on which entries were appended one after the other, with `pause` between them.
+/// A journal to which entries were appended one after the other, with `pause` between them.
 fn played(script: &[Entry], pause: Duration) -> Vec<(usize, Vec<u8>)> {
     let disk = Arc::new(Disk::default());
     let journal = open(Mounted(disk.clone()));
@@ -127,7 +127,7 @@ fn whatever_was_acknowledged_survives_a_loss_of_power_between_any_two_writes() {
         (vec![2, 1], vec![]),
         (vec![2, 1], vec![2]),
     ];
-    // Without a pause each commit is on top of one in one phase, with it on top of one in two.
+    // Without a pause each commit follows a one-phase commit, with it a two-phase one.
     for pause in [Duration::ZERO, 2 * GATHER] {
         let images = played(&script, pause);
         assert!(images.len() as u64 >= IMAGES * script.len() as u64);

@@ -1,4 +1,4 @@
-//! Series in CSV: a header if there is one, then timestamp and value, between commas, semicolons or tabs. The step
+//! Series in CSV: an optional header, then timestamp and value, separated by commas, semicolons or tabs. The step
 //! follows from the first ten rows by time.
 
 mod steps;
@@ -18,11 +18,11 @@ use crate::forecast::history::ROUNDING;
 use crate::forecast::zone::Zone;
 use crate::model::{Minute, Timestamp};
 
-/// Most steps of a grid: gaps are steps, too.
+/// Most steps of a grid: gaps count as steps.
 const MOST: i64 = 10_000_000;
 /// Seconds in a day.
 const DAY: i64 = 86_400;
-/// Values that lie less than so many roundings apart are told: their noise is of the size of a few.
+/// Values less than this many rounding errors apart are reported: their noise is of the size of a few.
 const VISIBLE: f64 = 100.0;
 
 /// A series and its grid.
@@ -30,19 +30,19 @@ const VISIBLE: f64 = 100.0;
 pub struct Read {
     /// The values.
     pub series: Series,
-    /// Seconds in a step.
+    /// Seconds per step.
     pub step: i64,
-    /// Seconds from the grid to the stamps of the rows.
+    /// Seconds from the grid to the timestamps of the rows.
     pub offset: i64,
-    /// The rows by time; those of one time in the order of the file.
+    /// The rows by time; those of equal time in file order.
     pub rows: Vec<Row>,
-    /// What is odd about the file and was put right, in words.
+    /// Messages on what was odd about the file and was corrected.
     pub notes: Vec<String>,
 }
 
 impl Read {
-    /// Lets the season follow the clocks of a zone. Those of a grid whose steps do not fill an hour cannot: a clock
-    /// change lies within one.
+    /// Makes the season follow the clock of a zone. Impossible for a grid whose steps do not divide an hour: a clock
+    /// change would be within a step.
     pub fn follow(&mut self, zone: &Zone) {
         if *zone != Zone::UTC && 3600 % self.step != 0 {
             let (zone, step) = (zone.name(), self.step);
@@ -55,7 +55,8 @@ impl Read {
     }
 }
 
-/// Returns what the values of a series can be: none is negative before one is, but where they may be from the start.
+/// Returns the range of a series' values: non-negative until the first negative value, unless negative ones are allowed
+/// from the start.
 pub fn range(negative: bool) -> (f64, f64) {
     (if negative { f64::MIN } else { 0.0 }, f64::MAX)
 }
@@ -67,14 +68,14 @@ pub struct Row {
     pub at: i64,
     /// Position of its step in the series.
     pub step: usize,
-    /// Its value; `None` is missing.
+    /// Its value; `None` if missing.
     pub value: Option<f64>,
 }
 
-/// Stands for the standard input where a file is named.
+/// Stands for standard input in place of a file.
 pub const STANDARD_INPUT: &str = "-";
 
-/// Returns the text of a file, or of the standard input.
+/// Returns the text of a file or of standard input.
 pub fn text(file: &Path) -> anyhow::Result<String> {
     if file != Path::new(STANDARD_INPUT) {
         return std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
@@ -84,22 +85,22 @@ pub fn text(file: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Returns a file as errors and reports name it.
+/// Returns the name of a file in errors and reports.
 pub fn name(file: &Path) -> String {
     if file == Path::new(STANDARD_INPUT) { "standard input".to_owned() } else { file.display().to_string() }
 }
 
-/// How far below a directory files are looked for.
+/// How deep files are searched for below a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// In it.
+    /// Only in the directory.
     Here,
-    /// In it and in the directories below it.
+    /// In the directory and its subdirectories.
     Below,
 }
 
-/// Returns the file, or those of a directory that end in `.csv`, by their path within it. Links to other directories
-/// are not followed: they may lead back.
+/// Returns the file, or the `.csv` files of a directory, by relative path. Links to directories are not followed: they
+/// may form a loop.
 ///
 /// # Errors
 /// A directory that cannot be read, or without such a file.
@@ -130,12 +131,12 @@ pub fn files(input: &Path, depth: Depth) -> anyhow::Result<BTreeMap<String, Path
     Ok(found)
 }
 
-/// Returns a name as a cell of a file whose cells stand between commas.
+/// Returns a name as a cell of a comma-separated file.
 pub fn quoted(name: &str) -> String {
     if name.contains([',', '"', '\n', '\r']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() }
 }
 
-/// Refuses to write `output` over what is read: `input`, or a file in that directory.
+/// Refuses to overwrite the input with `output`: `input` itself, or a file in that directory.
 ///
 /// # Errors
 /// They are the same file.
@@ -151,9 +152,9 @@ pub fn keep(input: &Path, output: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the text of a file. A step that two rows fall into takes the first one, as the loop does.
+/// Parses the text of a file. If two rows fall into one step the first counts, as in the loop.
 pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Result<Read> {
-    // Spreadsheets mark their texts as UTF-8.
+    // Spreadsheets add a UTF-8 byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = || text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let first = lines().next();
@@ -191,7 +192,7 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
         let place = index(at) as usize;
         let before = rows.last().filter(|row| row.step == place);
         match (before, values.get_mut(place)) {
-            // The same row once more says nothing.
+            // A repeated identical row is not reported.
             (Some(row), _) => lost.extend((row.at != at || row.value != value).then_some(line)),
             (None, Some(cell)) => *cell = value,
             (None, None) => {}
@@ -219,8 +220,8 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
     Ok(Read { series, step, offset: first.rem_euclid(step), rows, notes })
 }
 
-/// Says where the size of the values costs precision: values of the last hour are kept to a share of themselves, which
-/// is no small part of what lies between values that have much in common.
+/// Reports if the size of the values costs precision: values of the last hour are stored with a relative precision that
+/// is coarse for large values close together.
 ///
 /// # Errors
 /// They are too large to be forecast at all.
@@ -245,7 +246,7 @@ fn precision(values: impl Iterator<Item = f64>) -> anyhow::Result<Option<String>
     })
 }
 
-/// Sorts rows (timestamp, value, line) by time, those of one time as they stand in the file, and says what was odd.
+/// Sorts rows (timestamp, value, line) by time, those of equal time in file order, and reports what was odd.
 fn in_order(rows: &mut [(i64, Option<f64>, usize)]) -> Vec<String> {
     let mut notes = Vec::new();
     let late = rows.windows(2).filter(|pair| matches!(pair, [(one, ..), (next, ..)] if next < one)).count();
@@ -263,18 +264,18 @@ fn in_order(rows: &mut [(i64, Option<f64>, usize)]) -> Vec<String> {
     notes
 }
 
-/// Returns what stands between the cells: what spreadsheets write, a comma unless the first line has one of the others.
+/// Returns the separator: a tab or semicolon if the first line has one, as spreadsheets write, otherwise a comma.
 fn separator(first: &str) -> char {
     [';', '\t'].into_iter().find(|separator| cells(first, *separator).len() > 1).unwrap_or(',')
 }
 
-/// Returns the first cells of a line, without the quotes around them: no more than are read.
+/// Returns the first cells of a line, unquoted: only as many as are read.
 fn cells(line: &str, separator: char) -> Vec<String> {
     let (mut cells, mut cell, mut is_quoted) = (Vec::with_capacity(2), String::new(), false);
     let mut letters = line.chars().peekable();
     while let Some(letter) = letters.next() {
         if letter == '"' {
-            // Two of them are one within quotes.
+            // A doubled quote is one literal quote.
             if is_quoted && letters.next_if_eq(&'"').is_some() {
                 cell.push('"');
             } else {
@@ -294,14 +295,13 @@ fn cells(line: &str, separator: char) -> Vec<String> {
     cells
 }
 
-/// Tells whether the cells of a line name columns: neither is what it would be in a row.
+/// Returns whether the cells of a line are column names: none would be valid in a row.
 fn is_header(cells: &[String]) -> bool {
     let first = cells.first().map_or("", String::as_str);
     second(first).is_err() && cells.get(1).is_none_or(|value| value.parse::<f64>().is_err())
 }
 
-/// Returns a value as it is written between such separators: where they are no commas, a comma may stand before the
-/// decimals. What stands for a missing one is no number.
+/// Parses a value for this separator: unless that is a comma, a decimal comma is allowed. `None` for a missing value.
 fn value(text: &str, separator: char) -> Option<f64> {
     const MISSING: [&str; 6] = ["", "na", "n/a", "null", "none", "-"];
     if MISSING.iter().any(|missing| text.eq_ignore_ascii_case(missing)) {
@@ -324,11 +324,11 @@ fn row(cells: &[String], line: &str, separator: char) -> Result<(i64, Option<f64
     Ok((at, Some(value).filter(|value| value.is_finite())))
 }
 
-/// Returns the second of a timestamp: ISO 8601, as UTC where it names no zone, a date being its midnight, or a number
-/// since the epoch.
+/// Returns a timestamp in seconds: ISO 8601, in UTC if it names no zone, a date meaning its midnight, or a number since
+/// the epoch.
 ///
 /// # Errors
-/// Why it is none.
+/// Why it is not a timestamp.
 pub fn second(stamp: &str) -> Result<i64, String> {
     if let Ok(number) = stamp.parse::<f64>() {
         return since_epoch(number)
@@ -342,8 +342,8 @@ pub fn second(stamp: &str) -> Result<i64, String> {
         .ok_or_else(|| format!("`{stamp}` is not a time such as 2026-03-03T12:00:00Z or Unix seconds"))
 }
 
-/// Returns the second of a number since the epoch, whose unit follows from its size. Small ones are seconds of a clock
-/// of the file's own.
+/// Returns the seconds of a number since the epoch, whose unit follows from its size. Small ones are seconds of the
+/// file's own clock.
 fn since_epoch(number: f64) -> Option<i64> {
     const YEAR_1990: f64 = 631_152_000.0;
     const YEAR_2100: f64 = 4_102_444_800.0;

@@ -1,24 +1,25 @@
-//! The step of a series and its season, as its first stamps tell them.
+//! The step and the season of a series, derived from its first timestamps.
 
-/// Rows that decide the step. No forecast is made from fewer: what comes later changes nothing that was said before.
+/// Rows that determine the step. No forecast is made from fewer: later rows do not change earlier forecasts.
 const DECIDING: usize = 10;
 
-/// Returns the steps of the season that a series of this step is likely to have: a day, where a day has two steps at
-/// least, else a week, else a year.
+/// Returns the likely season of a series with this step, in steps: a day if it has at least two steps, else a week,
+/// else a year.
 pub fn usual_season(step: i64) -> Option<u32> {
-    // Where it is no whole number of steps, the nearest one drifts least.
+    // If it is not a whole number of steps, the nearest one drifts least.
     let steps = [86_400, 7 * 86_400, 365 * 86_400 + 21_600].map(|season| (season, (season + step / 2) / step));
     let found = steps.into_iter().find(|(season, _)| 2 * step <= *season);
     found.and_then(|(_, steps)| u32::try_from(steps).ok())
 }
 
-/// Lengths that steps usually have, seconds.
+/// Common step lengths, seconds.
 const USUAL: [i64; 22] = [
     1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 10_800, 14_400, 21_600, 43_200,
     86_400,
 ];
 
-/// Returns the differences between the first stamps, least first. Rows of one time, and late ones, do not tell.
+/// Returns the differences between the first timestamps, in rising order. Rows of equal time, and late ones, do not
+/// count.
 pub fn differences(stamps: impl Iterator<Item = i64>) -> Vec<i64> {
     let (mut newest, mut differences) = (None, Vec::new());
     for at in stamps {
@@ -35,12 +36,13 @@ pub fn differences(stamps: impl Iterator<Item = i64>) -> Vec<i64> {
     differences
 }
 
-/// Returns the seconds in a step: what most of these differences are, least first, near enough; else the smallest one,
-/// since a longer one holds a gap. Those that are not alike are taken for the nearest usual length. `None` without any.
+/// Returns the seconds per step, from differences in rising order: the value that most of them share approximately;
+/// else the smallest, since a longer one contains a gap. Unequal ones are taken for the nearest common length. `None`
+/// without any.
 pub fn step(differences: &[i64]) -> Option<i64> {
     let middle = *differences.get(differences.len() / 2)?;
     let alike = || differences.iter().filter(|difference| 4 * (**difference - middle).abs() <= middle);
-    // What most have stands in the middle.
+    // A majority value is in the middle.
     let most = 2 * alike().count() > differences.len();
     let likely = if most { middle } else { *differences.first()? };
     let regular = if most {
@@ -75,7 +77,7 @@ mod tests {
             (&[600, 1500, 600, 900, 300, 1500], Some(300)),
             (&[900, 60, 60, 60, 60, 60, 0, -60, 120, 60, 60], Some(60)),
             (&[60, 60, 60, 60, 60, 60, 60, 60, 60, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5], Some(60)),
-            // Stamps that are a little off, with a gap, without one, and of no usual length.
+            // Timestamps that are slightly off, with a gap, without one, and of no common length.
             (&[301, 299, 298, 602, 300, 301, 299], Some(300)),
             (&[320, 262, 311, 285, 333, 301, 270, 318, 296], Some(300)),
             (&[298, 601], Some(300)),

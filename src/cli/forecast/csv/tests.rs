@@ -1,8 +1,8 @@
-//! Files of all sorts, and what is said of them.
+//! All kinds of files, and the messages on them.
 
 use super::*;
 
-/// A link that leads back is a directory with no end.
+/// A link that leads back would make a directory endless.
 #[test]
 fn files_are_found_below_a_directory_and_links_to_directories_are_not_followed() {
     let place = tempfile::tempdir().unwrap();
@@ -31,16 +31,16 @@ fn stamps_of_all_kinds_make_a_grid_with_gaps() {
         "timestamp,value\n2024-01-01T00:00:00Z,1\n2024-01-01T00:05:00Z,2.5\n2024-01-01T00:15:00Z,4\n",
         "timestamp,value\n2024-01-01 00:00:00,1\n2024-01-01 00:05:00,2.5\n2024-01-01 00:10:00,\n2024-01-01 00:15:00,4",
         "t,v\n1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n\n",
-        // The first row is one, too.
+        // The first row is data too.
         "1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n",
-        // What spreadsheets and databases write.
+        // As spreadsheets and databases write it.
         "1704067200000,1\n1704067500000,2.5\n1704067800000,nan\n1704068100000,4\n",
         "t,v\n1704067200000000,1\n1704067500000000,2.5\n1704067800000000,nan\n1704068100000000,4\n",
         "1704067200000000000,1\n1704067500000000000,2.5\n1704067800000000000,nan\n1704068100000000000,4\n",
         "\"time, UTC\",\"value\"\n\"2024-01-01 00:00:00\",\"1\"\n\"2024-01-01 00:05:00\",\"2.5\",\"a, b\"\n\"2024-01-01 00:15:00\",\"4\"\n",
         "timestamp;value\n2024-01-01T00:00:00Z;1\n2024-01-01T00:05:00Z;2.5\n2024-01-01T00:15:00Z;4\n",
         "2024-01-01T00:00:00Z\t1\n2024-01-01T00:05:00Z\t2.5\n2024-01-01T00:15:00Z\t4\n",
-        // Newest first, and in no order.
+        // Newest first, and unordered.
         "1704068100,4\n1704067800,nan\n1704067500,2.5\n1704067200,1\n",
         "t,v\n1704067500,2.5\n1704067200,1\n1704068100,4\n1704067800,nan\n",
         // Comments and empty lines before the header, words for a missing value, decimal commas.
@@ -63,7 +63,7 @@ fn what_is_odd_and_was_put_right_is_said() {
     assert_eq!(notes("60,1\n180,3\n120,2\n240,4\n"), [swapped]);
     let twice = "line 3 (and 1 more) falls into a step of 60 s that already has a row; the first row counts";
     assert_eq!(notes("60,1\n120,2\n120,7\n180,3\n180,nan\n240,1\n"), [twice]);
-    // As of the loop, and as of the file that ends with the row before.
+    // As in the loop, and as in the file that ends with the previous row.
     assert_eq!(parse("60,1\n120,2\n120,7\n", None, (0.0, 1e9)).unwrap().series.values[1], Some(2.0));
     let off = "its first timestamps are 299 to 301 s apart; using steps of 300 s, each row assigned to the nearest";
     assert_eq!(notes("300,1\n601,2\n900,3\n"), [off]);
@@ -143,7 +143,7 @@ fn what_is_no_series_is_said_with_its_line() {
             "timestamp,value\n60 1\n",
             "line 2, column 1: `60 1` is not a time such as 2026-03-03T12:00:00Z or Unix seconds",
         ),
-        // What stands first is a header only if nothing of it is a row.
+        // The first line is a header only if no part of it is a row.
         ("60,x\n120,1\n180,1\n", "line 1, column 2: `x` is not a number"),
         ("60\n120,1\n180,1\n", "line 1, column 2: is missing, expected timestamp,value instead of `60`"),
         ("6O,1\n120,1\n180,1\n", "line 1, column 1: `6O` is not a time such as 2026-03-03T12:00:00Z or Unix seconds"),

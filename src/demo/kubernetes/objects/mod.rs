@@ -1,5 +1,5 @@
-//! The store behind the API double: objects, one counter of versions, a bounded log for watches, and a
-//! history of accepted writes by which tests judge from outside.
+//! The store behind the API double: objects, one version counter, a bounded log for watches, and a history of accepted
+//! writes for tests to check from outside.
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ use super::status::Refusal;
 const LOG_LENGTH: usize = 16_384;
 /// Accepted writes kept.
 const HISTORY_LENGTH: usize = 100_000;
-/// The first version; not a small number, as in a cluster that has lived for a while.
+/// The first version; not a small number, as in a cluster that has run for a while.
 const FIRST_VERSION: u64 = 1_000;
 
 /// One write that was accepted and changed something.
@@ -35,22 +35,22 @@ pub struct Write {
     pub name: String,
     /// Field manager of the request.
     pub who: String,
-    /// `spec.replicas`, of an autoscaler `spec.minReplicas`, before; `None` for a creation, and for kinds without.
+    /// `spec.replicas`, or `spec.minReplicas` of an autoscaler, before; `None` for a creation and for other kinds.
     pub from: Option<u32>,
-    /// The same after; `None` for a deletion, and for kinds without.
+    /// The same value after; `None` for a deletion and for other kinds.
     pub to: Option<u32>,
-    /// Version of the object that the write made.
+    /// Version of the object after the write.
     pub resource_version: u64,
     /// When it was accepted.
     pub at: Instant,
 }
 
-/// Who writes, and how.
+/// The author of a write, and how it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
     /// Field manager.
     pub manager: String,
-    /// Through which subresource.
+    /// The subresource written to.
     pub part: Option<Subresource>,
     /// Check and answer, but store nothing.
     pub dry_run: bool,
@@ -74,10 +74,10 @@ pub enum Happening {
     Deleted,
 }
 
-/// A change of an object, and the object as it was then.
+/// A change of an object, with the object as of that change.
 pub type Change = (Happening, Arc<Value>);
 
-/// A stretch of a list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     /// The objects, in order of namespace and name.
@@ -86,7 +86,7 @@ pub struct Page {
     pub version: u64,
     /// Namespace and name of the last object, if more follow.
     pub last: Option<(String, String)>,
-    /// How many follow.
+    /// Number of objects that follow.
     pub remaining: usize,
 }
 
@@ -122,11 +122,11 @@ impl Default for Objects {
     }
 }
 
-/// What the plant does: it is the owner of the services and the kubelet in one.
+/// The plant's interface: the owner of the services and the kubelet in one.
 impl Objects {
-    /// Adds a Deployment whose pods all run already; replaces one of the same name.
+    /// Adds a Deployment whose pods are all running; replaces one of the same name.
     pub fn add_deployment(&self, namespace: &str, name: &str, replicas: u32) {
-        // Deleting what is not there is no error here.
+        // Deleting a missing object is not an error here.
         let _ = self.delete(Resource::Deployments, namespace, name, &Author::named("plant"));
         let manifest = resource::deployment(namespace, name, replicas);
         if self.create(Resource::Deployments, namespace, manifest, &Author::named("plant")).is_ok() {
@@ -134,18 +134,18 @@ impl Objects {
         }
     }
 
-    /// Returns the replicas that a Deployment asks for; `None` if there is none of that name.
+    /// Returns the requested replicas of a Deployment; `None` if it does not exist.
     pub fn wanted(&self, namespace: &str, name: &str) -> Option<u32> {
         self.get(Resource::Deployments, namespace, name).ok().and_then(|object| replicas_of(&object))
     }
 
-    /// Reports what runs of a Deployment: pods present, and of these the ready ones. The report counts as
+    /// Reports the running pods of a Deployment: present pods, and how many of them are ready. The report counts as
     /// made by a controller that has seen the newest `spec`.
     pub fn set_status(&self, namespace: &str, name: &str, replicas: u32, ready: u32) {
         self.report(namespace, name, replicas, ready, None);
     }
 
-    /// Reports that no more pods than `replicas` can be created, and why, as the controller does on a quota.
+    /// Reports that no more than `replicas` pods can be created, and why, as the controller does on a quota.
     pub fn set_create_failure(&self, namespace: &str, name: &str, replicas: u32, ready: u32, why: &str) {
         let condition = json!({ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": why });
         self.report(namespace, name, replicas, ready, Some(condition));
@@ -179,7 +179,7 @@ impl Objects {
         self.store.lock().history.iter().cloned().collect()
     }
 
-    /// Forgets all changes so far: watches that have not seen them are told that they are gone.
+    /// Forgets all changes so far: watches that have not seen them get "gone".
     pub fn compact(&self) {
         let mut store = self.store.lock();
         store.log.clear();
@@ -187,7 +187,7 @@ impl Objects {
     }
 }
 
-/// What the API does.
+/// The API's interface.
 impl Objects {
     /// Returns one object.
     ///
@@ -198,7 +198,7 @@ impl Objects {
         self.store.lock().objects.get(&key).cloned().ok_or(Refusal::NotFound { resource, name: key.2 })
     }
 
-    /// Returns up to `limit` objects after `after` (namespace and name), of one namespace or of all.
+    /// Returns up to `limit` objects after `after` (namespace and name), from one namespace or all.
     pub fn list(
         &self,
         resource: Resource,
@@ -270,11 +270,11 @@ impl Objects {
         Ok(stored)
     }
 
-    /// Replaces an object by what `change` makes of it and returns it as stored. A resource version in the
-    /// result is a precondition. A change of nothing stores nothing.
+    /// Replaces an object with the result of `change` and returns it as stored. A resource version in the result is a
+    /// precondition. A no-op change stores nothing.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict`, `Invalid`, `Bad`, `Undecodable`, and what `change` refuses.
+    /// `NotFound`, `Conflict`, `Invalid`, `Bad`, `Undecodable`, and the refusals of `change`.
     pub fn update(
         &self,
         resource: Resource,
@@ -335,7 +335,7 @@ impl Objects {
         Ok(stored)
     }
 
-    /// Deletes an object and returns it as it was last.
+    /// Deletes an object and returns its last state.
     ///
     /// # Errors
     /// `NotFound`.
@@ -383,7 +383,7 @@ impl Objects {
         Ok((changes, store.version))
     }
 
-    /// Returns the newest version, now and later.
+    /// Returns a receiver of the newest version.
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }

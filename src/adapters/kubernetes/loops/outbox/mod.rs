@@ -1,4 +1,4 @@
-//! What is to be written to the API server, and when: statuses on change, Events at a bounded pace. No I/O.
+//! What is to be written to the API server, and when: statuses on change, Events at a bounded rate. No I/O.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,17 +19,17 @@ use super::status::{LastStatus, Seen, Unwritten};
 
 /// Least time between two writes of one status.
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
-/// Time after which the numbers of a status are written anew, where they have changed.
+/// Time after which changed numbers of a status are written.
 const NUMBERS_PAUSE: Duration = Duration::from_mins(1);
 /// The same where the reason has become another one.
 const REASON_PAUSE: Duration = Duration::from_secs(10);
 /// Least time between two such writes, of all loops: at most twenty in a minute, however many loops there are.
 const NUMBERS_PACE: Duration = Duration::from_secs(3);
-/// Least time between two Events of one loop with one reason, but for the ends of writes, which budgets bound.
+/// Least time between two Events of one loop with one reason, except for the ends of writes, which budgets bound.
 const EVENT_PAUSE: Duration = Duration::from_mins(1);
-/// News of one loop that wait; a cycle makes one or two.
+/// Queued news per loop; a cycle produces one or two.
 const MOST_NEWS: usize = 64;
-/// Events that wait; of more the oldest are left out.
+/// Queued Events; beyond that the oldest are dropped.
 const MOST_EVENTS: usize = 10_000;
 /// Events written in a row while a status waits.
 const IN_A_ROW: u32 = 3;
@@ -39,27 +39,27 @@ const IN_A_ROW: u32 = 3;
 pub(super) enum Writing {
     /// A status.
     Status {
-        /// Of which loop.
+        /// The loop.
         id: ServiceId,
-        /// Of which object.
+        /// The object.
         uid: String,
-        /// What it says, as of now.
+        /// Its current content.
         status: Value,
     },
     /// An Event.
     Event {
-        /// Of which loop.
+        /// The loop.
         id: ServiceId,
-        /// Of which object.
+        /// The object.
         uid: String,
-        /// What it says.
+        /// Its content.
         draft: Draft,
         /// When that was so.
         at: Timestamp,
     },
 }
 
-/// Everything that is to be told of all loops.
+/// Everything to be reported about all loops.
 pub(super) struct Outbox {
     inner: Mutex<Inner>,
     stirred: Notify,
@@ -70,25 +70,25 @@ struct Inner {
     loops: BTreeMap<ServiceId, LoopReport>,
     /// What is wrong with the newest policies; `None` before the first load.
     policies: Option<PolicyFaults>,
-    /// Loops of which something came in.
+    /// Loops with new input.
     stirred: BTreeSet<ServiceId>,
-    /// When to look at a loop again without anything coming in.
+    /// When to check a loop again without new input.
     later: BTreeSet<(Instant, ServiceId)>,
     /// Events to be written, oldest first.
     events: VecDeque<Writing>,
-    /// Loops whose status is to be written, in the order in which that became so.
+    /// Loops whose status is to be written, in queue order.
     statuses: VecDeque<ServiceId>,
-    /// Loops whose status shows other numbers than those of now, and since when each may be written.
+    /// Loops whose status shows outdated numbers, and from when each may be written.
     outdated: BTreeSet<(Instant, ServiceId)>,
-    /// Before which no status is written for its numbers alone.
+    /// Before this, no status is written for its numbers alone.
     numbers_due: Option<Instant>,
     /// Events written since the last status.
     in_a_row: u32,
-    /// Whether this process spoke when it looked last.
+    /// Whether this process was the reporter at the last check.
     spoke: bool,
 }
 
-/// What is to be told of one loop.
+/// What is to be reported about one loop.
 struct LoopReport {
     judged: Judged,
     news: VecDeque<News>,
@@ -97,16 +97,16 @@ struct LoopReport {
     stopped: Option<Stop>,
     reported: Reported,
     last_status: LastStatus,
-    /// Version of the object that the last write of the status made.
+    /// Version of the object after the last status write.
     written_at: u64,
-    /// Before which no status is written; `None` before the first.
+    /// Before this, no status is written; `None` before the first.
     status_due: Option<Instant>,
-    /// Before which it is not written for its numbers alone; `None` before there are other ones.
+    /// Before this, it is not written for its numbers alone; `None` until they change.
     numbers_due: Option<Instant>,
-    /// Whether its status is among those to be written.
+    /// Whether its status is queued.
     is_queued: bool,
     events: BTreeMap<&'static str, Instant>,
-    /// When an Event that came too soon may be told, if what it tells still stands.
+    /// When an Event that came too soon may be reported, if its state still holds.
     event_due: Option<Instant>,
 }
 
@@ -116,7 +116,7 @@ impl Outbox {
         Self { inner: Mutex::default(), stirred: Notify::new() }
     }
 
-    /// Takes in how the loops were judged. Those that are not among them are forgotten.
+    /// Applies the verdicts on the loops. Loops that are not among them are forgotten.
     pub(super) fn judged(&self, judged: BTreeMap<ServiceId, Judged>) {
         let Inner { loops, stirred, .. } = &mut *self.inner.lock();
         loops.retain(|id, report| judged.get(id).is_some_and(|judged| judged.uid == report.judged.uid));
@@ -137,7 +137,7 @@ impl Outbox {
         self.stirred.notify_one();
     }
 
-    /// Takes in news; of a loop that is not known they are dropped.
+    /// Adds news; news of an unknown loop is dropped.
     pub(super) fn told(&self, service: &ServiceId, news: News) {
         let Inner { loops, stirred, .. } = &mut *self.inner.lock();
         if let Some(report) = loops.get_mut(service) {
@@ -147,7 +147,7 @@ impl Outbox {
         }
     }
 
-    /// Takes in whether the newest policies are active.
+    /// Notes whether the newest policies are active.
     pub(super) fn policies(&self, faults: &PolicyFaults) {
         let Inner { loops, policies, stirred, .. } = &mut *self.inner.lock();
         *policies = Some(faults.clone());
@@ -155,20 +155,20 @@ impl Outbox {
         self.stirred.notify_one();
     }
 
-    /// Completes when something came in since the last time.
+    /// Completes when there was new input since the last time.
     pub(super) async fn stirred(&self) {
         self.stirred.notified().await;
     }
 
-    /// Returns the next write. Events come first: they tell of a moment, and a thousand statuses take minutes; but now
-    /// and then a status has its turn. Who does not speak (a follower) writes nothing, keeps no Event for later, and
-    /// takes the status that stands there for what was said last.
+    /// Returns the next write. Events come first: they report a moment, and a thousand statuses take minutes; but every
+    /// few Events a status gets its turn. A process that does not report (a follower) writes nothing, keeps no Event
+    /// for later, and takes the existing status for the last one reported.
     ///
     /// # Errors
-    /// Nothing is to be written: when to look again for what has to wait.
+    /// Nothing is due: when to check again for what has to wait.
     pub(super) fn next(&self, speaks: bool, now: Instant, wall: Timestamp) -> Result<Writing, Option<Instant>> {
         for id in self.ripe(speaks, now) {
-            // The lock is taken for each: deciders, who bring news, wait for one loop at most.
+            // Locked per loop: deciders that deliver news wait for one loop at most.
             self.inner.lock().look(id, (speaks, now, wall));
         }
         let mut inner = self.inner.lock();
@@ -189,7 +189,7 @@ impl Outbox {
         })
     }
 
-    /// Returns the loops that are to be looked at: all of them when this process begins or ceases to speak.
+    /// Returns the loops to check: all of them when this process starts or stops reporting.
     fn ripe(&self, speaks: bool, now: Instant) -> BTreeSet<ServiceId> {
         let mut inner = self.inner.lock();
         let mut ripe = std::mem::take(&mut inner.stirred);
@@ -206,7 +206,7 @@ impl Outbox {
         ripe
     }
 
-    /// Notes that a status was written, which made this version of the object.
+    /// Notes that a status was written, which produced this version of the object.
     pub(super) fn wrote(&self, id: &ServiceId, uid: &str, status: Value, version: u64) {
         let loops = &mut self.inner.lock().loops;
         if let Some(report) = loops.get_mut(id).filter(|report| report.judged.uid == uid) {
@@ -262,7 +262,7 @@ impl Inner {
         }
     }
 
-    /// Returns the first status to be written that still says something new, or the one whose numbers are the oldest.
+    /// Returns the first queued status that still says something new, or the one with the oldest numbers.
     fn next_status(&mut self, now: Instant, wall: Timestamp) -> Option<Writing> {
         while let Some(id) = self.statuses.pop_front() {
             let Some(report) = self.loops.get_mut(&id).filter(|report| report.is_queued) else { continue };
@@ -280,7 +280,7 @@ impl Inner {
                 self.outdated.insert((due, id));
                 return None;
             }
-            // It was written meanwhile, and is due later.
+            // It was written meanwhile and is due later.
             let Some(report) = self.loops.get_mut(&id).filter(|report| report.numbers_due == Some(due)) else {
                 continue;
             };
@@ -295,7 +295,7 @@ impl Inner {
     }
 }
 
-/// Returns what is wrong with the newest policies that concern a loop.
+/// Returns the faults of the newest policies that concern a loop.
 fn faults(policies: Option<&PolicyFaults>, id: &ServiceId) -> Option<Vec<String>> {
     policies.map(|faults| faults.of(id.namespace()))
 }
@@ -324,8 +324,8 @@ impl LoopReport {
         self.heed_the_shown();
     }
 
-    /// What the object shows since the last write of this process is by somebody else: a former leader that did not
-    /// know yet. It is what was said last.
+    /// A status that changed since this process's last write comes from another process: a former leader that did not
+    /// know yet. It counts as the last one reported.
     fn heed_the_shown(&mut self) {
         let shown = &self.judged.status;
         if self.judged.version > self.written_at && !self.last_status.says(shown) {
@@ -333,8 +333,7 @@ impl LoopReport {
         }
     }
 
-    /// Takes in how it stands, and keeps what is to be told. A decision that plans nothing takes the place of one
-    /// before it that waits.
+    /// Adds news to be reported. A decision that plans nothing replaces a waiting one that also plans nothing.
     fn put(&mut self, news: News) {
         match &news {
             News::Decided(record) => self.record = Some(record.clone()),
@@ -358,8 +357,8 @@ impl LoopReport {
         self.news.push_back(news);
     }
 
-    /// Works off what waits and returns the Events that follow. `policies` is what is wrong with the newest ones that
-    /// concern it; `None` before the first load.
+    /// Processes waiting news and returns the resulting Events. `policies` are the faults of the newest policies that
+    /// concern the loop; `None` before the first load.
     fn digest(&mut self, policies: Option<&[String]>, now: Instant) -> Vec<Draft> {
         let former = self.reported.clone();
         let mut drafts: Vec<Draft> = self.reported.accepted(&self.judged.accepted).into_iter().collect();
@@ -370,7 +369,7 @@ impl LoopReport {
         self.event_due = None;
         drafts.retain(|draft| {
             let Some(due) = self.is_due_later(draft, now) else { return true };
-            // A state that changes so soon after it was told is told later, if it still stands.
+            // A state that changes this soon after its report is reported later, if it still holds.
             self.reported.retract(draft.subject, &former);
             self.event_due = self.event_due.into_iter().chain([due]).min();
             false
@@ -378,7 +377,7 @@ impl LoopReport {
         drafts
     }
 
-    /// Returns when an Event may be told, if that is not now; else notes that it is told.
+    /// Returns when an Event may be reported, if not now; otherwise notes the report.
     fn is_due_later(&mut self, draft: &Draft, now: Instant) -> Option<Instant> {
         let bounded_elsewhere = matches!(draft.reason, "ActionPlanned" | "ActionApplied" | "ActionUndone");
         let due = self.events.get(draft.reason).map(|last| *last + EVENT_PAUSE);

@@ -46,7 +46,7 @@ fn judged(version: u64) -> Judged {
     }
 }
 
-/// An outbox of these loops, told as far as it goes.
+/// An outbox of these loops with everything reported that can be.
 fn outbox(names: [&str; 3], now: Instant) -> Outbox {
     let outbox = Outbox::new();
     let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
@@ -147,14 +147,15 @@ fn a_status_that_was_not_written_waits_and_no_other_does() {
     assert_eq!(next(60), Ok("cart".to_owned()));
 }
 
-/// A decision that does what the one before did, for another reason.
+/// A decision like the previous one, for another reason.
 fn idle(seq: u32, why: &str) -> News {
     let News::Decided(record) = held_by(GuardName::Cooldown, seq) else { panic!("no decision") };
     let proposal = Proposal { choice: Choice::Nothing(why.into()), ..record.proposal.clone() };
     News::Decided(Arc::new(DecisionRecord { proposal, verdict: Verdict::idle(), ..(*record).clone() }))
 }
 
-/// What people read is no older than a minute, and costs twenty writes in a minute at most, however many loops there are.
+/// What people read is at most a minute old and costs at most twenty writes a minute, regardless of the number of
+/// loops.
 #[test]
 fn the_numbers_of_a_status_are_written_anew_at_a_bounded_pace() {
     let (outbox, begin) = (Outbox::new(), Instant::now());
