@@ -188,14 +188,14 @@ impl Parts {
         }
     }
 
-    /// Returns them for changing.
+    /// Returns them mutably.
     pub fn list_mut(&mut self) -> &mut [ConditionTrace] {
         match self {
             Self::All(parts) | Self::Any(parts) => parts,
         }
     }
 
-    /// Returns the parts of what does not hold where these do: each turned round, and `any` for `all`.
+    /// Returns the parts of the negation: each negated, and `any` for `all`.
     #[must_use]
     pub fn negated(self) -> Self {
         let turned = |parts: Vec<ConditionTrace>| parts.into_iter().map(ConditionTrace::turned).collect();
@@ -213,12 +213,12 @@ impl ConditionTrace {
         Self { negated: !self.negated, holds: self.holds.negated(), ..self }
     }
 
-    /// Returns what it is made of; nothing for a comparison or a flag.
+    /// Returns its parts; empty for a comparison or a flag.
     pub fn parts(&self) -> &[Self] {
         self.parts.as_ref().map_or(&[], Parts::list)
     }
 
-    /// Returns whether the statement itself holds, before an `unless` turns it round.
+    /// Returns whether the statement itself holds, before an `unless` inverts it.
     pub fn stated(&self) -> Truth {
         if self.negated { self.holds.negated() } else { self.holds }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// How long a target may take to get where it was sent.
+/// How long a target may take to converge.
 pub const CONVERGE_WITHIN: Duration = Duration::from_mins(5);
 
 /// Whether the target reached what was written.

@@ -1,5 +1,5 @@
-//! What was expected of a service when a change was decided, as far as its effect is measured against that: kept with
-//! the intent, so that whoever finds the write can measure it.
+//! What was expected of a service when a change was decided, reduced to what its effect is measured against: kept with
+//! the intent, so that any process that finds the write can measure it.
 
 use serde::{Deserialize, Serialize};
 

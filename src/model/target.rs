@@ -73,7 +73,7 @@ pub struct TargetState {
 }
 
 impl TargetState {
-    /// Returns a target at rest: all its replicas serve, and nobody else moves it.
+    /// Returns a target at rest: all its replicas serve, and nothing else changes it.
     pub fn calm(uid: &str, replicas: u32) -> Self {
         Self {
             uid: uid.to_owned(),
@@ -122,7 +122,7 @@ pub enum TargetReading {
 }
 
 impl TargetReading {
-    /// Returns why it is not known how the target stands now; `None` if it is.
+    /// Returns why the current state of the target is unknown; `None` if it is known.
     pub fn unknown(&self) -> Option<String> {
         match self {
             Self::Known { .. } => None,
@@ -139,7 +139,7 @@ impl TargetReading {
         }
     }
 
-    /// Returns the owner's bounds inside those of the autoscaler that scales the target, as far as one was seen.
+    /// Returns the owner's bounds inside those of the autoscaler that scales the target, if one was seen.
     pub fn bounds(&self, own: Bounds) -> Bounds {
         self.last().map_or(own, |target| target.bounds(own))
     }
