@@ -1,4 +1,7 @@
 //! Keeps the models of a service up to date and reports their forecasts.
+//!
+//! Learning from history and fitting take longer than a message may: they leave as jobs and return as events. Minutes
+//! that end meanwhile are kept, so that nothing is learned twice or lost.
 
 use std::sync::Arc;
 

@@ -1,4 +1,9 @@
 //! Whether a change helped: the measured latency against the one forecast without it.
+//!
+//! **Source**: counterfactual and thresholds of the measured-impact rules (policy-and-actuation B.8): the noise is the
+//! median absolute deviation of the forecast, which is half the width of its 50 % interval. Helped above twice the
+//! noise, hurt below three times; differences under 5 % of the objective are no difference. A lowering trades latency
+//! that the objective does not require: it hurts only if it also broke the objective.
 
 use std::time::Duration;
 
