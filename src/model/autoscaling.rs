@@ -43,7 +43,7 @@ pub struct Autoscaler {
     pub current: u32,
     /// Replicas it wants.
     pub desired: u32,
-    /// The field manager that last set the floor, where the object names one.
+    /// The field manager that last set the floor, if the object names one.
     pub owner: Option<Arc<str>>,
     /// Why it does not scale, as it reports; `None` if it does.
     pub trouble: Option<String>,
@@ -67,9 +67,9 @@ pub struct Lever<'a> {
     pub uid: &'a str,
     /// Its value.
     pub value: u32,
-    /// Replicas asked for: what an autoscaler has made of its floor, at least the floor itself.
+    /// Desired replicas: what an autoscaler derived from its floor, at least the floor itself.
     pub asked: u32,
-    /// The field manager that last set it, where the object names one.
+    /// The field manager that last set it, if the object names one.
     pub owner: Option<&'a Arc<str>>,
 }
 
@@ -103,7 +103,7 @@ impl Action {
 pub enum Motion {
     /// More of them.
     Raise {
-        /// Replicas asked for at present.
+        /// Currently desired replicas.
         from: u32,
     },
     /// Fewer of them.
@@ -115,7 +115,7 @@ pub enum Motion {
     Still,
     /// The action is not about replicas.
     Other,
-    /// Cannot be told: the present count is not known.
+    /// Unknown, because the present count is.
     Unknown,
 }
 

@@ -105,7 +105,7 @@ pub struct ChangeSet {
     pub decision: DecisionId,
     /// Trace of that decision.
     pub trace: TraceId,
-    /// What asked for it.
+    /// What requested it.
     #[serde(rename = "rule")]
     pub cause: Cause,
     /// The active policy set.
@@ -207,7 +207,7 @@ pub struct WriteEnd {
     pub outcome: WriteOutcome,
     /// When.
     pub now: Now,
-    /// The version of the object that the write made, or that was read after it; `None` where none was seen.
+    /// The version of the object that the write made, or that was read after it; `None` if none was seen.
     pub version: Option<u64>,
 }
 
@@ -220,13 +220,13 @@ pub struct Intent {
     pub prepared: Timestamp,
     /// How it ended, and when; `None` while it is open.
     pub ended: Option<(Timestamp, WriteOutcome)>,
-    /// Who went back on it, if anybody did.
+    /// The client that reverted it, if any.
     #[serde(default)]
     pub reverted: Option<Revert>,
     /// What was expected without it. Empty in what older versions wrote: then nothing is measured against a forecast.
     #[serde(default)]
     pub foreseen: Foreseen,
-    /// What it did; `None` while that is measured, and where it was never known.
+    /// What it did; `None` while that is measured, or if it was never known.
     #[serde(default)]
     pub measured: Option<Measured>,
 }
@@ -266,7 +266,7 @@ pub struct Revert {
     pub from: u32,
     /// What was found instead.
     pub to: u32,
-    /// The field manager that set it, where the object names one.
+    /// The field manager that set it, if the object names one.
     pub by: Option<Arc<str>>,
 }
 

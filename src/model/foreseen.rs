@@ -46,10 +46,10 @@ impl Band {
 /// What was expected without the change.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Foreseen {
-    /// The latency, seconds, with its 50 % interval; empty where it is not forecast.
+    /// The latency, seconds, with its 50 % interval; empty if it is not forecast.
     #[serde(default)]
     pub latency: Vec<Band>,
-    /// The arrival rate, requests per second, with its 95 % interval; empty where it is not forecast.
+    /// The arrival rate, requests per second, with its 95 % interval; empty if it is not forecast.
     #[serde(default)]
     pub arrivals: Vec<Band>,
     /// The latency measured when the change was decided, seconds.

@@ -303,7 +303,7 @@ pub fn quantile_index(level: f64) -> usize {
 /// Replicas that the arrival rate requires.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Capacity {
-    /// Requests a second that one pod carries inside the objective (per-pod rate times utilisation).
+    /// Requests per second that one pod carries within the objective (per-pod rate times utilisation).
     pub per_pod: f64,
     /// From a raise to the new pod being ready, as used.
     #[serde(alias = "lead_time_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
@@ -345,9 +345,9 @@ impl Capacity {
 /// All that is expected of a service.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Outlook {
-    /// One entry for each declared signal, in the order of the spec; `None` where it is not forecast.
+    /// One entry for each declared signal, in the order of the spec; `None` if it is not forecast.
     pub signals: Vec<Option<SignalOutlook>>,
-    /// Replicas, where the service declares capacity and an arrival rate.
+    /// Replicas, if the service declares capacity and an arrival rate.
     pub capacity: Option<Capacity>,
 }
 

@@ -47,7 +47,7 @@ pub enum Unit {
     Ratio,
     /// Time in seconds. Shown in milliseconds below one second.
     Seconds,
-    /// Events a second (requests).
+    /// Events per second (requests).
     PerSecond,
     /// A plain number (queue length, connections).
     Count,
@@ -192,7 +192,7 @@ pub struct SignalSpec {
     pub name: SignalName,
     /// Base unit.
     pub unit: Unit,
-    /// What it is used for beside policies.
+    /// What it is used for besides policies.
     pub role: Option<Role>,
     /// Values outside are refused (`min`, `max`, both inclusive, base unit).
     pub range: (f64, f64),

@@ -100,7 +100,7 @@ pub struct ServiceSpec {
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The objective.
     pub slo: Slo,
-    /// Values for `param(...)` of the policies, in base units; `None` where a declaration is shown whose value is masked.
+    /// Values for `param(...)` of the policies, in base units; `None` for a masked value in a displayed declaration.
     pub parameters: BTreeMap<Arc<str>, Option<f64>>,
     /// How far the loop may go.
     pub mode: Mode,

@@ -57,7 +57,7 @@ pub struct TargetState {
     pub ready: u32,
     /// Whether a rollout of a new template is in progress, or the controller has not seen the last change.
     pub rollout: bool,
-    /// The field manager that last set the replicas, where the object names one.
+    /// The field manager that last set the replicas, if the object names one.
     #[serde(default)]
     pub owner: Option<Arc<str>>,
     /// Pods that cannot start; `None` if none are known.
@@ -66,8 +66,7 @@ pub struct TargetState {
     /// What else scales it.
     #[serde(default)]
     pub autoscaling: Autoscaling,
-    /// Version up to which the view of the objects that carry its lever has missed nothing; `None` where that is not
-    /// known.
+    /// Version up to which the view of the objects that carry its lever has missed nothing; `None` if that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_to: Option<u64>,
 }

@@ -20,7 +20,7 @@ pub enum Refusal {
         /// Which, with its numbers.
         reason: String,
     },
-    /// Another write to the same target is under way.
+    /// Another write to the same target is in flight.
     Busy,
     /// Another process may write now or soon.
     Leadership {
@@ -35,7 +35,7 @@ pub enum Refusal {
         /// How far the change came.
         #[serde(flatten)]
         reach: Reach,
-        /// How long it asks to be left alone; zero where it does not say.
+        /// How long the server asks clients to back off; zero if it does not say.
         #[serde(default)]
         #[serde(alias = "retry_after_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         retry_after: Duration,
@@ -223,14 +223,14 @@ impl WriteOutcome {
     /// |---|---|---|---|---|
     /// | to the PATCH: done | applied | spent | starts | after the cooldown |
     /// | an admission made another value | rejected | spent | none | after a pause |
-    /// | 400, 401, 403, 422, other 4xx | rejected | given back | none | after a pause |
-    /// | 404, 409 | superseded | given back | none | after a pause |
-    /// | 429, 503 | refused | given back | none | after a pause, or `Retry-After` if longer, at most a minute |
+    /// | 400, 401, 403, 422, other 4xx | rejected | refunded | none | after a pause |
+    /// | 404, 409 | superseded | refunded | none | after a pause |
+    /// | 429, 503 | refused | refunded | none | after a pause, or `Retry-After` if longer, at most a minute |
     /// | 408, other 5xx, none in time; found applied | applied | spent | starts | after the cooldown |
-    /// | the same; found unchanged once it can land no more | abandoned | given back then | none | after a pause |
+    /// | the same; found unchanged once it can no longer land | abandoned | refunded then | none | after a pause |
     /// | the same; another value, no object or another object is found | abandoned | spent | none | after a pause |
     /// | to the read before it: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
-    /// | never sent for another reason | as the gate says | not spent | none | at once |
+    /// | never sent for another reason | as the gate says | not spent | none | immediately |
     ///
     /// The pause (`guard/denials.rs`) is 5 s and doubles with each consecutive one up to a minute, across restarts too,
     /// and up to 15 s if no connection to the server was established: retries then cost the server nothing, and a raise

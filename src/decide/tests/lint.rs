@@ -241,7 +241,7 @@ fn a_rule_that_never_matches_is_found() {
     check(&one("when(s.cpu.current > pct(60)), when(s.cpu.current < pct(70)), restart()"), &[]);
 }
 
-/// A rule that saves money has to end with the maintenance, not begin with it.
+/// A rule that saves money must act outside maintenance, not during it.
 #[test]
 fn a_rule_that_saves_money_looks_at_maintenance_the_right_way_round() {
     let cost = |clauses: &str| one(clauses).replace("protect", "cost");

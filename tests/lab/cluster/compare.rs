@@ -108,8 +108,8 @@ impl Outcome {
 }
 
 /// Creates a workload for each controller, in its namespace, and waits until its first pods are ready. The autoscalers
-/// are created last, staggered: each syncs every 15 s from its creation. Created together, two of them differ in
-/// nothing but their target; staggered, the mean of several does not depend on one phase.
+/// are created last, staggered: each syncs every 15 s from its creation. Created together, two of them do not differ in
+/// when they sync; staggered, the mean of several does not depend on one phase.
 pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)], apart: Duration) -> Vec<Workload> {
     let namespaces: Vec<String> = of.iter().map(|(namespace, _)| namespace.clone()).collect();
     cluster.namespaces(&namespaces).await;

@@ -108,7 +108,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     administer(&format!("delete --ignore-not-found -f {SETTINGS}/base/crds.yaml"));
 }
 
-/// With the shipped settings and flyball's own account: what exists is reported as well, what is missing is named.
+/// With the shipped settings and flyball's own account: what exists is reported as healthy, what is missing is named.
 async fn doctor_surveys_the_server() {
     doctor("flyball.dev/v1alpha1 is served with the schemas of this version").await;
     doctor("PlatformBound: at most 50 replicas").await;

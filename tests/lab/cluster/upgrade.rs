@@ -45,7 +45,7 @@ async fn changes_to(governed: &mut Governed, program: &Path, signal: &str) {
 const PLAYED: u32 = 120;
 const NAMESPACE: &str = "versions";
 
-/// Real requests to real workers, more with each step. flyball is given their planned rate: the measured rate
+/// Real requests to real workers, more with each step. flyball is given their nominal rate: the measured rate
 /// fluctuates, which would be a reason to write.
 struct Requests {
     begin: Instant,

@@ -171,7 +171,7 @@ async fn a_change_that_is_handed_on_while_its_service_is_retired_has_ended_unsen
     supervisor.stop(None);
 }
 
-/// What is no longer processed keeps nothing waiting.
+/// A fact that was pushed out keeps nothing waiting.
 #[tokio::test(start_paused = true)]
 async fn a_fact_that_too_many_push_out_is_not_waited_for() {
     let open = |world: &World| vec![Intent::open(change(world, 4, 6), world.clock.now().wall, Foreseen::default())];
