@@ -229,7 +229,7 @@ impl WriteOutcome {
     /// | 408, other 5xx, none in time; found applied | applied | spent | starts | after the cooldown |
     /// | the same; found unchanged once it can no longer land | abandoned | refunded then | none | after a pause |
     /// | the same; another value, no object or another object is found | abandoned | spent | none | after a pause |
-    /// | to the read before it: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
+    /// | to the prior read: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
     /// | never sent for another reason | as the gate says | not spent | none | immediately |
     ///
     /// The pause (`guard/denials.rs`) is 5 s and doubles with each consecutive one up to a minute, across restarts too,
