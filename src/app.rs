@@ -1,7 +1,7 @@
 //! The composition root: the only place where adapters meet actors.
 //!
-//! [`assemble`] puts the loop together around given ports; [`Ports::open`] opens the ports that the settings
-//! name. `flyball run` and `flyball demo` differ in nothing but the clock and the addresses.
+//! [`assemble`] builds the loop around given ports; [`Ports::open`] opens the ports that the settings name. `flyball
+//! run` and `flyball demo` differ only in the clock and the addresses.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,20 +47,20 @@ use crate::ports::{
     Template,
 };
 
-/// How much CPU the scripts of a policy set may take at its load: an edit is in force within a second, or refused.
+/// How much CPU time the scripts of a policy set may take to load: an edit is active within a second, or refused.
 const POLICY_LOAD: Duration = Duration::from_millis(500);
-/// How long that may take where the CPU is short, as in a pod that is throttled while it starts.
+/// How long that may take if the CPU is short, as in a pod that is throttled at startup.
 const POLICY_LOAD_AT_MOST: Duration = Duration::from_secs(10);
-/// How many bytes the scripts of a policy set may hold at its load: many times what the largest set of sense needs.
+/// How many bytes the scripts of a policy set may hold while loading: many times what the largest sensible set needs.
 const POLICY_MEMORY: i64 = 128 << 20;
-/// Where a pod finds the token of its account.
+/// Where a pod finds its service account token.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 impl Ports {
-    /// Opens what the settings name. It may be dropped before its end, and has claimed nothing then.
+    /// Opens what the settings name. Dropping the future before it completes claims nothing.
     ///
     /// # Errors
-    /// When something cannot be opened: the journal, the policy directory, the way to the API server.
+    /// When something cannot be opened: the journal, the policy directory, the connection to the API server.
     pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let server = kubernetes::connect(&access(settings), Timeouts::default()).await?;
         let cluster = Kubernetes::start(&server);
@@ -85,7 +85,7 @@ impl Ports {
             sources.insert(source.name.to_string(), opened.with_context(|| format!("source {}", source.name))?);
         }
         let (policies, policy_memory) = (policies(settings, &server).await, policy_memory(settings, &server).await);
-        // Last: it stands for the lease from here on, and whoever gives this up before has nothing to give back.
+        // Last: it competes for the lease from here on; if startup is abandoned earlier, there is nothing to release.
         let leadership = leadership(settings, &server);
         Ok(Self {
             clock,
@@ -127,7 +127,7 @@ impl Running {
         Self::start_at(listener, settings, ports, metrics).await
     }
 
-    /// Starts the loop, and its console at an address that was taken before.
+    /// Starts the loop, and its console on an address that is already bound.
     ///
     /// # Errors
     /// When an actor cannot be started.
@@ -145,12 +145,12 @@ impl Running {
         Ok(Self { tree, stop_console, console, control, address })
     }
 
-    /// Completes when the loop ends by itself, which it never should.
+    /// Completes when the loop ends unexpectedly.
     pub async fn ended(&mut self) {
         self.tree.ended().await;
     }
 
-    /// Stops deciding, waits for writes under way, then closes the console.
+    /// Stops deciding, waits for writes in flight, then closes the console.
     pub async fn stop(self) {
         self.tree.stop().await;
         self.stop_console.cancel();
@@ -160,7 +160,7 @@ impl Running {
     }
 }
 
-/// Puts the loop together around its ports and starts it.
+/// Builds the loop around its ports and starts it.
 ///
 /// # Errors
 /// When the journal cannot be read or an actor cannot be started.
@@ -184,7 +184,7 @@ pub async fn assemble(
     let sources = &world.ports.sources;
     let plans = sources.iter().filter_map(|(name, source)| plan(settings, name, source.clone())).map(Arc::new);
     let roster = Arc::new(Roster::new(world.clone(), plans.collect()));
-    // Those known by now take part in the first round; a journal that cannot be read keeps flyball from starting.
+    // Services known by now take part in the first round; an unreadable journal prevents flyball from starting.
     let declared = world.ports.services.watch().borrow().clone();
     if let Some(error) = declared.and_then(|declared| roster.follow(&declared).owed) {
         return Err(error.into());
@@ -200,10 +200,10 @@ pub async fn assemble(
     Ok((tree, Arc::new(LoopControl::new(world, roster, started_with))))
 }
 
-/// Returns what policies may name: every signal that the settings declare, whether a service has it by now or not.
+/// Returns what policies may name: every signal that the settings declare, whether or not a service has it yet.
 ///
 /// # Errors
-/// When a name is taken by flyball itself.
+/// When a name is reserved by flyball.
 pub fn vocabulary(settings: &Settings) -> Result<Vocabulary, VocabularyError> {
     Vocabulary::of_signals(settings.signals.iter().map(|signal| &signal.spec))
 }
@@ -222,8 +222,7 @@ async fn policies(settings: &Settings, server: &ApiServer) -> Arc<dyn PolicyStor
     }
 }
 
-/// Returns what outlives the process of its policies: files of the state directory, and where several processes run a
-/// copy in the API.
+/// Returns the policy memory: files in the state directory, and, with several processes, a copy in the API.
 async fn policy_memory(settings: &Settings, server: &ApiServer) -> Arc<dyn PolicyMemory> {
     let local = Arc::new(PolicyState::open(&settings.state));
     if settings.leadership.is_none() {
@@ -235,7 +234,7 @@ async fn policy_memory(settings: &Settings, server: &ApiServer) -> Arc<dyn Polic
 /// Returns the policies that the ConfigMaps hold now.
 ///
 /// # Errors
-/// When the way to the API server cannot be opened.
+/// When the connection to the API server cannot be opened.
 pub async fn policies_of_cluster(settings: &Settings) -> anyhow::Result<Arc<PolicyFiles>> {
     let server = kubernetes::connect(&access(settings), Timeouts::default()).await?;
     let maps = PolicyMaps::start(&server, own_namespace(settings, &server)).await;
@@ -251,7 +250,7 @@ fn kill_switch(settings: &Settings, server: &ApiServer) -> Arc<dyn KillSwitch> {
     }
 }
 
-/// Opens the journal; intents go to the API where the settings say so.
+/// Opens the journal; intents go to the API if the settings say so.
 fn journal(
     settings: &Settings,
     file: &std::path::Path,
@@ -261,20 +260,20 @@ fn journal(
     if !settings.intents_in_cluster {
         return Ok(Arc::new(RedbJournal::open(file, settings.journal, metrics.journal())?));
     }
-    // The second of its start tells one process from all before it.
+    // The second of its start distinguishes a process from all earlier ones.
     let run = u32::try_from(crate::model::Timestamp::now().as_second()).unwrap_or(u32::MAX);
     let local = Arc::new(RedbJournal::open_as_run(file, settings.journal, metrics.journal(), run)?);
     Ok(Arc::new(LoopActions::over(local, server)))
 }
 
-/// Returns which process may write: this one, or whoever holds the lease.
+/// Returns which process may write: this one, or the lease holder.
 fn leadership(settings: &Settings, server: &ApiServer) -> Arc<dyn Leadership> {
     let Some(lease) = &settings.leadership else { return Arc::new(Alone::default()) };
     let own = own_namespace(settings, server);
     Arc::new(KubernetesLease::start(server, own, &lease.name, &settings.instance, lease.timing))
 }
 
-/// Returns why the state directory does not outlive the pod; on a machine of one's own nobody asks.
+/// Returns why the state directory does not outlive the pod; irrelevant outside a pod.
 pub fn volatile_state(settings: &Settings) -> Option<String> {
     if !std::path::Path::new(POD_TOKEN).exists() {
         return None;
@@ -283,7 +282,7 @@ pub fn volatile_state(settings: &Settings) -> Option<String> {
     config::volatile(&mounts, &settings.state.display().to_string())
 }
 
-/// Returns who is supervised: those that the settings list, or whoever a `ServiceLoop` declares.
+/// Returns which services are supervised: those in the settings, or those that a `ServiceLoop` declares.
 fn supervised(settings: &Settings, server: &ApiServer, leadership: &Arc<dyn Leadership>) -> Arc<dyn Services> {
     match &settings.declarations {
         None => Arc::new(Listed::new(settings.services.iter().cloned())),
@@ -314,27 +313,25 @@ pub fn access(settings: &Settings) -> Access {
     }
 }
 
-/// Returns a deadline that ends the load of a policy set on this thread after [`POLICY_LOAD`] of its CPU time, a
-/// machine that is busy with other things makes no policy a bad one, or when the thread holds [`POLICY_MEMORY`] more
-/// than now.
+/// Returns a deadline that aborts the load of a policy set on this thread after [`POLICY_LOAD`] of its CPU time (a busy
+/// machine makes no policy bad), or when the thread holds [`POLICY_MEMORY`] more than now.
 pub fn deadline() -> Deadline {
     let (cpu, begun) = (|| ThreadTime::try_now().map(|time| time.as_duration()).ok(), Instant::now());
     let (over, before) = (within(cpu, move || begun.elapsed()), held());
     Arc::new(move || {
         let more = held().zip(before).map(|(now, before)| now.wrapping_sub(before) as i64);
-        // What the allocator does not tell is left to the limits of the engine.
+        // If the allocator does not report it, the engine's limits have to do.
         if more.is_some_and(|more| more > POLICY_MEMORY) { Some(Spent::Memory) } else { over().then_some(Spent::Time) }
     })
 }
 
-/// Returns how many bytes this thread has allocated and not freed, modulo 2^64: others may have freed some, or it
-/// theirs.
+/// Returns how many bytes this thread has allocated and not freed, modulo 2^64: threads may free each other's memory.
 fn held() -> Option<u64> {
     let (allocated, freed) = (thread::allocatedp::read().ok()?, thread::deallocatedp::read().ok()?);
     Some(allocated.get().wrapping_sub(freed.get()))
 }
 
-/// The same by the CPU time of the thread that asks, which may not be known, and the time since now.
+/// The same by the CPU time of the calling thread, which may be unknown, and the time since now.
 fn within(
     cpu: impl Fn() -> Option<Duration> + Send + Sync + 'static,
     elapsed: impl Fn() -> Duration + Send + Sync + 'static,
@@ -346,11 +343,11 @@ fn within(
     }
 }
 
-/// Returns what can be asked of one source.
+/// Returns what one source can be asked.
 fn plan(settings: &Settings, name: &str, source: Arc<dyn TelemetrySource>) -> Option<SourcePlan> {
     let declared = settings.sources.iter().find(|declared| &*declared.name == name)?;
     let mut signals: Vec<_> = settings.signals.iter().filter(|signal| &*signal.source == name).collect();
-    // What services are scaled by is asked first: slower queries may use up the time of a round.
+    // The signal that services are scaled by is queried first: slower queries may use up the time of a round.
     signals.sort_by_key(|signal| signal.spec.role != Some(Role::ArrivalRate));
     Some(SourcePlan {
         name: name.to_owned(),
@@ -365,7 +362,7 @@ fn plan(settings: &Settings, name: &str, source: Arc<dyn TelemetrySource>) -> Op
     })
 }
 
-/// Returns the question that a signal template asks, of nobody yet.
+/// Returns the query of a signal template, without services yet.
 pub fn question(signal: &SignalTemplate) -> Template {
     Template {
         signal: signal.spec.name.clone(),

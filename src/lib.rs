@@ -6,9 +6,9 @@
 //!                                                                 set
 //! ```
 //!
-//! Data flows one way. The six stages are pure functions over the nouns of [`model`]; [`cycle`] puts state
-//! around them, [`actors`] puts messages around those, and [`adapters`] stand behind the traits of [`ports`].
-//! [`app`] is the only place where adapters meet actors.
+//! Data flows one way. The six stages are pure functions over the nouns of [`model`]; [`cycle`] puts state around them,
+//! [`actors`] puts messages around those, and [`adapters`] implement the traits of [`ports`]. [`app`] is the only place
+//! where adapters meet actors.
 
 pub mod act;
 pub mod actors;

@@ -1,8 +1,8 @@
 //! The act stage: a verdict that permits becomes one absolute, conditional, expiring write.
 //!
-//! Nothing here writes. [`plan`] says what to write, [`recheck`] is the last question before the write gate
-//! sends it, [`settle`] says after a read what became of a write of unknown fate.
-//! Whether an action has a lever is decided here, once: [`kinds`] plans for none that has not.
+//! Nothing here writes. [`plan`] says what to write, [`recheck`] is the last check before the write gate sends it,
+//! [`settle`] determines from a read the outcome of a write whose answer was lost. Whether an action has a lever is
+//! decided here, once: [`kinds`] plans only for those that have one.
 
 pub mod kinds;
 #[cfg(test)]
@@ -37,15 +37,15 @@ pub struct Made<'a> {
 pub enum Plan {
     /// A write.
     Write(ChangeSet),
-    /// Nothing: nothing is permitted, nothing would change, or the target is not known.
+    /// Nothing: nothing is permitted, nothing would change, or the target is unknown.
     NothingToDo,
-    /// Nothing: nobody has read what stands at the knob.
+    /// Nothing: the knob's value is not read.
     NoLever,
 }
 
 /// Plans the write of one decision.
 ///
-/// **Invariants**: INV-01 (what is permitted is written as is), INV-03, INV-22. The same decision gives the same
+/// **Invariants**: INV-01 (the permitted value is written as is), INV-03, INV-22. The same decision gives the same
 /// change, id included (INV-29).
 pub fn plan(made: Made<'_>, spec: &ServiceSpec, features: &Features, proposal: &Proposal, verdict: &Verdict) -> Plan {
     let Made { decision, trace, epoch, at } = made;
@@ -75,19 +75,19 @@ pub fn plan(made: Made<'_>, spec: &ServiceSpec, features: &Features, proposal: &
         backed_by_arrivals,
         decided: at,
         valid_for: VALID_FOR,
-        // What is not fresh now is not fresh at the write either.
+        // What is not fresh now will not be fresh at the write either.
         fresh_for: evidence.fresh_for(spec, features).unwrap_or_default(),
         epoch,
     })
 }
 
-/// Asks a live read, right before the write, whether `change` may still be sent.
+/// Checks against a live read, right before the write, whether `change` may still be sent.
 ///
-/// **Invariants**: INV-02 and INV-03, by both clocks; what is too old by either is decided anew.
+/// **Invariants**: INV-02 and INV-03, by both clocks; what is too old by either is decided again.
 ///
 /// # Errors
-/// How the change ends unsent: `Expired`, `Stale`, `AlreadyThere`, or `Superseded` when the object was recreated
-/// or has another value than the one decided on.
+/// How the change ends unsent: `Expired`, `Stale`, `AlreadyThere`, or `Superseded` when the object was recreated or has
+/// another value than the one decided on.
 pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) -> Result<(), WriteOutcome> {
     if change.expired(now) {
         return Err(WriteOutcome::Expired);
@@ -108,9 +108,9 @@ pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) ->
     Ok(())
 }
 
-/// Says from a live read, (uid, value), what became of a write whose answer was never seen; `None` when the object is
-/// gone. Settled by what is there, never by sending again (INV-12). Asked before the write can land no more it says
-/// what is so far.
+/// Returns the outcome of a write whose answer was never seen, from a live read (uid, value); `None` when the object is
+/// gone. Settled by reading, never by sending again (INV-12). Before the write can no longer land, the result is
+/// provisional.
 pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
     let (reason, trace) = match live {
         Some((uid, value)) if uid == change.uid && value == change.to => return WriteOutcome::Applied,
@@ -128,7 +128,7 @@ fn recreated(change: &ChangeSet, live_uid: &str) -> String {
     format!("{} was recreated: uid {live_uid}, not {}", carrier(change), change.uid)
 }
 
-/// Returns the object that carries what is turned.
+/// Returns the object that carries the lever.
 fn carrier(change: &ChangeSet) -> String {
     match &change.floor {
         Some(floor) => format!("HPA {} on {}", floor.autoscaler, change.target),

@@ -22,7 +22,7 @@ fn signal(name: &str, role: Option<Role>) -> SignalSpec {
     }
 }
 
-/// A signal that is so many seconds old; `None` is a gap.
+/// A signal that is this many seconds old; `None` is a gap.
 fn seen(staleness: Option<u64>) -> SignalFeatures {
     let sample = Sample { at: now().wall, value: Finite::ZERO };
     let reading = match staleness {
@@ -232,7 +232,7 @@ fn x2_with_an_autoscaler_the_floor_is_what_is_written() {
     for (action, replicas, present, permitted, expected) in [
         (to(9), 6, 2, 9, Some((2, 9))),
         (Action::ScaleBy { factor: 1.5 }, 6, 2, 9, Some((2, 9))),
-        // What the autoscaler runs by itself is neither asked for nor kept.
+        // Replicas that the autoscaler runs on its own are neither requested nor kept.
         (to(6), 6, 2, 6, None),
         (to(4), 6, 2, 4, None),
         (to(4), 6, 5, 4, Some((5, 4))),

@@ -1,11 +1,11 @@
-//! How long to stay away from a source that fails.
+//! How long to back off from a failing source.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 /// Waiting times between failing rounds: about 1 s, doubled each time, never above 60 s, jittered so that many loops do
-/// not return at one moment. The same seed gives the same times.
+/// not return at the same time. The same seed gives the same times.
 #[derive(Debug)]
 pub struct BackOff {
     seed: u64,
@@ -13,7 +13,7 @@ pub struct BackOff {
 }
 
 impl BackOff {
-    /// Longest wait, whatever the source asks for.
+    /// Longest wait, whatever the source requests.
     pub const CAP: Duration = Duration::from_mins(1);
 
     /// Returns the state of a source that has not failed.
@@ -21,7 +21,7 @@ impl BackOff {
         Self { seed, delays: None }
     }
 
-    /// Counts a failed round and returns how long to wait; at least `asked`, what the source asked for.
+    /// Counts a failed round and returns how long to wait; at least `asked`, the delay requested by the source.
     pub fn failed(&mut self, asked: Option<Duration>) -> Duration {
         let seed = self.seed;
         let delays = self.delays.get_or_insert_with(|| {
@@ -35,7 +35,7 @@ impl BackOff {
 
     /// Forgets the failures: a round succeeded.
     pub fn succeeded(&mut self) {
-        // Another series of jitter next time.
+        // A different jitter sequence next time.
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         self.delays = None;
     }

@@ -19,19 +19,19 @@ use super::service::Service;
 use super::source::SourcePlan;
 use super::world::World;
 
-/// How long a start waits to know its services.
+/// How long startup waits for the services to be known.
 const START_AT_MOST: Duration = Duration::from_mins(2);
 
 /// The running loop, seen from outside.
 pub struct LoopControl {
     world: Arc<World>,
     roster: Arc<Roster>,
-    /// Whether somebody was told that the process is ready.
+    /// Whether readiness has been reported.
     started: AtomicBool,
     started_with: StartedWith,
 }
 
-/// What the process was started with, as it is told to whoever asks.
+/// What the process was started with, as reported in its status.
 #[derive(Debug, Clone)]
 pub struct StartedWith {
     /// Its state directory.
@@ -48,12 +48,12 @@ impl LoopControl {
         Self { world, roster, started: AtomicBool::new(false), started_with }
     }
 
-    /// Returns the time between two looks at a service, of the slowest source.
+    /// Returns the time between two ticks of the slowest source.
     fn longest_tick(&self) -> Duration {
         self.roster.sources().iter().map(|plan| plan.interval).max().unwrap_or_default()
     }
 
-    /// Returns what the process waits for; `behind` is what its services do.
+    /// Returns what the process waits for; `behind` is what its services wait for.
     fn waiting_for(&self, behind: &[Awaited], now: Now) -> Vec<Awaited> {
         let mut waiting: Vec<_> = self.standing_still(now).collect();
         let ports = &self.world.ports;
@@ -79,12 +79,12 @@ impl LoopControl {
         waiting
     }
 
-    /// Notes that somebody was told that the process is ready: that is the end of its start.
+    /// Records that readiness was reported, which ends startup.
     fn told_ready(&self) {
         self.started.store(true, Ordering::Relaxed);
     }
 
-    /// Returns which sources no round has begun of for long.
+    /// Returns the sources that have not started a round for a long time.
     fn standing_still(&self, now: Now) -> impl Iterator<Item = Awaited> {
         self.roster.sources().iter().filter_map(move |plan| {
             let silent_seconds = plan.standstill(now.mono)?.as_secs();
@@ -92,13 +92,13 @@ impl LoopControl {
         })
     }
 
-    /// Tells whether the process still waits to know its services: a replica that takes the place of another one is to
-    /// know as much. Later ones come one by one, and a source that is away holds up no start for long.
+    /// Returns whether the process still waits to know its services: a replica that replaces another one should know as
+    /// much. Services declared later arrive one by one, and a source that is down does not delay startup for long.
     fn starts(&self, now: Now) -> bool {
         now.mono < START_AT_MOST && !self.started.load(Ordering::Relaxed)
     }
 
-    /// Returns which services are not known yet, for want of their history or of a first round.
+    /// Returns which services are not known yet, for lack of their history or of a first round.
     fn behind(&self) -> Vec<Awaited> {
         let services = self.roster.all();
         let mut behind = Vec::new();
@@ -115,7 +115,7 @@ impl LoopControl {
         behind
     }
 
-    /// Returns what services wait for that is no concern of the others.
+    /// Returns what single services wait for without affecting the others.
     fn services_wait_for(&self, behind: Vec<Awaited>) -> Vec<Awaited> {
         let mut waiting = behind;
         waiting.extend(self.silent_sources());
@@ -131,7 +131,7 @@ impl LoopControl {
         waiting
     }
 
-    /// Says which errors of sources leave services without telemetry.
+    /// Returns the source errors that leave services without telemetry.
     fn silent_sources(&self) -> impl Iterator<Item = Awaited> {
         let mut silent: BTreeMap<String, usize> = BTreeMap::new();
         for features in self.roster.all().values().filter_map(|service| service.view().features) {
@@ -193,8 +193,8 @@ impl Control for LoopControl {
         Some(Declaration::shown((*service.spec()).clone(), &self.world.mask))
     }
 
-    /// Decisions that changed something come from the journal; the last one of each service, changed or not,
-    /// stands before them.
+    /// Decisions that changed something come from the journal; the last one of each service, changed or not, precedes
+    /// them.
     fn decisions(
         &self,
         service: Option<&ServiceId>,
@@ -221,7 +221,7 @@ impl Control for LoopControl {
     }
 }
 
-/// Returns how a source answers, by what the services that it tells of have seen of it.
+/// Returns the state of a source, judged by what its services have seen of it.
 fn source(plan: &SourcePlan, now: Timestamp) -> SourceStatus {
     let routes = plan.routes.load();
     let (mut fresh, mut newest, mut error) = (0, None, None);
@@ -242,8 +242,8 @@ fn source(plan: &SourcePlan, now: Timestamp) -> SourceStatus {
     }
 }
 
-/// Returns what was last seen of a service as it stands now: where no round came since, what was fresh then is not for
-/// good. One more tick may pass than a decision would wait: the next look is due only then.
+/// Returns the last state of a service as of now: if no round has arrived since, fresh values turn stale. One more tick
+/// is allowed than for a decision, because the next check is due only then.
 fn current(service: &Service, tick: Duration, now: Timestamp) -> Option<Arc<Features>> {
     let (features, spec) = (service.view().features?, service.spec());
     let at = |(signal, spec): (&SignalFeatures, &SignalSpec)| {

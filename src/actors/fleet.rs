@@ -1,4 +1,4 @@
-//! Supervises the service supervisors, and lets services come and go.
+//! Supervises the service supervisors, and adds and removes services.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use super::roster::{Roster, Turnover};
 use super::service::{SECOND_LOOK, Service, Supervisor, SupervisorMsg};
 use super::world::World;
 
-/// Pause before a supervisor that failed is started again; none should.
+/// Pause before a failed supervisor is restarted; none should fail.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Pause before new services are taken up once more, after the journal could not tell of their past.
+/// Pause before new services are tried again after the journal could not provide their past.
 const OWED_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the fleet hears.
+/// Messages of the fleet.
 pub enum FleetMsg {
     /// The declarations changed.
     Declared,
-    /// It is time to look again at those that return a floor.
+    /// Time to check again the services that return a floor.
     Returning,
-    /// It is time to take up once more those whose past the journal could not tell.
+    /// Time to try again the services whose past the journal could not provide.
     Owed,
     /// Start the supervisor of a service, if it is still wanted.
     Start(Arc<Service>),
@@ -34,7 +34,7 @@ pub enum FleetMsg {
 pub struct Fleet {
     /// The ports.
     pub world: Arc<World>,
-    /// Who is supervised.
+    /// The supervised services.
     pub roster: Arc<Roster>,
 }
 
@@ -42,9 +42,9 @@ pub struct Fleet {
 pub struct FleetState {
     declared: watch::Receiver<Option<Declared>>,
     supervisors: BTreeMap<ActorId, (ActorRef<SupervisorMsg>, Arc<Service>)>,
-    /// Whether it is due to look again at those that return a floor.
+    /// Whether a check of services that return a floor is scheduled.
     looks_again: bool,
-    /// Whether it is due to take up once more those that are owed.
+    /// Whether another attempt for owed services is scheduled.
     tries_again: bool,
 }
 
@@ -78,11 +78,11 @@ impl Actor for Fleet {
                 state.tries_again &= !matches!(message, FleetMsg::Owed);
                 let declared = state.declared.borrow_and_update().clone();
                 if let Some(declared) = declared {
-                    // What did not change is not followed anew.
+                    // Unchanged declarations are not followed again.
                     if is_look && self.roster.returns_still(&declared) {
                         self.look_again(&myself, state);
                     } else {
-                        // The journal may have to be read.
+                        // May read the journal.
                         let roster = self.roster.clone();
                         let turnover = self.world.off_the_loop(move || roster.follow(&declared)).await?;
                         self.turn_over(&myself, turnover, state)?;
@@ -147,7 +147,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Sees to it that those that return a floor are looked at once more.
+    /// Schedules another check of services that return a floor.
     fn look_again(&self, myself: &ActorRef<FleetMsg>, state: &mut FleetState) {
         if !std::mem::replace(&mut state.looks_again, true) {
             self.after(SECOND_LOOK, myself.clone(), FleetMsg::Returning);
@@ -164,13 +164,13 @@ impl Fleet {
         let clock = self.world.ports.clock.clone();
         tokio::spawn(async move {
             clock.sleep_until(clock.now().plus(pause).mono).await;
-            // Where the fleet has ended meanwhile there is nothing to be done.
+            // If the fleet has ended meanwhile, there is nothing to do.
             let _ = fleet.cast(message);
         });
     }
 }
 
-/// Wakes the fleet whenever the declarations change, until one of both ends.
+/// Wakes the fleet whenever the declarations change, until either of them ends.
 async fn announce(mut declared: watch::Receiver<Option<Declared>>, fleet: ActorRef<FleetMsg>) {
     while declared.changed().await.is_ok() {
         declared.mark_unchanged();

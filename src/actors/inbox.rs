@@ -1,16 +1,16 @@
-//! Where a stage's input waits. The mailbox of an actor carries wake-ups alone.
+//! Where a stage's input waits. The mailbox of an actor carries only wake-ups.
 //!
-//! A cycle is worth only as much as it is new: a later one replaces an earlier one that was not yet taken. Facts (a
-//! write ended, a fit is done) queue, up to a bound far above what a cycle makes, and are taken first. One of them, the
-//! newest hand-over, is never pushed out: it holds all that those before it held. The item in work
-//! stays here until its step has committed: an actor that dies over it finds it again at its restart and leaves it out.
+//! A newer cycle is worth more than an older one, so it replaces one that was not taken yet. Facts (a write ended, a
+//! fit is done) queue, up to a bound far above what a cycle produces, and are taken first. The newest handover is never
+//! pushed out: it contains everything the earlier ones did. The item being processed stays here until its step has
+//! committed: a restarted actor finds the item its predecessor died on and skips it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Facts kept; a stage produces far fewer in a cycle.
+/// Facts kept; a stage produces far fewer per cycle.
 const MAX_FACTS: usize = 64;
 
 /// Input of one stage of one service.
@@ -33,13 +33,13 @@ struct Fact<T> {
     is_handover: bool,
 }
 
-/// What follows from putting an item in.
+/// What putting in an item leads to.
 #[derive(Debug)]
 #[must_use]
 pub struct Put<T> {
     /// The stage sleeps and must be woken.
     pub wake: bool,
-    /// An item that was not taken and will not be.
+    /// An item that was dropped without being taken.
     pub left_out: Option<Arc<T>>,
 }
 
@@ -51,12 +51,12 @@ impl<T> Default for Inbox<T> {
 }
 
 impl<T> Inbox<T> {
-    /// Puts the newest cycle in place of one that still waits.
+    /// Puts in the newest cycle, replacing one that still waits.
     pub fn put_latest(&self, item: T) -> Put<T> {
         self.put_merged(item, |_, item| item)
     }
 
-    /// Puts the newest cycle in; where one still waits, `merge` says what both make together.
+    /// Puts in the newest cycle; if one still waits, `merge` combines the two.
     pub fn put_merged(&self, item: T, merge: impl FnOnce(&T, T) -> T) -> Put<T> {
         let mut state = self.state.lock();
         let left_out = state.latest.take();
@@ -67,24 +67,24 @@ impl<T> Inbox<T> {
         Put { wake: !std::mem::replace(&mut state.awake, true), left_out }
     }
 
-    /// Queues a fact; the oldest goes when there are too many, but for a hand-over.
+    /// Queues a fact; if there are too many the oldest is dropped, except a handover.
     pub fn put_fact(&self, item: T) -> Put<T> {
         self.state.lock().queue(item, false)
     }
 
-    /// Queues what another process left, in place of an earlier hand-over that still waits.
+    /// Queues what another process left, replacing an earlier handover that still waits.
     pub fn put_handover(&self, item: T) -> Put<T> {
         let mut state = self.state.lock();
         state.facts.retain(|fact| !fact.is_handover);
         state.queue(item, true)
     }
 
-    /// Tells whether a hand-over waits.
+    /// Returns whether a handover waits.
     pub fn has_handover(&self) -> bool {
         self.state.lock().facts.iter().any(|fact| fact.is_handover)
     }
 
-    /// Takes the next item into work; `None` puts the stage to sleep.
+    /// Takes the next item for processing; `None` puts the stage to sleep.
     pub fn begin(&self) -> Option<Arc<T>> {
         let mut state = self.state.lock();
         state.in_work = state.facts.pop_front().map(|fact| fact.item).or_else(|| state.latest.take());
@@ -92,20 +92,19 @@ impl<T> Inbox<T> {
         state.in_work.clone()
     }
 
-    /// Ends work on the item taken last: its step has committed.
+    /// Finishes the item taken last: its step has committed.
     pub fn done(&self) {
         self.state.lock().in_work = None;
     }
 
-    /// Takes out all that waits.
+    /// Removes everything that waits.
     pub fn drain(&self) -> Vec<Arc<T>> {
         let mut state = self.state.lock();
         let latest = state.latest.take();
         state.facts.drain(..).map(|fact| fact.item).chain(latest).collect()
     }
 
-    /// Prepares for a new actor: leaves out the item over which the last one died, and hands it over, if there
-    /// was one.
+    /// Prepares for a new actor: drops the item on which the last one died, and returns it, if there was one.
     pub fn reopen(&self) -> Option<Arc<T>> {
         let mut state = self.state.lock();
         state.awake = true;

@@ -1,4 +1,4 @@
-//! What a process does when it begins to lead: it learns what its predecessor left, and settles that.
+//! What a process does when it starts to lead: it learns what its predecessor left, and settles it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::model::{Epoch, WriteEnd};
 use super::roster::{Roster, TakeOver};
 use super::world::World;
 
-/// Pause before the journal is read once more.
+/// Pause before the journal is read again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows the terms of this process until it is aborted.
@@ -20,7 +20,7 @@ pub(super) async fn lead(world: Arc<World>, roster: Arc<Roster>) {
             tracing::info!(epoch = epoch.number(), "became leader");
             tokio::select! {
                 () = begin(&world, &roster, epoch) => {}
-                // What is not taken over by now is for whoever leads next.
+                // What is not taken over by now is left to the next leader.
                 _ = terms.changed() => continue,
             }
         } else {
@@ -32,8 +32,8 @@ pub(super) async fn lead(world: Arc<World>, roster: Arc<Roster>) {
     }
 }
 
-/// Takes over: reads what was written before, tells every service, lets writes through, and settles what is open. The
-/// services are told first, so that no decision of this term is made on the memory of a follower (INV-23).
+/// Takes over: reads what was written before, informs every service, lets writes through, and settles what is open. The
+/// services are informed first, so that no decision of this term relies on a follower's memory (INV-23).
 async fn begin(world: &World, roster: &Arc<Roster>, epoch: Epoch) {
     while !world.gate.has_taken_over(epoch) {
         match take_over(world, roster, epoch).await {
@@ -48,8 +48,8 @@ async fn begin(world: &World, roster: &Arc<Roster>, epoch: Epoch) {
     world.gate.settle_open(|end| settled(world, roster, end)).await;
 }
 
-/// From the fence on nothing more lands of what others send, but for what the server has let in already; that the write
-/// gate waits for before it believes what it reads.
+/// After the fence nothing that others send lands, except what the server has already admitted; the write gate waits
+/// for that before it trusts what it reads.
 async fn take_over(world: &World, roster: &Arc<Roster>, epoch: Epoch) -> Result<TakeOver, String> {
     world.ports.leadership.fence(epoch).await?;
     world.ports.journal.refresh().await.map_err(|error| error.to_string())?;
@@ -60,7 +60,7 @@ async fn take_over(world: &World, roster: &Arc<Roster>, epoch: Epoch) -> Result<
     }
 }
 
-/// Tells a service how a write of an earlier run ended.
+/// Informs a service how a write of an earlier run ended.
 async fn settled(world: &World, roster: &Arc<Roster>, end: WriteEnd) {
     let (roster, change) = (roster.clone(), end.change.id.clone());
     if world.off_the_loop(move || roster.settled(end)).await.is_err() {

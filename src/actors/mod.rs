@@ -1,10 +1,10 @@
-//! Thin ractor shells around the cores of [`crate::cycle`]: they deliver events, run effects through the
-//! ports, and isolate faults.
+//! Thin ractor shells around the cores of [`crate::cycle`]: they deliver events, run effects through the ports, and
+//! isolate faults.
 //!
 //! ```text
 //! root
 //! |- policy library    compiles what the policy store announces, keeps the last good set
-//! |- source (each)     one round of queries a tick, never two in flight; hands each service its share
+//! |- source (each)     one round of queries per tick, never two in flight; hands each service its share
 //! `- fleet
 //!    `- service (each) supervises four stages, restarts them together, quarantines what keeps failing
 //!       |- observer  |- forecaster  |- decider  `- actuator
@@ -15,19 +15,19 @@
 //! | [`inbox`] | where a stage's input waits: the latest cycle, and a queue of facts |
 //! | [`service`] | the state slot of a service, its four stages and their supervisor |
 //! | [`write_gate`] | the only place that writes to the world |
-//! | [`source`], [`back_off`] | ticks of one telemetry source, and how long it is left alone when it fails |
-//! | `slow_queries` | which of its queries are asked less often |
+//! | [`source`], [`back_off`] | ticks of one telemetry source, and how long to back off when it fails |
+//! | `slow_queries` | which of its queries are sent less often |
 //! | [`warm_start`] | reads the past once, before the service may act |
-//! | [`policy_library`] | the policy set in force |
+//! | [`policy_library`] | the active policy set |
 //! | [`fleet`], [`root`] | supervision above the services |
-//! | [`roster`] | who is supervised, and what follows when that changes |
-//! | `lead` | what a process does when it begins to lead |
+//! | [`roster`] | which services are supervised, and what follows when that changes |
+//! | `lead` | what a process does when it starts to lead |
 //! | [`control`] | snapshots for console and CLI |
 //!
-//! What ractor leaves to its users, and how it is met here: mailboxes are unbounded, so a message is only ever
-//! a wake-up and the data waits in an [`inbox`]; a panic drops the mailbox, so nothing lives only in a message;
-//! a parent's end kills its children at once, so no write runs inside an actor; names are process-wide, so no
-//! actor has one; the default supervisor dies with its child, so every supervisor here overrides it.
+//! What ractor leaves to its users, and how it is handled here: mailboxes are unbounded, so a message is only ever a
+//! wake-up and the data waits in an [`inbox`]; a panic drops the mailbox, so nothing lives only in a message; a
+//! parent's end kills its children at once, so no write runs inside an actor; names are process-wide, so no actor has
+//! one; the default supervisor dies with its child, so every supervisor here overrides it.
 
 pub mod back_off;
 pub mod control;

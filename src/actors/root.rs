@@ -18,14 +18,14 @@ use super::roster::Roster;
 use super::source::{Source, SourcePlan};
 use super::world::World;
 
-/// Pause before a child that failed is started again.
+/// Pause before a failed child is restarted.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Everything that the tree is made of.
+/// Everything the tree is made of.
 pub struct TreePlan {
     /// The ports.
     pub world: Arc<World>,
-    /// Who is supervised.
+    /// The supervised services.
     pub roster: Arc<Roster>,
     /// Signals that policies may name.
     pub vocabulary: Arc<Vocabulary>,
@@ -41,8 +41,8 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Starts the tree: settles open intents, reads the past and ticks, all at once; what is not settled or
-    /// not warm is held.
+    /// Starts the tree: settles open intents, reads the past and ticks, concurrently; services that are not settled or
+    /// not warm are held.
     ///
     /// # Errors
     /// When an actor cannot be started.
@@ -53,29 +53,29 @@ impl Tree {
         Ok(Self { root, handle, leading, world, roster })
     }
 
-    /// Completes when the tree ends by itself, which it never should: nobody restarts the root.
+    /// Completes when the tree ends unexpectedly: nothing restarts the root.
     pub async fn ended(&mut self) {
-        // A root that panicked has ended, too.
+        // A root that panicked has ended too.
         let _ = (&mut self.handle).await;
     }
 
-    /// Stops deciding, waits for writes under way, gives up the lease last, and returns.
+    /// Stops deciding, waits for writes in flight, releases the lease last, and returns.
     pub async fn stop(self) {
         self.leading.abort();
         self.roster.close();
         self.root.stop(None);
-        // An end that was waited for already cannot be waited for again. Its only error is that the root panicked.
+        // A finished handle must not be awaited again. Its only error is that the root panicked.
         if !self.handle.is_finished() {
             let _ = self.handle.await;
         }
-        // A lease that is not given up runs out, and with it whatever of this process was still under way.
+        // A lease that is not released expires, and with it whatever this process still had in flight.
         if self.world.gate.close().await {
             self.world.ports.leadership.release().await;
         }
     }
 }
 
-/// Follows the terms of this process, and begins anew where that dies: who does not take over writes nothing for good.
+/// Follows the terms of this process, and restarts if that dies: a leader that does not take over would never write.
 async fn lead_on(world: Arc<World>, roster: Arc<Roster>) {
     let clock = world.ports.clock.clone();
     while AssertUnwindSafe(lead(world.clone(), roster.clone())).catch_unwind().await.is_err() {
@@ -105,7 +105,7 @@ impl fmt::Display for Child {
     }
 }
 
-/// What the root hears.
+/// Messages of the root.
 pub enum RootMsg {
     /// Start a child.
     Start(Child),
@@ -169,7 +169,7 @@ impl RootState {
         let clock = self.plan.world.ports.clock.clone();
         tokio::spawn(async move {
             clock.sleep_until(clock.now().plus(PAUSE).mono).await;
-            // Where the root has ended meanwhile nothing is to be started.
+            // If the root has ended meanwhile, nothing is to be started.
             let _ = myself.cast(RootMsg::Start(child));
         });
     }

@@ -1,9 +1,10 @@
-//! Who is supervised now, and what follows when that changes: slots, questions of the sources, watched targets.
+//! Which services are supervised now, and what follows when that changes: slots, queries of the sources, watched
+//! targets.
 //!
-//! A service that was changed in nothing but its bounds, mode, objective and the like keeps its slot and with it all
-//! it has learned. One that is measured in another way, or scales another object, is another service under the same
-//! name: a new slot, which remembers the writes of the old one. Neighbours are not touched. One whose declaration is
-//! gone ends, but only once it holds no floor of an autoscaler up any more.
+//! A service that changes only in bounds, mode, objective and the like keeps its slot and with it all it has learned.
+//! One that is measured differently, or scales another object, is a different service under the same name: it gets a
+//! new slot, which remembers the writes of the old one. Other services are not affected. A service whose declaration is
+//! gone ends, but only once it no longer holds up the floor of an autoscaler.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -24,47 +25,47 @@ use super::world::World;
 /// Supervised services by name.
 pub type Supervised = Arc<BTreeMap<ServiceId, Arc<Service>>>;
 
-/// The services that are supervised, and the one way to change which.
+/// The supervised services, and the only way to change them.
 pub struct Roster {
     world: Arc<World>,
     sources: Vec<Arc<SourcePlan>>,
     supervised: ArcSwap<BTreeMap<ServiceId, Arc<Service>>>,
-    /// Slots that are supervised no more and still have something under way.
+    /// Slots that are no longer supervised but still have something in flight.
     departed: Mutex<BTreeMap<ServiceId, Weak<Service>>>,
-    /// The last cycle of all that have departed: no decision of this run has the id of an earlier one.
+    /// The highest cycle of all departed slots: no decision of this run reuses an earlier id.
     last_departed: Mutex<u32>,
-    /// Held while declarations are followed, from the reading of the journal to the new slots being found: for as long
-    /// as a disk takes. So it is waited for off the threads of the loop.
+    /// Held while declarations are followed, from reading the journal until the new slots are in place: as long as a
+    /// disk takes, so it is awaited off the loop's threads.
     turn: Mutex<()>,
     progress: Arc<Progress>,
-    /// Readings of the past under way.
+    /// Reads of history in progress.
     reading: Mutex<JoinSet<()>>,
 }
 
 /// What a new set of declarations changed.
 #[derive(Default)]
 pub struct Turnover {
-    /// To be supervised from now on.
+    /// Services to be supervised from now on.
     pub come: Vec<Arc<Service>>,
-    /// No longer to be supervised.
+    /// Services no longer to be supervised.
     pub gone: Vec<Arc<Service>>,
-    /// Whether some that are declared no more have a floor to return: to be looked at again.
+    /// Whether some that are no longer declared have a floor to return: to be checked again.
     pub returning: bool,
-    /// Why services that are new could not be taken up; to be tried again.
+    /// Why new services could not be added; to be tried again.
     pub owed: Option<JournalError>,
 }
 
-/// How a taking over ends.
+/// How a takeover ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakeOver {
     /// Writes of the term are let through.
     Done,
-    /// The term is over by now: what a later one has read is newer.
+    /// The term is over: a later one has newer data.
     TermOver,
 }
 
 impl Roster {
-    /// Returns a roster of nobody.
+    /// Returns an empty roster.
     pub fn new(world: Arc<World>, sources: Vec<Arc<SourcePlan>>) -> Self {
         Self {
             world,
@@ -88,12 +89,12 @@ impl Roster {
         self.supervised.load().get(id).cloned()
     }
 
-    /// Tells whether this very slot is supervised.
+    /// Returns whether this very slot is supervised.
     pub fn holds(&self, service: &Arc<Service>) -> bool {
         self.find(&service.id).is_some_and(|held| Arc::ptr_eq(&held, service))
     }
 
-    /// Returns how far the reading of the past is.
+    /// Returns how far reading the history has progressed.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
     }
@@ -103,7 +104,7 @@ impl Roster {
         &self.sources
     }
 
-    /// Follows the declarations. New services are taken up only once the journal has told what they did before.
+    /// Follows the declarations. New services are added only after the journal has reported their past.
     pub fn follow(&self, declared: &Declared) -> Turnover {
         let _turn = self.turn.lock();
         let before = self.all();
@@ -144,8 +145,8 @@ impl Roster {
         turnover
     }
 
-    /// Tells whether some services are declared no more, and whether nothing has changed in that: all of them are to go
-    /// on as they do.
+    /// Returns whether some services are no longer declared, and whether that set is unchanged: then all of them
+    /// continue as they are.
     pub fn returns_still(&self, declared: &Declared) -> bool {
         let (now, all) = (self.world.ports.clock.now().mono, self.all());
         let mut withdrawn = all.values().filter(|held| held.is_withdrawn()).peekable();
@@ -155,7 +156,7 @@ impl Roster {
         withdrawn.peek().is_some() && withdrawn.all(stays)
     }
 
-    /// Tells a service how a write of an earlier run ended; that is durable by now. A slot that is being opened either
+    /// Informs a service how a write of an earlier run ended; the end is already durable. A slot being opened either
     /// finds it in the journal, or is found here.
     pub fn settled(&self, end: WriteEnd) {
         let _turn = self.turn.lock();
@@ -164,11 +165,11 @@ impl Roster {
         }
     }
 
-    /// Tells every service what was written to its target while another process led, and lets the writes of the term
-    /// `epoch` through.
+    /// Informs every service of what was written to its target while another process led, and lets the writes of the
+    /// term `epoch` through.
     ///
     /// # Errors
-    /// When the journal cannot tell.
+    /// When the journal cannot be read.
     pub fn take_over(&self, epoch: Epoch) -> Result<TakeOver, JournalError> {
         let _turn = self.turn.lock();
         if *self.world.ports.leadership.terms().borrow() != Some(epoch) {
@@ -185,8 +186,8 @@ impl Roster {
         Ok(TakeOver::Done)
     }
 
-    /// Opens slots for new services. Who had the name before is held on to first: what of it ends after the journal
-    /// was read is handed over.
+    /// Opens slots for new services. The previous holder of the name is retained first: what ends after the journal was
+    /// read is passed on.
     fn take_up(&self, new: &[&Arc<ServiceSpec>]) -> Result<Vec<Arc<Service>>, JournalError> {
         let predecessor = |id: &ServiceId| self.departed.lock().get(id).and_then(Weak::upgrade);
         let predecessors: Vec<_> = new.iter().map(|spec| predecessor(&spec.id)).collect();
@@ -201,17 +202,17 @@ impl Roster {
         Ok(new.iter().zip(predecessors).map(open).collect())
     }
 
-    /// Ends what still reads the past.
+    /// Aborts what still reads the past.
     pub fn close(&self) {
         self.reading.lock().abort_all();
     }
 
-    /// Puts a new set in place of the old one, everywhere.
+    /// Replaces the old set by a new one, everywhere.
     fn put(&self, next: BTreeMap<ServiceId, Arc<Service>>) {
         self.world.ports.cluster.follow(&next.values().map(|service| service.spec().target.clone()).collect());
         let next = Arc::new(next);
         let mut reading = self.reading.lock();
-        // Those that have ended, whose services have been told by themselves.
+        // Reap finished reads; they have informed their services themselves.
         while reading.try_join_next().is_some() {}
         for source in &self.sources {
             let routes = Arc::new(Routes::of(source, next.values()));
@@ -238,7 +239,7 @@ impl Roster {
     fn retire(&self, service: &Arc<Service>) {
         tracing::info!(service = %service.id, "service no longer supervised");
         service.retire();
-        // One step may still be under way, which counts one cycle more.
+        // A step may still be in progress, which takes one more cycle number.
         let last = service.last_cycle().next().seq;
         let mut last_departed = self.last_departed.lock();
         *last_departed = last.max(*last_departed);
@@ -250,7 +251,7 @@ impl Roster {
         self.world.gate.forget_replicas(&service.id);
     }
 
-    /// Returns the writes of the last hours, by service, oldest first: as far back as one of `new` remembers.
+    /// Returns the writes of the last hours, by service, oldest first: as far back as any of `new` remembers.
     fn remembered(&self, new: &[&Arc<ServiceSpec>]) -> Result<BTreeMap<ServiceId, Vec<Intent>>, JournalError> {
         let world = &self.world;
         let mut remembered: BTreeMap<ServiceId, Vec<Intent>> = BTreeMap::new();
@@ -263,7 +264,8 @@ impl Roster {
     }
 }
 
-/// Returns how a service stands that is declared no more. A floor that another one turns by now it does not return.
+/// Returns the standing of a service that is no longer declared. It does not return a floor that another service now
+/// controls.
 fn undeclared(held: &Service, declared: &Declared, now: Duration) -> Standing {
     if is_free(&held.spec().target, declared) { held.undeclared(now) } else { Standing::Retired }
 }
@@ -272,7 +274,7 @@ fn is_free(target: &TargetRef, declared: &Declared) -> bool {
     declared.values().all(|spec| spec.target != *target)
 }
 
-/// Lets a service that goes on do so by its declaration of now.
+/// Updates a continuing service to its current declaration.
 fn renew(service: &Service, declared: &Declared) {
     let changed = |spec: &&Arc<ServiceSpec>| **spec != service.spec() || service.is_withdrawn();
     if let Some(spec) = declared.get(&service.id).filter(changed) {

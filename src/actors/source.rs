@@ -22,19 +22,19 @@ use super::service::{Service, Share};
 use super::slow_queries::SlowQueries;
 use super::world::World;
 
-/// Time between two lines of the log about what a source remarks.
+/// Time between two log lines about a source's remarks.
 const REMARK_INTERVAL: Duration = Duration::from_mins(10);
 
-/// After how many ticks that did not come the loop is taken to stand still.
+/// Number of missed ticks after which the loop counts as stalled.
 const MISSED_TICKS: u32 = 4;
-/// How long none comes at least by then.
+/// Least silence for that.
 const LEAST_SILENCE: Duration = Duration::from_secs(30);
 
-/// What a source asks, when, and for whom.
+/// What a source is asked, when, and for which services.
 pub struct SourcePlan {
     /// Name in the settings.
     pub name: String,
-    /// Of this process: what several of them ask at one server is to come back at several moments.
+    /// Specific to this process, so that queries that several processes send to one server retry at different times.
     pub seed: u64,
     /// The adapter.
     pub source: Arc<dyn TelemetrySource>,
@@ -42,44 +42,44 @@ pub struct SourcePlan {
     pub interval: Duration,
     /// How much past is read at the start.
     pub history: Duration,
-    /// What it can be asked, for nobody yet.
+    /// What it can be asked, without services yet.
     pub questions: Vec<Template>,
-    /// For whom it is asked now. A tick uses one snapshot throughout.
+    /// The services it is asked for now. A tick uses one snapshot throughout.
     pub routes: ArcSwap<Routes>,
-    /// Held while the past of some services is read: one request at a time.
+    /// Held while history is read: one request at a time.
     pub reading_past: tokio::sync::Mutex<()>,
-    /// When the last tick began, by the clock of the loop (monotonic) and by that of the machine.
+    /// When the last tick started, by the loop's clock (monotonic) and by the machine's.
     pub last_tick: Mutex<Option<(Duration, Instant)>>,
 }
 
 impl SourcePlan {
-    /// Returns the seed of a source's pauses in one of several processes.
+    /// Returns the seed of a source's pauses, specific to one of several processes.
     pub fn seed(instance: &str, source: &str) -> u64 {
-        // No name has a line end.
+        // No name contains a newline.
         more(more(more(NOTHING, instance.as_bytes()), b"\n"), source.as_bytes())
     }
 
-    /// Returns how long no tick has begun, where several are missing. By both clocks: one that is scaled may be held,
-    /// or run ahead of what the machine can do.
+    /// Returns how long no tick has started, if several were missed. Uses both clocks: a scaled one may be paused, or
+    /// run faster than the machine can keep up with.
     pub fn standstill(&self, now: Duration) -> Option<Duration> {
         let (mono, instant) = (*self.last_tick.lock())?;
         let silent = now.saturating_sub(mono).min(instant.elapsed());
         (silent > self.interval.saturating_mul(MISSED_TICKS).max(LEAST_SILENCE)).then_some(silent)
     }
 
-    /// Tells whether the past of `spec` is read from here.
+    /// Returns whether the history of `spec` is read from here.
     pub fn has_history_of(&self, spec: &ServiceSpec) -> bool {
         let forecast = |question: &Template| spec.signal(&question.signal).and_then(|at| spec.signals.get(at));
         !self.history.is_zero() && self.questions.iter().filter_map(forecast).any(|signal| signal.forecast)
     }
 }
 
-/// The questions of a tick, and where the answers go.
+/// The queries of a tick, and where the answers go.
 #[derive(Default)]
 pub struct Routes {
-    /// The questions.
+    /// The queries.
     pub round: Round,
-    /// The services that the source tells of.
+    /// The services that the source covers.
     pub routes: Vec<Route>,
 }
 
@@ -89,16 +89,16 @@ pub struct Route {
     pub service: Arc<Service>,
     /// Its place in each answer.
     pub place: usize,
-    /// For each template that asks for it: the template's position, and the signal's in the spec.
+    /// For each template that covers it: the template's position, and the signal's in the spec.
     pub signals: Vec<(usize, usize)>,
-    /// Signals of the service in all.
+    /// Number of signals of the service.
     pub width: usize,
-    /// Staleness above which none of them is acted on.
+    /// Staleness above which none of them may be acted on.
     pub max_staleness: Duration,
 }
 
 impl Routes {
-    /// Groups what `services` ask of a source into one template for each of its questions.
+    /// Groups what `services` need from a source into one template per question.
     pub fn of<'a>(plan: &SourcePlan, services: impl IntoIterator<Item = &'a Arc<Service>>) -> Self {
         let specs: Vec<_> = services.into_iter().map(|service| (service, service.spec())).collect();
         let asking = |(service, spec): &(&Arc<Service>, Arc<ServiceSpec>)| {
@@ -147,16 +147,16 @@ pub struct Source {
 pub struct SourceState {
     metrics: SourceMetrics,
     back_off: BackOff,
-    /// It is left alone for a while.
+    /// Set while the source is backing off.
     quiet: Option<Quiet>,
-    /// What kept each query of the last round from an answer.
+    /// Why each query of the last round got no answer.
     faults: Vec<Option<SourceError>>,
-    /// Queries that are asked less often.
+    /// Queries that are sent less often.
     slow: SlowQueries,
     losses: Losses,
     /// Services that fell silent together.
     lost: usize,
-    /// What it remarks is not told again until then (monotonic).
+    /// Its remarks are not logged again until then (monotonic).
     remarked_until: Duration,
 }
 
@@ -227,7 +227,7 @@ impl Source {
             tracing::warn!(source = %self.plan.name, %error, "query round failed; services of this source are held");
         } else {
             state.back_off.succeeded();
-            // A server that answers no query as it should is not well, whatever it answers.
+            // A server that answers no query properly is unhealthy, whatever it answers.
             if answer.faults.iter().flatten().count() < round.templates.len() {
                 state.metrics.answered(end.wall, staleness(&answer, end));
             }
@@ -235,7 +235,7 @@ impl Source {
         answer
     }
 
-    /// Logs what went wrong with a query that did not in the round before.
+    /// Logs query faults that did not occur in the round before.
     fn tell_faults(&self, answer: &Answer, round: &Round, state: &mut SourceState) {
         if answer.error.is_some() {
             return;
@@ -243,7 +243,7 @@ impl Source {
         let before = std::mem::replace(&mut state.faults, answer.faults.clone());
         for (position, error) in answer.faults.iter().enumerate() {
             let Some(error) = error else { continue };
-            // Their words carry columns and positions, which differ with each answer.
+            // Fault messages carry columns and positions, which differ in each answer.
             if before.get(position).and_then(Option::as_ref).map(kind) != Some(kind(error)) {
                 let signal = round.templates.get(position).map(|template| template.signal.as_str());
                 tracing::warn!(source = %self.plan.name, signal, %error, "query failed; its signal is unknown");
@@ -251,7 +251,7 @@ impl Source {
         }
     }
 
-    /// Counts what the server remarked on its answers, and logs one of it now and then: it is the same each round.
+    /// Counts the server's remarks on its answers, and logs one of them occasionally: they repeat each round.
     fn tell_annotations(&self, answer: &Answer, state: &mut SourceState, now: Now) {
         state.metrics.annotated(answer.annotations.len());
         let Some(text) = answer.annotations.first() else { return };
@@ -262,8 +262,8 @@ impl Source {
         }
     }
 
-    /// Lays what fell silent together at the door of the source: the services hold as before, and say why. What is
-    /// known to be its trouble already says more.
+    /// Attributes simultaneous silence of services to the source: the services hold as before, and say why. A known
+    /// source fault already says more.
     fn blame(&self, routes: &Routes, answer: &mut Answer, state: &mut SourceState, now: Now) {
         let fresh = |route: &Route| {
             route.arrivals(answer).any(|arrival| match arrival {
@@ -309,7 +309,7 @@ impl Source {
 }
 
 impl Route {
-    /// Returns what came for the service.
+    /// Returns what arrived for the service.
     fn arrivals<'a>(&'a self, answer: &'a Answer) -> impl Iterator<Item = &'a Arrival> {
         self.signals.iter().filter_map(|(template, _)| answer.arrivals.get(*template)?.get(self.place))
     }
@@ -337,19 +337,19 @@ fn staleness(answer: &Answer, now: Now) -> Option<Duration> {
     sampled.max().map(|newest| elapsed(now.wall, newest))
 }
 
-/// Why a source is not asked.
+/// Why a source is not queried.
 #[derive(Debug)]
 struct Quiet {
     /// Until when (monotonic).
     until: Duration,
-    /// For how long in all.
+    /// Total duration.
     pause: Duration,
-    /// After which error.
+    /// The error that caused it.
     after: SourceError,
 }
 
 impl SourceState {
-    /// Returns why it is left alone, if it is.
+    /// Returns why it is backing off, if it is.
     fn quiet(&self, now: Now) -> Option<&Quiet> {
         self.quiet.as_ref().filter(|quiet| now.mono < quiet.until)
     }
@@ -361,7 +361,7 @@ impl fmt::Display for Quiet {
     }
 }
 
-/// Returns what most of what came says of itself; of a source that is down already it says nothing.
+/// Returns the most frequent state of the arrivals; for a source that is already known to be down, nothing.
 fn most_frequent<'a>(arrivals: impl Iterator<Item = &'a Arrival>) -> String {
     let mut said: BTreeMap<String, usize> = BTreeMap::new();
     for arrival in arrivals {
@@ -376,7 +376,7 @@ fn most_frequent<'a>(arrivals: impl Iterator<Item = &'a Arrival>) -> String {
     most.map_or_else(|| "for no stated reason".to_owned(), |(why, _)| why)
 }
 
-/// Returns what makes one error the same trouble as another.
+/// Returns the key under which two errors count as the same trouble.
 fn kind(error: &SourceError) -> (SourceFault, Option<u16>) {
     let status = if let SourceError::Status { status, .. } = error { Some(*status) } else { None };
     (fault(error), status)

@@ -1,7 +1,7 @@
 //! Reads the past of the forecast signals once, so that the first forecast is already a good one.
 //!
-//! Services are read in groups, one request at a time, and after each request the source is left alone for as
-//! long as the request took: a start, or many new services, never take more than half of what a server can give.
+//! Services are read in groups, one request at a time, and after each request the source rests for as long as the
+//! request took: a start, or many new services, never take more than half of a server's capacity.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -24,7 +24,7 @@ const TRIES: u32 = 3;
 /// Pause before another try.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How far a warm start is; for progress bars and readiness.
+/// Progress of a warm start; for progress bars and readiness.
 #[derive(Debug, Default)]
 pub struct Progress {
     done: AtomicUsize,
@@ -32,14 +32,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Returns services done and services in all.
+    /// Returns completed services and all services.
     pub fn get(&self) -> (usize, usize) {
         (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
     }
 }
 
-/// Warms those services of a source that are new: `since` is what it was asked for before, `routes` what it is asked
-/// for now. Services whose past cannot be read start cold, and that is said.
+/// Warms the new services of a source: `since` is what it was asked for before, `routes` what it is asked for now.
+/// Services whose history cannot be read start cold, and that is logged.
 pub async fn warm_start(
     plan: Arc<SourcePlan>,
     routes: Arc<Routes>,
@@ -54,7 +54,7 @@ pub async fn warm_start(
     let from = to.checked_sub(plan.history).unwrap_or(to);
     for group in new.chunks(GROUP) {
         let read = AssertUnwindSafe(read_group(&plan, &routes.round, &world, group, from, to)).catch_unwind().await;
-        // Where the reading died nobody else would tell those who wait for it.
+        // If the read died, nothing else would inform the services that wait for it.
         let read =
             read.map_or_else(|_| Err("the task panicked".to_owned()), |read| read.map_err(|error| error.to_string()));
         match read {
@@ -74,15 +74,15 @@ pub async fn warm_start(
     }
 }
 
-/// Returns those that `since` does not know. Who has no history does not wait for it: see [`Route::has_history`].
+/// Returns those that `since` does not know. Services without history do not wait for it: see [`Route::has_history`].
 fn new_ones<'a>(routes: &'a Routes, since: &Routes) -> Vec<&'a Route> {
     let known: HashSet<_> = since.routes.iter().map(|route| Arc::as_ptr(&route.service)).collect();
     let is_new = |route: &&Route| route.has_history() && !known.contains(&Arc::as_ptr(&route.service));
     routes.routes.iter().filter(is_new).collect()
 }
 
-/// Returns the past of each service of a group: of each of its signals that is forecast (position in the spec), its
-/// minutes, oldest first.
+/// Returns the history of each service in a group: for each forecast signal (position in the spec), its minutes, oldest
+/// first.
 async fn read_group(
     plan: &SourcePlan,
     round: &Round,
@@ -138,7 +138,7 @@ fn on_grid(from: Timestamp, row: Vec<Option<Finite>>) -> Vec<MinuteValue> {
 }
 
 impl Route {
-    /// Tells whether a signal that comes this way is forecast.
+    /// Returns whether a signal on this route is forecast.
     pub fn has_history(&self) -> bool {
         self.signals.iter().any(|(template, _)| self.forecast(*template).is_some())
     }

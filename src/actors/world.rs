@@ -1,4 +1,4 @@
-//! What the actors share: the ports, and what is built on them once.
+//! What the actors share: the ports, and what is built once on top of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::ports::{
 use super::policy_library::InForce;
 use super::write_gate::WriteGate;
 
-/// The world as the loop meets it.
+/// The world as seen by the loop.
 pub struct Ports {
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -31,17 +31,17 @@ pub struct Ports {
     pub kill: Arc<dyn KillSwitch>,
     /// Which process may write.
     pub leadership: Arc<dyn Leadership>,
-    /// Who is supervised.
+    /// Which services are supervised.
     pub services: Arc<dyn Services>,
     /// Where policies come from.
     pub policies: Arc<dyn PolicyStore>,
-    /// What outlives the process of them, and what people order.
+    /// Policy state that outlives the process, and operators' orders.
     pub policy_memory: Arc<dyn PolicyMemory>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
     /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
-    /// What the namespaces and the fleet may spend on writes.
+    /// Write budgets of the namespaces and the fleet.
     pub budgets: FleetLimits,
     /// Telemetry, by the name of the source in the settings.
     pub sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
@@ -53,20 +53,20 @@ pub struct World {
     pub ports: Arc<Ports>,
     /// The way to the targets.
     pub gate: Arc<WriteGate>,
-    /// The policy set in force.
+    /// The active policies.
     pub policy: InForce,
     /// flyball's own metrics.
     pub metrics: Arc<Metrics>,
-    /// Those of the process.
+    /// Metrics of the process.
     pub process: ProcessMetrics,
-    /// What of decisions is not shown.
+    /// What decision records do not show.
     pub mask: RecordMask,
     /// Parameters of the models.
     pub forecast: Arc<ForecastParams>,
 }
 
 impl World {
-    /// Does `work` of all services that may wait for a disk off the threads of the loop, and returns what it yields.
+    /// Runs `work` on all services, which may wait for a disk, off the loop's threads and returns its result.
     ///
     /// # Errors
     /// When it panicked.
@@ -78,7 +78,7 @@ impl World {
         let context = Handle::current();
         let job = move || {
             let _context = context.enter();
-            // Nobody listens any more where the one who asked has ended meanwhile.
+            // The receiver is gone if the caller has ended meanwhile.
             drop(told.send(work()));
         };
         self.ports.executor.run(Urgency::Fleet, Box::new(job)).await;

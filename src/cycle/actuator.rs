@@ -1,4 +1,4 @@
-//! Sends planned changes out and watches what becomes of them.
+//! Sends planned changes and tracks their effects.
 
 use std::sync::Arc;
 
@@ -9,33 +9,33 @@ use crate::verify::{Pending, assess, foresee};
 
 use super::decider::Decided;
 
-/// What an actuator hears.
+/// Events of an actuator.
 #[derive(Debug, Clone)]
 pub enum ActuatorEvent {
-    /// A cycle comes by, with or without a change.
+    /// A cycle, with or without a change.
     Decided(Decided),
     /// A change of this service ended.
     WriteEnded(Arc<WriteEnd>),
-    /// This process leads from now on: the writes of the last hours, whoever made them.
+    /// This process leads from now on; carries the writes of the last hours, by any process.
     TookOver {
-        /// Those that ended, oldest first, then those that are open.
+        /// Ended ones, oldest first, then open ones.
         intents: Arc<Vec<Intent>>,
-        /// When that was read.
+        /// When they were read.
         now: Now,
     },
 }
 
-/// What an actuator wants done.
+/// Effects requested by an actuator.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActuatorEffect {
-    /// Put the change to the write gate; answer with `WriteEnded`.
+    /// Submit the change to the write gate; answer with `WriteEnded`.
     Write {
         /// The change.
         change: ChangeSet,
-        /// What is expected without it, to be kept with its intent.
+        /// What is expected without it, to be stored with its intent.
         foreseen: Foreseen,
     },
-    /// Remember what a change did, and tell the decider.
+    /// Record what a change did, and inform the decider.
     Measured {
         /// The change.
         change: ChangeSet,
@@ -64,16 +64,16 @@ pub struct ActuatorCore {
 }
 
 impl ActuatorCore {
-    /// Returns an actuator that goes on with what an earlier run had under way: of `intents` (those that ended, oldest
-    /// first, then those that are open) the last one that was applied, as far as it is not measured, and the one that is
-    /// open.
+    /// Returns an actuator that continues with what an earlier run had in flight: among `intents` (ended ones, oldest
+    /// first, then open ones) the last applied one, unless it is already measured, and the open one.
     pub fn new(spec: Arc<ServiceSpec>, intents: &[Intent], now: Now) -> Self {
         let mut new = Self { spec, at_gate: None, pending: None };
         new.take_over(intents, now);
         new
     }
 
-    /// Takes over from another process. Of what this one measures itself it knows more than the journal does.
+    /// Takes over from another process. About changes that it measures itself, this process knows more than the
+    /// journal.
     fn take_over(&mut self, intents: &[Intent], now: Now) {
         let of_target = |intent: &&Intent| intent.change.target == self.spec.target;
         let last = Intent::last_applied(intents, &self.spec.target);
@@ -91,12 +91,12 @@ impl ActuatorCore {
         }
     }
 
-    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    /// Switches to a declaration with the same signals, target and labels.
     pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
         self.spec = spec.clone();
     }
 
-    /// Takes one event.
+    /// Processes one event.
     pub fn step(&mut self, event: &ActuatorEvent) -> Vec<ActuatorEffect> {
         match event {
             ActuatorEvent::Decided(decided) => self.act(decided),
@@ -130,7 +130,7 @@ impl ActuatorCore {
         vec![ActuatorEffect::Measured { change, effect, now: observed.now }]
     }
 
-    /// A write that takes the place of one still measured ends the measurement.
+    /// A write that replaces one still being measured ends the measurement.
     fn write_ended(&mut self, end: &WriteEnd) -> Vec<ActuatorEffect> {
         let WriteEnd { change, outcome, now, .. } = end;
         let sent = self.at_gate.take_if(|sent| sent.change.id == change.id);

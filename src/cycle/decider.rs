@@ -1,4 +1,4 @@
-//! Asks the policies, puts their proposal to the guards, plans the change, and writes the record.
+//! Evaluates the policies, passes their proposal to the guards, plans the change, and writes the record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,42 +21,42 @@ use super::withdrawal;
 /// An unchanged decision is recorded again after this time.
 const HEARTBEAT: Duration = Duration::from_secs(3600);
 
-/// Snapshots that a decision is made with; the same throughout one cycle.
+/// Snapshots for one decision; constant throughout the cycle.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
-    /// The policy set in force.
+    /// The active policy set.
     pub policy: Option<&'a PolicySet>,
-    /// The set that stands beside it and is only asked for the record.
+    /// The candidate set, evaluated only for the record.
     pub candidate: Option<&'a PolicySet>,
     /// The kill switch.
     pub kill: &'a KillState,
-    /// How this process stands to the lease.
+    /// The lease state of this process.
     pub lead: &'a Lead,
-    /// What the record does not show.
+    /// What the record hides.
     pub mask: &'a RecordMask,
-    /// Why nothing may be proposed now (still warming up, an earlier write not settled, no journal).
+    /// Why nothing may be proposed now (warming up, an earlier write unsettled, no journal).
     pub hold: Option<&'a str>,
-    /// Why it is not known how far services may go, if so: nothing is written meanwhile.
+    /// Why the limits of services are unknown, if they are: nothing is written meanwhile.
     pub unbounded: Option<&'a str>,
-    /// Whether the declaration was taken back: of the policies only what they forbid counts.
+    /// Whether the declaration was removed: of the policies, only what they forbid counts.
     pub withdrawn: bool,
 }
 
-/// What a decider hears.
+/// Events of a decider.
 #[derive(Debug, Clone)]
 pub enum DeciderEvent {
-    /// A cycle comes by.
+    /// A cycle to decide.
     Assessed(Assessed),
     /// A change of this service ended.
     WriteEnded(Arc<WriteEnd>),
-    /// This process leads from now on: the writes of the last hours, whoever made them.
+    /// This process leads from now on; carries the writes of the last hours, by any process.
     TookOver {
-        /// Those that ended, oldest first, then those that are open.
+        /// Ended ones, oldest first, then open ones.
         intents: Arc<Vec<Intent>>,
-        /// When that was read.
+        /// When they were read.
         now: Now,
     },
-    /// It is known what a change of this service did.
+    /// The effect of a change of this service is known.
     Measured {
         /// Which.
         change: ChangeSet,
@@ -74,9 +74,9 @@ pub struct Decided {
     pub assessed: Assessed,
     /// Its record.
     pub record: Arc<DecisionRecord>,
-    /// Whether the record says something new and is to be kept.
+    /// Whether the record is new information and is to be stored.
     pub keep: bool,
-    /// A write of ours that somebody else was found to have gone back on.
+    /// A write of ours found to be reverted by another client.
     pub reverted: Option<(ChangeId, Revert)>,
     /// Who else was found to have set the target, in words.
     pub edited: Option<String>,
@@ -84,7 +84,7 @@ pub struct Decided {
     pub stood_down: Option<String>,
 }
 
-/// What makes two decisions the same for the journal.
+/// The properties by which two decisions are the same for the journal.
 #[derive(Debug, Clone, PartialEq)]
 struct Signature {
     choice: Choice,
@@ -112,7 +112,7 @@ pub struct DeciderCore {
     spec: Arc<ServiceSpec>,
     labels: Arc<Vec<SignalLabel>>,
     policies: Decider,
-    /// What the set beside remembers, and which one that is.
+    /// State and revision of the candidate set.
     candidate_policies: Option<(PolicyRevision, Decider)>,
     memory: Memory,
     undo: Option<Undo>,
@@ -120,8 +120,8 @@ pub struct DeciderCore {
 }
 
 impl DeciderCore {
-    /// Returns a decider that remembers the writes of the last hours (`intents`: those that ended, oldest first, then
-    /// those that are open).
+    /// Returns a decider that remembers the writes of the last hours (`intents`: ended ones, oldest first, then open
+    /// ones).
     pub fn new(spec: Arc<ServiceSpec>, intents: &[Intent], now: Now) -> Self {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
@@ -134,14 +134,13 @@ impl DeciderCore {
         }
     }
 
-    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels. The next
-    /// decision counts as news.
+    /// Switches to a declaration with the same signals, target and labels. The next decision counts as news.
     pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
         self.spec = spec.clone();
         self.last_kept = None;
     }
 
-    /// Takes one event; a decision is made with `inputs`.
+    /// Processes one event; a decision is made with `inputs`.
     pub fn step(&mut self, event: &DeciderEvent, inputs: Inputs<'_>) -> Option<Decided> {
         match event {
             DeciderEvent::Assessed(assessed) => return Some(self.decide(assessed, inputs)),
@@ -152,13 +151,13 @@ impl DeciderCore {
         None
     }
 
-    /// Hears how a change ended.
+    /// Processes the end of a change.
     pub fn write_ended(&mut self, end: &Arc<WriteEnd>) {
         self.memory.write_ended(end);
         self.undo = self.undo.take().and_then(|undo| undo.after(&end.change, &end.outcome));
     }
 
-    /// Returns what the API server last said to the writes of the service, where it needs a person.
+    /// Returns the API server's last answer to the writes of the service, if it needs a person.
     pub fn denied(&self, now: Now) -> Option<String> {
         self.memory.denials(now).and_then(Denials::needs_a_person)
     }
@@ -174,13 +173,13 @@ impl DeciderCore {
         self.undo = None;
     }
 
-    /// Hears of the writes that others made while this process followed.
+    /// Processes the writes that others made while this process followed.
     fn took_over(&mut self, intents: &[Intent], now: Now) {
         self.memory.take_over(intents, now);
         self.undo = Undo::left(intents, &self.spec.target, now).or_else(|| self.undo.take());
     }
 
-    /// Hears what a change did: one that hurt is taken back, by the next decisions.
+    /// Processes the effect of a change: one that hurt is rolled back, by the next decisions.
     pub fn measured(&mut self, change: &ChangeSet, effect: &Effect, now: Now) {
         self.undo = Undo::owed(change, effect, now).or_else(|| self.undo.take());
     }
@@ -193,7 +192,7 @@ impl DeciderCore {
         let verdict = self.judge(assessed, &proposal, inputs);
         let id = DecisionId { service: self.spec.id.clone(), cycle: assessed.observed.cycle };
         let Observed { trace, features, .. } = &assessed.observed;
-        // Where no term is held the verdict does not permit.
+        // Without a term the verdict does not permit.
         let epoch = inputs.lead.epoch().unwrap_or_default();
         let made = Made { decision: &id, trace: *trace, epoch, at: now };
         let (change, outcome) = match plan(made, &self.spec, features, &proposal, &verdict) {
@@ -246,7 +245,7 @@ impl DeciderCore {
         let (features, now) = (&assessed.observed.features, assessed.observed.now);
         let asked = match inputs.policy {
             Some(policy) => decide(&mut self.policies, policy, &self.spec, features, &assessed.outlook, now),
-            // What it would forbid is not known: nothing is returned either.
+            // What it would forbid is unknown: nothing is returned either.
             None => return Proposal::nothing("no policy set is active"),
         };
         let asked = if inputs.withdrawn { withdrawal::instead_of(asked, &features.target) } else { asked };
@@ -257,7 +256,7 @@ impl DeciderCore {
         }
     }
 
-    /// Asks the set beside the one in force; what it wants meets no guard and does nothing.
+    /// Evaluates the candidate; its result passes no guard and has no effect.
     fn ask_candidate(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Option<CandidateDecision> {
         let asked = self.spec.mode != Mode::Observe && inputs.hold.is_none() && !inputs.withdrawn;
         let Some(candidate) = inputs.candidate.filter(|_| asked) else {
@@ -267,8 +266,8 @@ impl DeciderCore {
         let (features, now) = (&assessed.observed.features, assessed.observed.now);
         let revision = candidate.revision();
         let beside = self.candidate_policies.take().filter(|(of, _)| of == revision).map(|(_, beside)| beside);
-        // A set that has just come goes on by how long conditions have held that it has in common with the one in
-        // force, as it would if it were loaded in its place: else the two would differ until those have held anew.
+        // A new candidate inherits the hold times of conditions that it shares with the active set, as if it were
+        // loaded in its place: otherwise the two would differ until those conditions have held again.
         let mut beside = beside.unwrap_or_else(|| self.policies.clone());
         let asked = decide(&mut beside, candidate, &self.spec, features, &assessed.outlook, now);
         self.candidate_policies = Some((revision.clone(), beside));
@@ -289,7 +288,7 @@ impl DeciderCore {
         judge(&mut self.memory, &context)
     }
 
-    /// Decisions are kept when they differ from the last one kept, when they write, and hourly.
+    /// Decisions are stored when they differ from the last stored one, when they write, and hourly.
     fn is_news(&mut self, signature: Signature, writes: bool, now: Now) -> bool {
         let same =
             self.last_kept.as_ref().is_some_and(|(last, at)| *last == signature && now.since(at.mono) < HEARTBEAT);

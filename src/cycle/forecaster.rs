@@ -1,7 +1,7 @@
-//! Keeps the models of a service up to date and says what they expect.
+//! Keeps the models of a service up to date and reports their forecasts.
 //!
-//! Learning from history and fitting take longer than a message may: they go out as jobs and come back as
-//! events. Minutes that end meanwhile are kept, so that nothing is learned twice and nothing is lost.
+//! Learning from history and fitting take longer than a message may: they leave as jobs and return as events. Minutes
+//! that end meanwhile are kept, so that nothing is learned twice or lost.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ pub struct Assessed {
     pub outlook: Arc<Outlook>,
 }
 
-/// What a forecaster hears.
+/// Events of a forecaster.
 #[derive(Debug, Clone)]
 pub enum ForecasterEvent {
-    /// A cycle comes by.
+    /// A cycle to forecast.
     Observed(Observed),
     /// The past of the forecast signals was read (position in the spec, minutes oldest first).
     HistoryRead(Vec<(usize, Vec<MinuteValue>)>),
@@ -44,8 +44,8 @@ pub enum ForecasterEvent {
 }
 
 impl ForecasterEvent {
-    /// Returns what a cycle becomes that takes the place of this one, which was not yet taken: each minute ends in one
-    /// cycle alone, and is learned all the same.
+    /// Returns the merge with a later cycle that replaces this one before it was taken: each minute ends in exactly one
+    /// cycle, and must still be learned.
     #[must_use]
     pub fn followed_by(&self, later: Self) -> Self {
         match (self, later) {
@@ -64,16 +64,16 @@ impl ForecasterEvent {
     }
 }
 
-/// What a forecaster wants done.
+/// Effects requested by a forecaster.
 #[derive(Debug)]
 pub enum ForecasterEffect {
-    /// Hand the cycle on.
+    /// Pass the cycle on.
     Assessed(Assessed),
     /// Learn from history, off the loop's threads; answer with `Warmed`.
     Warm(WarmJob),
     /// Fit parameters, off the loop's threads; answer with `Fitted`.
     Fit(FitJob),
-    /// Keep what a fit found over a restart.
+    /// Persist the result of a fit.
     Keep(Fitted),
 }
 
@@ -86,10 +86,10 @@ pub struct WarmJob {
 }
 
 impl WarmJob {
-    /// Runs the job; the time goes with the minutes of history.
+    /// Runs the job; its time grows with the minutes of history.
     pub fn run(mut self) -> ForecasterEvent {
         for (signal, minutes) in &mut self.history {
-            // What would not have been believed live is not learned either.
+            // What would not have been believed live is not learned from history either.
             self.spec.signals.get(*signal).into_iter().for_each(|spec| believe(spec, minutes));
             self.fresh.warm(*signal, minutes);
         }
@@ -98,20 +98,19 @@ impl WarmJob {
     }
 }
 
-/// The forecaster of one service. What a step changes it changes whole (see [`crate::forecast`]), so that a shell may
-/// let it step where it stands.
+/// The forecaster of one service. Its steps are atomic (see [`crate::forecast`]), so a shell may step it in place.
 #[derive(Debug, Clone)]
 pub struct ForecasterCore {
     spec: Arc<ServiceSpec>,
     params: Arc<ForecastParams>,
     state: Forecaster,
-    /// Minutes that ended since the start, oldest first, of each signal whose history is still to come.
+    /// Minutes that ended since the start, oldest first, for each signal whose history is still to come.
     since_start: Arc<Vec<Option<Vec<MinuteValue>>>>,
 }
 
 impl ForecasterCore {
-    /// Returns a forecaster that knows the `fits` of earlier runs and nothing else. With `expects_history` it keeps
-    /// what ends until history comes.
+    /// Returns a forecaster that knows only the `fits` of earlier runs. With `expects_history` it keeps ended minutes
+    /// until history comes.
     pub fn new(spec: Arc<ServiceSpec>, params: Arc<ForecastParams>, fits: &[Fitted], expects_history: bool) -> Self {
         let awaited = spec.signals.iter().map(|signal| (expects_history && signal.forecast).then(Vec::new));
         let mut state = Forecaster::new(&spec, &params);
@@ -119,12 +118,12 @@ impl ForecasterCore {
         Self { since_start: Arc::new(awaited.collect()), state, spec, params }
     }
 
-    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    /// Switches to a declaration with the same signals, target and labels.
     pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
         self.spec = spec.clone();
     }
 
-    /// Takes one event.
+    /// Processes one event.
     pub fn step(&mut self, event: &ForecasterEvent) -> Vec<ForecasterEffect> {
         match event {
             ForecasterEvent::Observed(observed) => self.assess(observed),
@@ -171,8 +170,8 @@ impl ForecasterCore {
         }
     }
 
-    /// Takes over warm models and lets them learn what ended while they were made. `warm` ignores minutes
-    /// that the history held already.
+    /// Takes over warm models and lets them learn the minutes that ended while they were made. `warm` ignores minutes
+    /// already in the history.
     fn adopt(&mut self, signals: &[usize], mut models: Forecaster) {
         for signal in signals {
             if let Some(minutes) = Arc::make_mut(&mut self.since_start).get_mut(*signal).and_then(Option::take) {

@@ -1,4 +1,4 @@
-//! All cores of one service in one call: the loop without actors.
+//! All cores of one service called inline: the loop without actors.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use super::decider::{Decided, DeciderCore, Inputs};
 use super::forecaster::{ForecasterCore, ForecasterEffect, ForecasterEvent};
 use super::observer::{ObserverCore, RoundArrived};
 
-/// What one turn yields.
+/// The result of one cycle.
 #[derive(Debug)]
 pub struct Turn {
-    /// The decision; `None` only if the forecaster handed nothing on.
+    /// The decision; `None` only if the forecaster passed nothing on.
     pub decided: Option<Decided>,
     /// Writes and measurements that follow.
     pub effects: Vec<ActuatorEffect>,
-    /// A fit that is due; the caller runs it when it likes.
+    /// A fit that is due; the caller decides when to run it.
     pub fit: Option<FitJob>,
 }
 
-/// The four cores of one service, in line.
+/// The four cores of one service, in sequence.
 #[derive(Debug, Clone)]
 pub struct ServiceLine {
     observer: ObserverCore,
@@ -32,7 +32,7 @@ pub struct ServiceLine {
 }
 
 impl ServiceLine {
-    /// Returns the line of a service that knows `intents` of the last hours and nothing else.
+    /// Returns the line of a service that knows only the `intents` of the last hours.
     pub fn new(
         spec: &Arc<ServiceSpec>,
         forecast: &Arc<ForecastParams>,
@@ -48,7 +48,7 @@ impl ServiceLine {
         }
     }
 
-    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    /// Switches to a declaration with the same signals, target and labels.
     pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
         self.observer.declared(spec);
         self.forecaster.declared(spec);
@@ -56,7 +56,7 @@ impl ServiceLine {
         self.actuator.declared(spec);
     }
 
-    /// Learns the past, at once.
+    /// Learns the history immediately.
     pub fn warm(&mut self, history: Vec<(usize, Vec<MinuteValue>)>) {
         for effect in self.forecaster.step(&ForecasterEvent::HistoryRead(history)) {
             if let ForecasterEffect::Warm(job) = effect {
@@ -65,7 +65,7 @@ impl ServiceLine {
         }
     }
 
-    /// Lets one round travel from observe to act.
+    /// Passes one round from observe to act.
     pub fn turn(&mut self, round: &RoundArrived, inputs: Inputs<'_>) -> Turn {
         let observed = self.observer.step(round);
         let mut turn = Turn { decided: None, effects: Vec::new(), fit: None };
@@ -85,7 +85,7 @@ impl ServiceLine {
         turn
     }
 
-    /// Hears how a write ended; what it yields is to be done like the effects of a turn.
+    /// Processes the end of a write; the result is to be handled like the effects of a turn.
     pub fn write_ended(&mut self, end: WriteEnd) -> Vec<ActuatorEffect> {
         let end = Arc::new(end);
         self.decider.write_ended(&end);

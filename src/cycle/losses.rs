@@ -1,19 +1,19 @@
-//! Tells services that lost their telemetry from a source that lost its services.
+//! Distinguishes services that lost their telemetry from a source that lost its services.
 //!
-//! One service without samples has a trouble of its own: it crashed, it was renamed. When half of all that a source
-//! told of fall silent within a minute, they have nothing in common but the source.
+//! A single service without samples has its own problem: it crashed, it was renamed. When half of all services that a
+//! source covers fall silent within a minute, the source is the only thing they have in common.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::ServiceId;
 
-/// Services that must fall silent together, and their least share of those that told until then.
+/// Least number of services that fall silent together, and their least share of those that reported until then.
 const FEWEST: usize = 3;
 const SHARE: f64 = 0.5;
-/// Losses within so many rounds are one event: sources scrape their targets at different moments.
+/// Losses within this many rounds are one event: sources scrape their targets at different times.
 const TOGETHER: u64 = 4;
 
-/// What came for one service in a round.
+/// What arrived for one service in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Came<'a> {
     /// Which service.
@@ -27,23 +27,23 @@ pub struct Came<'a> {
 pub struct Trouble {
     /// How many.
     pub lost: usize,
-    /// How many told before.
+    /// How many reported before.
     pub of: usize,
     /// The round of the first loss.
     since: u64,
 }
 
-/// What one source told of which service so far.
+/// What one source has reported so far, by service.
 #[derive(Debug, Clone, Default)]
 pub struct Losses {
     round: u64,
-    /// For each service that ever told: the round of its loss; `None` while it tells.
+    /// For each service that ever reported: the round of its loss; `None` while it reports.
     told: BTreeMap<ServiceId, Option<u64>>,
 }
 
 impl Losses {
-    /// Takes one answered round and returns whether the source is in trouble. Services that are no longer asked for are
-    /// forgotten.
+    /// Processes one answered round and returns whether the source is in trouble. Services that are no longer queried
+    /// are forgotten.
     pub fn round<'a>(&mut self, came: impl Iterator<Item = Came<'a>> + Clone) -> Option<Trouble> {
         self.round += 1;
         for one in came.clone() {
@@ -61,7 +61,7 @@ impl Losses {
         self.trouble()
     }
 
-    /// Tells whether a service is one of those that fell silent together.
+    /// Returns whether a service is one of those that fell silent together.
     pub fn concerns(&self, trouble: &Trouble, service: &ServiceId) -> bool {
         let lost = self.told.get(service).copied().flatten();
         lost.is_some_and(|round| round >= trouble.since && round - trouble.since < TOGETHER)
@@ -75,7 +75,7 @@ impl Losses {
         let tell = self.told.len() - by_round.values().sum::<usize>();
         let event = |since: &u64| {
             let lost = by_round.range(since..&since.saturating_add(TOGETHER)).map(|(_, count)| count).sum();
-            // Those lost at other times had a trouble of their own.
+            // Those lost at other times had a problem of their own.
             Trouble { lost, of: lost + tell, since: *since }
         };
         let largest = by_round.keys().map(event).max_by_key(|event| event.lost)?;
@@ -87,7 +87,7 @@ impl Losses {
 mod tests {
     use super::*;
 
-    /// Plays rounds, each a text with a letter for each of eight services: `x` fresh, `.` silent.
+    /// Plays rounds, each a text with one letter per service, eight in all: `x` fresh, `.` silent.
     fn check(rounds: &[&str], expected: Option<(usize, usize)>) {
         let names: Vec<ServiceId> =
             (0..8).map(|number| ServiceId::new("shop", &format!("s{number}")).unwrap()).collect();
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn services_that_fall_silent_together_are_the_sources_trouble() {
         check(&["xxxxxxxx", "xxxxxxxx"], None);
-        // One, two, and three of eight: each their own.
+        // One, two, and three of eight: separate problems.
         check(&["xxxxxxxx", ".xxxxxxx"], None);
         check(&["xxxxxxxx", "...xxxxx"], None);
         check(&["xxxxxxxx", "....xxxx"], Some((4, 8)));
@@ -117,7 +117,7 @@ mod tests {
         check(&["xxxxxxxx", ".xxxxxxx", "..xxxxxx", "....xxxx"], Some((4, 8)));
         check(&["xxxxxxxx", "....xxxx", "....xxxx", "....xxxx", "....xxxx", "....xxxx", "....xxxx"], Some((4, 8)));
         check(&["xxxxxxxx", "....xxxx", "xxxxxxxx"], None);
-        // One after the other is no event.
+        // One after another is not an event.
         check(
             &[
                 "xxxxxxxx", ".xxxxxxx", ".xxxxxxx", ".xxxxxxx", ".xxxxxxx", "..xxxxxx", "..xxxxxx", "..xxxxxx",
@@ -125,9 +125,9 @@ mod tests {
             ],
             None,
         );
-        // One that was lost before does not count among them.
+        // One that was lost before does not count.
         check(&["xxxxxxxx", ".xxxxxxx", ".xxxxxxx", ".xxxxxxx", ".xxxxxxx", ".xxxxxxx", "......xx"], Some((5, 7)));
-        // What never told is not lost, and two services are too few to tell.
+        // A service that never reported is not lost, and two services are too few for a judgement.
         check(&["..xx....", "........"], None);
         check(&["........", "........"], None);
     }

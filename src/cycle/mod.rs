@@ -7,9 +7,9 @@
 //!                                                                        +------- Measured -------+
 //! ```
 //!
-//! A core knows no actor, no port and no clock: everything comes in with its event, everything goes out as a
-//! value. The actor tree delivers the events by messages, [`inline::ServiceLine`] by calls: tests hold the two
-//! against each other, and benchmarks time the cores alone.
+//! A core knows no actor, no port and no clock: everything comes in with its event, everything goes out as a value. The
+//! actor tree delivers the events by messages, [`inline::ServiceLine`] by calls: tests compare the two, and benchmarks
+//! time the cores alone.
 
 pub mod actuator;
 pub mod decider;

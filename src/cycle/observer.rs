@@ -8,7 +8,7 @@ use crate::observe::{Observer, observe};
 /// One round of a source, cut to one service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoundArrived {
-    /// In the order of the spec's signals; `None` where this source was not asked.
+    /// In the order of the spec's signals; `None` if this source was not queried.
     pub arrivals: Vec<Option<Arrival>>,
     /// The target as the cluster's watch last showed it.
     pub target: TargetReading,
@@ -43,7 +43,7 @@ impl ObserverCore {
         Self { state: Observer::new(&spec), cycle: last, spec }
     }
 
-    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    /// Switches to a declaration with the same signals, target and labels.
     pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
         self.spec = spec.clone();
     }
@@ -53,7 +53,7 @@ impl ObserverCore {
         self.cycle
     }
 
-    /// Begins a cycle.
+    /// Starts a cycle.
     pub fn step(&mut self, round: &RoundArrived) -> Observed {
         self.cycle = self.cycle.next();
         let features = observe(&mut self.state, &self.spec, &round.arrivals, round.target.clone(), round.now);

@@ -1,4 +1,4 @@
-//! A lowering that hurt is taken back: once, and by a decision like any other.
+//! A lowering that hurt is rolled back: once, and by a decision like any other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,16 @@ use crate::model::{
 };
 use crate::verify::advise_undo;
 
-/// How long an undo is asked for again that the guards hold, or whose write came to nothing. What is older the policies
-/// judge better.
+/// How long an undo is requested again while guards hold it or its write fails. After that the policies judge better.
 const OWED_FOR: Duration = Duration::from_mins(5);
 
-/// An undo that is owed until it was applied, or has lost its sense.
+/// An undo that is owed until it is applied or no longer makes sense.
 #[derive(Debug, Clone)]
 pub(super) struct Undo {
     change: ChangeSet,
     why: Arc<str>,
     since: Moment,
-    /// The write under way that takes the change back.
+    /// The write in flight that rolls the change back.
     write: Option<ChangeId>,
 }
 
@@ -29,8 +28,8 @@ impl Undo {
         Self::owed_since(change, effect, Moment::now(now))
     }
 
-    /// Returns the undo that an earlier run, or another process, left: that of the last of `intents` (those that ended,
-    /// oldest first, then those that are open) that was applied to `target`, if it is known to have hurt.
+    /// Returns the undo that an earlier run, or another process, left: that of the last of `intents` (ended ones,
+    /// oldest first, then open ones) applied to `target`, if it is known to have hurt.
     pub(super) fn left(intents: &[Intent], target: &TargetRef, now: Now) -> Option<Self> {
         let last = Intent::last_applied(intents, target)?;
         let Measured { at, effect } = last.measured.as_ref().filter(|_| last.reverted.is_none())?;
@@ -42,14 +41,14 @@ impl Undo {
         advise_undo(effect, change).then(undo)
     }
 
-    /// Returns the undo that waits for the end of the write of `change`. Whatever is written while it is owed takes the
-    /// change back ([`Undo::over`]).
+    /// Returns the undo waiting for the end of the write of `change`. Any write while it is owed rolls the change back
+    /// ([`Undo::over`]).
     pub(super) fn written_by(self, change: &ChangeSet) -> Self {
         Self { write: Some(change.id.clone()), ..self }
     }
 
-    /// Returns what is owed once `change` has ended: nothing after another write was applied, and the same as before
-    /// where its own write came to nothing.
+    /// Returns what is owed after `change` has ended: nothing if another write was applied, the same as before if its
+    /// own write failed.
     pub(super) fn after(self, change: &ChangeSet, outcome: &WriteOutcome) -> Option<Self> {
         if *outcome == WriteOutcome::Applied {
             return (self.change.id == change.id).then_some(self);
@@ -58,7 +57,7 @@ impl Undo {
         Some(Self { write, ..self })
     }
 
-    /// Tells whether it still makes sense: soon after it was measured, with the target as the change left it.
+    /// Returns whether it still makes sense: soon after it was measured, with the target as the change left it.
     pub(super) fn stands(&self, target: &TargetReading, now: Now) -> bool {
         let as_left = |target: &TargetState| {
             let lever = target.lever();
@@ -67,8 +66,8 @@ impl Undo {
         self.since.age(now) < OWED_FOR && target.last().is_none_or(as_left)
     }
 
-    /// Returns `asked` with the undo in place of what the policies chose, unless its write is under way, or they raise
-    /// `target` as far by themselves.
+    /// Returns `asked` with the undo replacing the policies' choice, unless its write is in flight, or the policies
+    /// themselves raise `target` as far.
     pub(super) fn over(&self, asked: Proposal, target: &TargetReading) -> Proposal {
         if self.write.is_some() || asked.choice.asked().is_some_and(|(action, _)| self.is_met_by(action, target)) {
             return asked;
@@ -83,8 +82,8 @@ impl Undo {
         Proposal { choice, ..asked }
     }
 
-    /// Tells whether `action` turns the lever at least as far back. Where more runs than the floor asks for, a wish for
-    /// less than that turns nothing.
+    /// Returns whether `action` moves the lever back at least as far. If more replicas run than the floor requires, an
+    /// action wanting fewer than that moves nothing.
     fn is_met_by(&self, action: &Action, target: &TargetReading) -> bool {
         let lever = target.last().map(TargetState::lever);
         let (present, rest) = lever.map_or((self.change.to, None), |lever| (lever.asked, lever.rest(action)));
@@ -126,7 +125,7 @@ mod tests {
         }
     }
 
-    /// The service scales another object since.
+    /// The service has since switched to another object.
     #[test]
     fn what_hurt_on_another_target_is_not_owed_on_this_one() {
         let lowered = Intent {

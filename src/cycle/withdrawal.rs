@@ -1,11 +1,11 @@
-//! What is left to do for a service whose declaration was taken back: the floor of its autoscaler goes back to where
+//! What remains to be done for a service whose declaration was removed: the floor of its autoscaler returns to where
 //! flyball found it, step by step, each step a decision that every guard judges. The replicas of a target without an
-//! autoscaler stay as they are: nobody else would raise them again.
+//! autoscaler stay as they are: nothing would raise them again.
 
 use crate::model::{Action, Autoscaler, Choice, Proposal, RETURN_FLOOR, TargetReading, TargetState};
 
-/// Returns the autoscaler of a target whose floor flyball holds up, as last seen. A floor that was found at 0 goes back
-/// to 1: to none at all flyball lowers nothing (INV-01).
+/// Returns the autoscaler of a target whose floor flyball holds up, as last seen. A floor found at 0 returns to 1:
+/// flyball never lowers to zero (INV-01).
 pub fn held_up(target: &TargetReading) -> Option<&Autoscaler> {
     target.last().and_then(TargetState::autoscaler).filter(|one| one.floor > lowest(one))
 }
@@ -15,7 +15,7 @@ fn lowest(autoscaler: &Autoscaler) -> u32 {
     autoscaler.baseline.max(1)
 }
 
-/// Puts the return in the place of what the policies chose; what they forbid holds against it.
+/// Replaces the policies' choice by the return; what they forbid still applies.
 pub(super) fn instead_of(asked: Proposal, target: &TargetReading) -> Proposal {
     let choice = match held_up(target) {
         Some(one) => Choice::Act {

@@ -1,5 +1,5 @@
-//! The clauses of a rule one by one. The engine ends a rule at its first error, and whoever mends it wants to see them
-//! all.
+//! Checks the clauses of a rule one by one. The engine stops a rule at its first error; the author needs to see all of
+//! them.
 
 use rhai::{AST, ASTNode, Array, Expr, Position, Scope, Shared, Stmt};
 
@@ -10,14 +10,14 @@ use crate::decide::declare::Declared;
 use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS, guarded};
 use crate::decide::fault::{Failure, explain_with_file};
 
-/// Most clauses that are looked at by themselves.
+/// Most clauses that are checked individually.
 const MOST: usize = 64;
 
-/// What is wrong with one clause, where, and in which file, if that is known to be another one: a library.
+/// What is wrong with one clause, where, and in which file if that is a library.
 pub(super) type Wrong = (Failure, Position, Option<String>);
 
-/// Returns what is wrong with each clause of the list that a rule ends with; nothing, if it ends with something else.
-/// Where a clause takes more than it may, those behind it are not looked at.
+/// Returns what is wrong with each clause of the list that a rule ends with; empty if the rule does not end with a
+/// list. After a clause that exceeds its limits, the remaining ones are not checked.
 pub(super) fn each(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Vec<Wrong> {
     let mut found = Vec::new();
     for (number, clause) in clauses(declared).unwrap_or_default().into_iter().enumerate() {
@@ -43,7 +43,7 @@ pub(super) fn each(declared: &Declared, engine: &MeteredEngine, book: &Book) -> 
     found
 }
 
-/// Returns the service and the parameters by the names that the rule gives them.
+/// Returns the service and the parameters under the names that the rule gives them.
 fn arguments(declared: &Declared) -> Scope<'static> {
     let mut scope = Scope::new();
     let function = declared.ast.iter_functions().find(|function| function.name == declared.body.fn_name());
@@ -54,7 +54,7 @@ fn arguments(declared: &Declared) -> Scope<'static> {
     scope
 }
 
-/// Returns for each element of the list a script that makes it alone, after what stands before the list.
+/// Returns a script for each element of the list that builds it alone, after the statements before the list.
 fn clauses(declared: &Declared) -> Option<Vec<AST>> {
     let statements = body_of(&declared.ast, declared.body.fn_name(), 2);
     let (last, before) = statements.split_last()?;

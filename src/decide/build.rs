@@ -1,4 +1,4 @@
-//! A rule's function to its conditions and its action: the one call of the script.
+//! Turns a rule's function into its conditions and its action: the one call of the script.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::decide::plan::parameter::Parameter;
 /// Calls a rule in the environment of its own file and keeps what it returns.
 ///
 /// # Errors
-/// All that is found wrong with the rule, and where.
+/// Everything that is wrong with the rule, and where.
 pub(super) fn build(
     declared: Declared,
     engine: &MeteredEngine,
@@ -32,7 +32,7 @@ pub(super) fn build(
     let defaults: Vec<Result<f64, Arc<str>>> = parameters.iter().map(|parameter| Ok(parameter.default)).collect();
     let sizes = body.action.sizes();
     if !sizes.iter().any(|size| size.is_measured()) {
-        // Its size follows from the policy alone: outside its range it could never be right.
+        // Its size follows from the policy alone: if it is out of range now, it always will be.
         let inputs = Inputs::none((parameters, &defaults), texts);
         if let Err(Refused::Invalid(why)) = body.action.aim(&inputs) {
             faults.push(fault(&declared, body.position, &Failure::InvalidAction(why)));
@@ -59,7 +59,7 @@ pub(super) fn build(
     })
 }
 
-/// Checks that a limit forbids, from its first moment on, and that a rule does not.
+/// Checks that a limit forbids, starting immediately, and that a rule does not.
 fn check_kind(declared: &Declared, body: &Body) -> Vec<PolicyFault> {
     let mut faults = Vec::new();
     if body.action.strictest().is_some() != (declared.kind == RuleKind::Limit) {
@@ -70,7 +70,8 @@ fn check_kind(declared: &Declared, body: &Body) -> Vec<PolicyFault> {
         };
         faults.push(fault(declared, body.position, &Failure::Script(message.to_owned())));
     }
-    // Until it is known to have held, after every start, it would let everything through. An `unless` forbids by then.
+    // After every start, until it is known to have held, such a limit would let everything through. An `unless` already
+    // forbids by then.
     let held = body.conditions.iter().filter(|(condition, negated)| condition.held.is_some() && !negated);
     faults.extend(held.filter(|_| declared.kind == RuleKind::Limit).map(|(condition, _)| {
         let message = format!("a limit applies immediately: remove held_for(..) from when({})", condition.phrase());
@@ -99,14 +100,14 @@ fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body
         }
     };
     let mut faults: Vec<_> = wrong.into_iter().map(|wrong| placed(declared, wrong)).collect();
-    // What stands before the list fails with each clause.
+    // An error before the list shows up once per clause.
     faults.sort();
     faults.dedup();
     Err(faults)
 }
 
-/// Returns the fault in which something wrong results. What arose in a library is told at its own place, which says
-/// more than that of the call.
+/// Returns the fault for an error. One that arose in a library is reported at its own place, which is more precise than
+/// that of the call.
 fn placed(declared: &Declared, (failure, position, file): apart::Wrong) -> PolicyFault {
     match file.filter(|file| **file != *declared.file) {
         Some(file) => PolicyFault::failed(&file, position, &failure).within(declared.kind, &declared.name),

@@ -1,8 +1,8 @@
-//! Policy files to a policy set: whole or not at all.
+//! Compiles policy files to a policy set: all of them or none.
 //!
-//! Each file keeps an AST and an environment of its own and is never merged with another, so two files may
-//! have helper functions of one name. The top level of a file runs once and leaves parameters and rules; then
-//! every rule is called once and leaves its conditions and its action. After that no script is needed.
+//! Each file keeps its own AST and environment and is never merged with another, so helper functions of two files may
+//! share a name. The top level of a file runs once and leaves parameters and rules; then every rule is called once and
+//! leaves its conditions and its action. After that no script is needed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const MAX_FILE: usize = 256 * 1024;
 const MAX_SET: usize = 2 * 1024 * 1024;
 /// Most files of a set.
 const MAX_FILES: usize = 64;
-/// Reason for doing nothing where the set gives none.
+/// Reason for doing nothing if the set gives none.
 const OTHERWISE: &str = "no policy matched";
 
 /// One rule of a set, ready to be evaluated.
@@ -45,7 +45,7 @@ pub(super) struct Rule {
     pub(super) file: Arc<str>,
     pub(super) position: Position,
     pub(super) body: Body,
-    /// Positions of the parameters that it depends on.
+    /// Positions of the parameters it depends on.
     pub(super) parameters: Vec<usize>,
     pub(super) backed_by_arrivals: bool,
 }
@@ -59,13 +59,13 @@ impl Rule {
         names
     }
 
-    /// Returns what is wrong with it, at a place of its file.
+    /// Returns a fault of the rule at a position of its file.
     pub(super) fn fault(&self, position: Position, message: impl Into<String>) -> PolicyFault {
         let kind = if self.is_limit() { RuleKind::Limit } else { RuleKind::Rule };
         PolicyFault::at(&self.file, position, message).within(kind, &self.name)
     }
 
-    /// Tells whether it forbids, and never asks for anything.
+    /// Returns whether it is a limit: it forbids and never requests an action.
     pub(super) fn is_limit(&self) -> bool {
         self.body.action.strictest().is_some()
     }
@@ -79,10 +79,10 @@ pub struct PolicySet {
     pub(super) rules: Vec<Rule>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) otherwise: Arc<str>,
-    /// Whether two rules that match are an error, as in Rego, instead of a matter of priority.
+    /// Whether two matching rules are an error, as in Rego, rather than a matter of priority.
     pub(super) conflict_is_error: bool,
     pub(super) texts: Texts,
-    /// By which it was compiled.
+    /// The vocabulary it was compiled with.
     pub(super) words: Vocabulary,
 }
 
@@ -92,18 +92,18 @@ impl PolicySet {
         &self.revision
     }
 
-    /// Returns where the set says that it comes from, if it does.
+    /// Returns where the set says it comes from, if it does.
     pub fn provenance(&self) -> Option<&Arc<Provenance>> {
         self.provenance.as_ref()
     }
 
-    /// Returns the names of the rules, in path order and within a file in the order of the text.
+    /// Returns the names of the rules, in path order, then in file order.
     pub fn rules(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| &*rule.name)
     }
 
-    /// Returns what is wrong with the values that a service sets for the parameters: names that no parameter has,
-    /// values outside their range. The rules that read such a value fail for this service.
+    /// Returns what is wrong with the values that a service sets for the parameters: unknown names, values out of
+    /// range. Rules that read such a value fail for this service.
     pub fn faults_of(&self, service: &ServiceSpec) -> Vec<PolicyFault> {
         let known = |name: &str| self.parameters.iter().any(|parameter| &*parameter.name == name);
         let strange = service.parameters.keys().filter(|name| !known(name)).map(|name| {
@@ -116,7 +116,7 @@ impl PolicySet {
         strange.chain(wrong.map(|fault| fault.to_string())).map(|message| PolicyFault::of("", message)).collect()
     }
 
-    /// Returns each rule with the number of operations that a decision takes by it.
+    /// Returns each rule with the number of operations it takes per decision.
     pub fn costs(&self) -> impl Iterator<Item = (&str, usize)> {
         self.rules.iter().map(|rule| (&*rule.name, cost::of_rule(rule)))
     }
@@ -132,11 +132,11 @@ impl PolicySet {
     }
 }
 
-/// Compiles and checks a set of files, given as path and text. `expired` ends it when it says what is
-/// spent; it is asked before each file and every 64 operations.
+/// Compiles and checks a set of files, given as path and text. `expired` aborts it by returning what is used up; it is
+/// checked before each file and every 64 operations.
 ///
 /// # Errors
-/// All faults that were found, in the order of files and lines; then there is no set.
+/// All faults found, in the order of files and lines; there is no set then.
 pub fn compile<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a str)>,
     vocabulary: &Vocabulary,
@@ -166,9 +166,9 @@ pub fn compile<'a>(
         })
     };
     let plain = with(&Imports::new());
-    // Names of imports are those of a file, static modules those of an engine: each such file has its own.
+    // Import names belong to a file, static modules to an engine: each file with imports has its own engine.
     let importing: BTreeMap<_, _> = imports.iter().map(|(file, imports)| (Arc::clone(file), with(imports))).collect();
-    // When a file did not load, a parameter that is missing may have been declared there.
+    // If a file did not load, a missing parameter may have been declared there.
     let complete = faults.is_empty() && odd.is_empty();
     let texts = Texts::new();
     let mut built = Vec::new();
@@ -185,7 +185,7 @@ pub fn compile<'a>(
             }
         }
     }
-    // That nobody finds a document which is at fault follows from that.
+    // That a faulty document is not found is a consequence of its fault.
     let is_odd = |name: &str| odd.iter().any(|odd| name_of(&odd.file) == name);
     faults.retain(|fault| !matches!(fault.kind.as_deref(), Some(FaultKind::AbsentDocument(name)) if is_odd(name)));
     faults.extend(odd);
@@ -212,7 +212,7 @@ pub fn compile<'a>(
     })
 }
 
-/// Returns a text without the byte order mark that some editors begin it with.
+/// Returns a text without the byte order mark that some editors put in front.
 pub(super) fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
@@ -220,7 +220,7 @@ pub(super) fn unmarked(text: &str) -> &str {
 /// Parses a file of a set.
 ///
 /// # Errors
-/// Names that are words of the language, what is wrong with its syntax, or a comment that is not closed.
+/// Names that are words of the language, syntax errors, or an unclosed comment.
 pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<PolicyFault>> {
     let taken = names::taken(path, text);
     if !taken.is_empty() {
@@ -229,8 +229,8 @@ pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<
     let mut ast = engine
         .compile(unmarked(text))
         .map_err(|error| vec![PolicyFault::at(path, error.position(), syntax_message(error.err_type(), text))])?;
-    // The engine takes the end of the text for the end of a comment, and drops every rule that follows. Elsewhere the
-    // end of a comment is no syntax.
+    // The engine treats the end of the text as the end of a comment, and so drops every rule that follows. Outside a
+    // comment, `*/` is a syntax error.
     let ends_in_comment = text.contains("/*") && engine.compile(format!("{}\n*/", unmarked(text))).is_ok();
     if ends_in_comment {
         let (line, column) = names::unclosed(text).unzip();
@@ -241,12 +241,12 @@ pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<
     Ok(ast)
 }
 
-/// Tells whether a file of a set holds rules, a library or data.
+/// Returns whether a file of a set holds code (rules or a library) rather than data.
 pub(super) fn is_source(path: &str) -> bool {
     !is_for_tests(path) && !is_provenance(path)
 }
 
-/// Says that a set is empty, where that is not because its rules did not load.
+/// Reports that a set is empty, unless its rules just did not load.
 fn check_set(rules: &[Rule], complete: bool) -> Option<PolicyFault> {
     let empty = complete && rules.is_empty();
     empty.then(|| PolicyFault::of("", "it has no rules; a policy set that never acts is refused, stop flyball instead"))
@@ -257,7 +257,7 @@ fn check_sizes(sources: &[(&str, &str)]) -> Vec<PolicyFault> {
     if sources.len() > MAX_FILES {
         faults.push(PolicyFault::of("", format!("it has {} files, the limit is {MAX_FILES}", sources.len())));
     }
-    // In the order of their paths, so that two of one name are neighbours.
+    // In path order, so that two of one name are neighbours.
     for pair in sources.windows(2) {
         if let [(path, _), (next, _)] = pair
             && path == next

@@ -1,8 +1,8 @@
-//! What a decision by a set costs, before anybody decides by it.
+//! What a decision by a set costs, known before the set is used.
 //!
-//! Every condition of every rule is evaluated in every decision, each part of it once, so the cost follows from the set
-//! alone: it is the same for every input, every service, every machine. It is counted in operations, one for each part;
-//! whoever foresees how long a forecast stays above a bound looks at each of its points.
+//! Every condition of every rule is evaluated in every decision, each part once, so the cost follows from the set
+//! alone: it is the same for every input, service and machine. It is counted in operations, one per part; computing how
+//! long a forecast stays above a bound visits each of its points.
 
 use crate::decide::compile::Rule;
 use crate::decide::fault::PolicyFault;
@@ -15,17 +15,17 @@ use crate::model::HORIZONS;
 const RULE_CEILING: usize = 1_000;
 /// Most operations of a decision, which is about a millisecond.
 const DECISION_CEILING: usize = 10_000;
-/// How many of the dearest rules a message names.
+/// How many of the most expensive rules a message names.
 const NAMED: usize = 3;
 
-/// Returns the operations that one rule takes in a decision.
+/// Returns the operations that one rule takes per decision.
 pub(super) fn of_rule(rule: &Rule) -> usize {
     let held = |condition: &Condition| usize::from(condition.held.is_some());
     let conditions = rule.body.conditions.iter().map(|(condition, _)| of_condition(condition) + held(condition));
     conditions.sum::<usize>() + rule.body.action.sizes().into_iter().map(of_quantity).sum::<usize>()
 }
 
-/// Returns what is too dear, and what to do about it.
+/// Returns what is too expensive, and what to do about it.
 pub(super) fn too_dear(rules: &[Rule]) -> Vec<PolicyFault> {
     let mut costs: Vec<_> = rules.iter().map(|rule| (of_rule(rule), rule)).collect();
     let fault = |(cost, rule): &(usize, &Rule)| {
@@ -38,7 +38,7 @@ pub(super) fn too_dear(rules: &[Rule]) -> Vec<PolicyFault> {
     let mut faults: Vec<_> = costs.iter().filter(|(cost, _)| *cost > RULE_CEILING).map(fault).collect();
     let total: usize = costs.iter().map(|(cost, _)| cost).sum();
     if total > DECISION_CEILING {
-        // Of rules that cost the same, the first.
+        // Among rules of equal cost, the first.
         costs.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
         let dearest: Vec<_> =
             costs.iter().take(NAMED).map(|(cost, rule)| format!("{} takes {cost}", rule.name)).collect();

@@ -1,4 +1,4 @@
-//! The top level of policy files: runs once and leaves parameters, rules and the words for doing nothing.
+//! The top level of policy files: runs once and leaves parameters, rules and the reason for doing nothing.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,7 +21,7 @@ use crate::model::{Goal, RETURN_FLOOR, SignalName, UNDO};
 
 /// Most rules of a set.
 const MAX_RULES: usize = 256;
-/// Faults that are listed; whoever mends so many sees the others next.
+/// Most faults listed; after fixing these the author sees the next ones.
 const MOST_FAULTS: usize = 100;
 /// Longest text of `otherwise`, bytes.
 const MAX_OTHERWISE: usize = 256;
@@ -35,29 +35,29 @@ pub(super) struct Declared {
     pub(super) ast: Arc<AST>,
     pub(super) position: Position,
     pub(super) body: FnPtr,
-    /// A limit may only forbid, and stands outside of all ranks.
+    /// A limit may only forbid, and has no rank.
     pub(super) kind: RuleKind,
 }
 
-/// The libraries that a file imports, by the names it gives them.
+/// The libraries that a file imports, under the names it gives them.
 pub(super) type Imports = Vec<(String, Shared<Module>)>;
 
-/// What the top levels of the files left behind.
+/// What the top levels of the files declared.
 #[derive(Default)]
 pub(super) struct Declarations {
-    /// Path and AST of the file whose top level runs.
+    /// Path and AST of the file whose top level is running.
     path: Arc<str>,
     ast: Arc<AST>,
     pub(super) rules: Vec<Declared>,
     pub(super) parameters: Vec<Parameter>,
-    /// The text, and where it stands.
+    /// The text and its position.
     pub(super) otherwise: Option<(Arc<str>, String)>,
     /// Where each rule or limit (`rule or limit x`) and each parameter (`parameter x`) was declared.
     places: BTreeMap<String, String>,
     pub(super) faults: Vec<PolicyFault>,
-    /// What each file imports that imports anything.
+    /// The imports of each file that has any.
     pub(super) imports: BTreeMap<Arc<str>, Imports>,
-    /// Whether `conflicts("error")` stands somewhere.
+    /// Whether `conflicts("error")` appears anywhere.
     pub(super) conflicts: bool,
 }
 
@@ -71,13 +71,13 @@ impl Declarations {
     }
 
     fn note(&mut self, fault: PolicyFault) {
-        // A loop makes one with each turn.
+        // A loop may add one per iteration.
         if self.faults.len() < MOST_FAULTS {
             self.faults.push(fault);
         }
     }
 
-    /// Notes a declaration; a second one of the same name is a fault.
+    /// Records a declaration; a second one of the same name is a fault.
     fn declare(&mut self, what: &str, name: &str, position: Position) -> bool {
         let here = place(&self.path, position);
         match self.places.entry(format!("{what} {name}")) {
@@ -140,7 +140,7 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
     std::mem::take(&mut *declarations.lock())
 }
 
-/// Adds what may stand at the top level of a file.
+/// Registers what is allowed at the top level of a file.
 fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarations>>) {
     let into = Arc::clone(declarations);
     engine.register_fn("rule", move |context: NativeCallContext, name: &str, options: Map, body: FnPtr| {
@@ -168,7 +168,7 @@ fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarati
     });
 }
 
-/// Declares a rule, or without options a limit, which has no rank.
+/// Declares a rule, or, without options, a limit, which has no rank.
 fn declare_rule(declarations: &mut Declarations, name: &str, options: Option<Map>, body: FnPtr, position: Position) {
     let kind = if options.is_none() { RuleKind::Limit } else { RuleKind::Rule };
     if SignalName::new(name).is_none() {

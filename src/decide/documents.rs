@@ -1,5 +1,5 @@
-//! Documents of data beside the rules of a set: prices, limits, names, read by `data("pricing")`. They are part of the
-//! set's revision, and constant: what depends on a service is a parameter.
+//! Data documents alongside the rules of a set: prices, limits, names, read by `data("pricing")`. They are part of the
+//! set's revision, and constant; what depends on a service is a parameter.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +30,7 @@ pub(super) fn name_of(path: &str) -> &str {
 }
 
 impl Documents {
-    /// Reads the documents among the files of a set; what is wrong with one becomes a fault.
+    /// Reads the documents among the files of a set; errors become faults.
     pub(super) fn read(files: &[(&str, &str)]) -> (Self, Vec<PolicyFault>) {
         let (mut documents, mut faults) = (BTreeMap::new(), Vec::new());
         for (path, text) in files {
@@ -57,8 +57,8 @@ impl Documents {
         (Self(Arc::new(documents)), faults)
     }
 
-    /// Completes a fault about a member that is not there by what there is, where its line reads it off a document, as in
-    /// `data("prices").spot.eu`; elsewhere by a member of a document that may have been meant.
+    /// Extends a fault about a missing member with the members that exist, if its line reads one off a document, as in
+    /// `data("prices").spot.eu`; otherwise with a document member that may have been meant.
     pub(super) fn name_members(&self, fault: &mut PolicyFault, scripts: &[(&str, &str)]) {
         let Some(FaultKind::UnknownMember(name)) = fault.kind.as_deref() else { return };
         let text = scripts.iter().find(|(path, _)| *path == fault.file).map_or("", |(_, text)| text);
@@ -78,7 +78,7 @@ impl Documents {
         fault.message = format!("{}{told}{meant}", no_member(name));
     }
 
-    /// Adds `data(..)` to the functions of a set.
+    /// Registers `data(..)` with the functions of a set.
     pub(super) fn register(&self, library: &mut Module) {
         let documents = self.clone();
         FuncRegistration::new("data").with_purity(true).set_into_module(
@@ -95,7 +95,7 @@ impl Documents {
     }
 }
 
-/// Returns the members of the object from which `path` (`.spot["eu"].high`) reads `name`, which it does not have.
+/// Returns the members of the object from which `path` (`.spot["eu"].high`) reads the missing `name`.
 fn siblings(value: &Dynamic, path: &str, name: &str) -> Option<Vec<String>> {
     let rest = path.strip_prefix('.').or_else(|| path.strip_prefix("[\""))?;
     let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
@@ -113,7 +113,7 @@ fn members(value: &Dynamic) -> Vec<String> {
     map.iter().flat_map(|(key, inner)| std::iter::once(key.to_string()).chain(members(inner))).collect()
 }
 
-/// Returns so many names as one reads.
+/// Joins as many names as a reader will read.
 fn listed(names: &[String]) -> String {
     const READ: usize = 20;
     let shown = names.iter().take(READ).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -123,7 +123,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// A value whose objects have each key once; of two the reader would keep the last and say nothing.
+/// A value whose objects have each key once; the plain reader would silently keep the last of two.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -186,7 +186,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
-/// Returns why a script could not read the document: the engine counts a value with all that is nested in it.
+/// Returns why a script could not read the document: the engine counts a value including everything nested in it.
 fn too_large(value: &Value) -> Option<String> {
     let mut size = Size::default();
     size.add(value);
@@ -199,7 +199,7 @@ fn too_large(value: &Value) -> Option<String> {
     Some(format!("it has {count} {what} in total, the limit is {most}: split it into several documents"))
 }
 
-/// What the engine counts of a value: the members of objects, those of lists, and the length of texts.
+/// What the engine counts in a value: members of objects, elements of lists, lengths of texts.
 #[derive(Default)]
 struct Size {
     entries: usize,

@@ -1,6 +1,6 @@
-//! Conditions that nobody takes. `s.cpu.current > pct(60);` reads like one and says nothing, because its value is
-//! dropped; so it is a fault, as is a `when(..)` outside of the list, and a call of a function that only makes one.
-//! What may do something else, such as `list.push(..)` or a function that declares rules, is none.
+//! Conditions whose value is not used. `s.cpu.current > pct(60);` reads like one and does nothing, because its value is
+//! dropped; so it is a fault, as is a `when(..)` outside the list, and a call of a function that only builds one. A
+//! call with possible side effects, such as `list.push(..)` or a function that declares rules, is not a fault.
 
 use std::collections::BTreeSet;
 
@@ -9,26 +9,26 @@ use rhai::{AST, ASTFlags, ASTNode, Expr, FnCallExpr, FnPtr, Position, Stmt};
 use crate::decide::apart::body_of;
 use crate::decide::fault::PolicyFault;
 
-/// Functions and operators that only make a condition of what they are given.
+/// Functions and operators that only build a condition from their arguments.
 const CONDITIONS: [&str; 9] = [">", ">=", "<", "<=", "==", "!=", "!", "all", "any"];
-/// The same, of what follows a value.
+/// The same for methods.
 const METHODS: [&str; 3] = ["held_for", "or", "region"];
-/// Functions that are called for what they do. A clause that is not in the list is told where it is made.
+/// Functions called for their effect. A clause that is not in the list is reported where it is made.
 const ACTING: [&str; 8] = ["rule", "limit", "param", "otherwise", "conflicts", "when", "unless", "note"];
 
 /// A statement whose value may be dropped.
 struct Dropped {
     place: Position,
-    /// The statement of a function that it is part of, where its value is that of the function if this one is the last.
+    /// The statement of a function that contains it, if its value is the function's value when that statement is last.
     root: Option<Position>,
-    /// The function of the file that it calls, if it is a call.
+    /// The function of the file that it calls, if any.
     call: Option<String>,
 }
 
-/// Returns a fault for each statement of a file whose value is a condition, or what one is made of, and dropped.
+/// Returns a fault for each statement of a file whose value is a condition, or part of one, and is dropped.
 pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
     let own: BTreeSet<_> = ast.iter_functions().map(|function| function.name.to_owned()).collect();
-    // Looked up for each statement of the file.
+    // Looked up for every statement of the file.
     let top: BTreeSet<_> = ast.statements().iter().map(std::ptr::from_ref).collect();
     let mut found = Vec::new();
     ast.walk(&mut |path: &[ASTNode<'_>]| {
@@ -36,7 +36,7 @@ pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
         true
     });
     found.retain(|dropped| dropped.call.as_ref().is_none_or(|name| !acts(ast, name, &own, &mut BTreeSet::new())));
-    // To take a file of many functions apart is slow, and hardly ever needed.
+    // Analysing a file of many functions is slow, and hardly ever needed.
     if found.iter().any(|dropped| dropped.root.is_some()) {
         let bodies = ast.iter_functions().map(|function| body_of(ast, function.name, function.params.len()));
         let ends: Vec<_> = bodies.filter_map(|body| Some(body.last()?.position())).collect();
@@ -50,8 +50,7 @@ pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
     places.into_iter().map(|position| PolicyFault::at(path, position, message)).collect()
 }
 
-/// Returns the statement at the end of a path, if it is one whose value is all that it could be for, and nobody takes
-/// it.
+/// Returns the statement at the end of a path if only its value could matter and that value is not used.
 fn look(path: &[ASTNode<'_>], top: &BTreeSet<*const Stmt>, own: &BTreeSet<String>) -> Option<Dropped> {
     let (ASTNode::Stmt(root), ASTNode::Stmt(statement)) = (path.first()?, path.last()?) else { return None };
     let at_top = top.contains(&std::ptr::from_ref(*root));
@@ -59,7 +58,7 @@ fn look(path: &[ASTNode<'_>], top: &BTreeSet<*const Stmt>, own: &BTreeSet<String
     if !states(statement) {
         let called = called(statement)?;
         let name = called.name.as_str();
-        // The top level calls functions for what they do; of a library, all are there for what they return.
+        // The top level calls functions for their effect; library functions are all called for their result.
         if at_top || (called.namespace.is_empty() && !own.contains(name)) {
             return None;
         }
@@ -73,8 +72,8 @@ fn look(path: &[ASTNode<'_>], top: &BTreeSet<*const Stmt>, own: &BTreeSet<String
     }
 }
 
-/// Tells whether the value of the node at the end of a path is taken; `None` where it is that of the statement that the
-/// path begins with.
+/// Returns whether the value of the node at the end of a path is used; `None` if it is the value of the statement that
+/// the path starts with.
 fn is_taken(path: &[ASTNode<'_>]) -> Option<bool> {
     for pair in path.windows(2).rev() {
         let [parent, node] = pair else { continue };
@@ -98,7 +97,8 @@ fn is_taken(path: &[ASTNode<'_>]) -> Option<bool> {
     None
 }
 
-/// Tells whether a function of the file does anything but return a value: it declares, makes clauses or throws.
+/// Returns whether a function of the file does anything besides returning a value: it declares, makes clauses or
+/// throws.
 fn acts(ast: &AST, name: &str, own: &BTreeSet<String>, seen: &mut BTreeSet<String>) -> bool {
     if !seen.insert(name.to_owned()) {
         return false;
@@ -127,7 +127,7 @@ fn acts(ast: &AST, name: &str, own: &BTreeSet<String>, seen: &mut BTreeSet<Strin
     acts_itself || calls.iter().any(|called| own.contains(called) && acts(ast, called, own, seen))
 }
 
-/// Tells whether a statement only states a condition, or something that one may be made of.
+/// Returns whether a statement only states a condition, or something one can be built from.
 fn states(statement: &Stmt) -> bool {
     match statement {
         Stmt::FnCall(call, _) => is_condition(call),

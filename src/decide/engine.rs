@@ -1,12 +1,12 @@
 //! The sandbox: script engines with every limit set. They run at load, each on one thread.
 //!
 //! The operation count that Rhai keeps is not enough: calls of a function pointer clone it, so what callbacks of `map`
-//! or `sort` do never reaches the caller, and one operation may take long. Each engine therefore has a meter of its
-//! own, which counts every operation and asks what the evaluation has used up.
+//! or `sort` use never reaches the caller, and one operation may take long. Each engine therefore has a meter of its
+//! own, which counts every operation and checks what the evaluation has used up.
 //!
-//! Nor are its sizes enough: they hold for one text, array or map, and see neither what a function pointer carries nor
-//! what values of our own types hold. So functions carry nothing here (`curry` and capturing are left out of the
-//! language), and the [`Deadline`] looks at the memory that an evaluation holds, too.
+//! Its size limits are not enough either: they apply to one text, array or map, and miss what a function pointer
+//! carries and what values of our own types hold. So functions carry nothing here (`curry` and capturing are removed
+//! from the language), and the [`Deadline`] also checks the memory that an evaluation holds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,14 +27,14 @@ use crate::decide::sorting;
 /// What scripts have used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spent {
-    /// The time for loading a set, or for its tests.
+    /// The time allowed for loading a set, or for its tests.
     Time,
-    /// The memory that they may hold.
+    /// The memory allowed for it.
     Memory,
 }
 
-/// Ends the load of a set, or a test, when it says what has been used up. Injected, because this stage reads no clock
-/// and asks no allocator.
+/// Aborts the load of a set, or a test, by returning what has been used up. Injected, because this stage has no access
+/// to clock or allocator.
 pub type Deadline = Arc<dyn Fn() -> Option<Spent> + Send + Sync>;
 
 /// Operations of one rule; the four original rules need 28 to 40 each.
@@ -42,7 +42,7 @@ pub(super) const RULE_OPERATIONS: u64 = 5_000;
 /// Operations of the top level of one file.
 pub(super) const LOAD_OPERATIONS: u64 = 200_000;
 
-/// How many operations pass between two looks at the deadline.
+/// How many operations pass between two checks of the deadline.
 const LOOK_EVERY: u64 = 64;
 const MAX_CALL_LEVELS: usize = 16;
 const MAX_EXPRESSION_DEPTH: usize = 32;
@@ -57,7 +57,7 @@ pub(super) const MAX_FUNCTIONS: usize = 256;
 const MAX_MODULES: usize = 16;
 
 /// The parts of Rhai's standard library that policies get, and the documents of their set, as one module: fewer places
-/// to search in. Made once per policy set and shared by its engines.
+/// to search. Built once per policy set and shared by its engines.
 pub(super) fn standard_library(documents: &Documents) -> Shared<Module> {
     let mut library = Module::new();
     ArithmeticPackage::init(&mut library);
@@ -69,7 +69,7 @@ pub(super) fn standard_library(documents: &Documents) -> Shared<Module> {
     BasicIteratorPackage::init(&mut library);
     sorting::register(&mut library);
     documents.register(&mut library);
-    // Without these two every call searches the packages' manifests from end to end.
+    // Without these two, every call searches the manifests of all packages.
     library.register_lazy_functions();
     library.build_index();
     Shared::new(library)
@@ -100,17 +100,17 @@ pub(super) fn bare(library: &Shared<Module>, operations: u64) -> Engine {
     engine
 }
 
-/// Evaluates by an engine; a panic below it becomes an error.
+/// Runs an engine evaluation; a panic inside it becomes an error.
 ///
 /// # Errors
-/// That of the script, or that the engine panicked.
+/// The script's error, or that the engine panicked.
 pub(super) fn guarded<T>(run: impl FnOnce() -> ScriptResult<T>) -> ScriptResult<T> {
-    // Engines are immutable while they run, so a panic inside one leaves nothing half done.
+    // Engines are immutable while they run, so a panic inside one leaves no partial state.
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|_| Err(EvalAltResult::ErrorSystem(String::new(), "panic".into()).into()))
 }
 
-/// Counts the operations of one evaluation and looks at its deadline.
+/// Counts the operations of one evaluation and checks its deadline.
 struct Meter {
     operations: AtomicU64,
     limit: u64,
@@ -119,7 +119,7 @@ struct Meter {
 
 impl Meter {
     fn tick(&self) -> Option<Dynamic> {
-        // One evaluation at a time uses the meter, so nothing is lost between the load and the store.
+        // Only one evaluation at a time uses the meter, so no update is lost between load and store.
         let count = self.operations.load(Ordering::Relaxed).saturating_add(1);
         self.operations.store(count, Ordering::Relaxed);
         if count > self.limit {
@@ -137,8 +137,8 @@ pub(super) struct MeteredEngine {
 }
 
 impl MeteredEngine {
-    /// Returns an engine with the functions that `register` adds, limited to `operations` an evaluation and
-    /// ended by `expired`.
+    /// Returns an engine with the functions that `register` adds, limited to `operations` per evaluation and aborted by
+    /// `expired`.
     pub(super) fn new(
         library: &Shared<Module>,
         operations: u64,

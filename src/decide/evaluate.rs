@@ -24,13 +24,13 @@ pub struct Decider {
 }
 
 impl Decider {
-    /// Returns the state of a service that was never decided about.
+    /// Returns the state of a service without earlier decisions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes over from a recorded decision how long its conditions had held, where the set that is asked next on the
-    /// same inputs has the same ones. `now` is when that is.
+    /// Restores from a recorded decision how long its conditions had held, for those that the next set shares. `now` is
+    /// the time of that record.
     pub fn recall(&mut self, then: &Proposal, now: Now) {
         for rule in &then.rules {
             for condition in &rule.conditions {
@@ -44,7 +44,7 @@ impl Decider {
 
 /// Evaluates every rule of `set` for one service and chooses at most one action.
 ///
-/// Never fails: what goes wrong inside a rule is that rule's outcome.
+/// Never fails: an error inside a rule becomes that rule's outcome.
 pub fn decide(
     state: &mut Decider,
     set: &PolicySet,
@@ -67,7 +67,7 @@ pub fn decide(
 struct Evaluation<'a> {
     state: &'a mut Decider,
     inputs: Inputs<'a>,
-    /// Values of the set's parameters, in their order.
+    /// Values of the set's parameters, in order.
     values: &'a [Result<f64, Arc<str>>],
     now: Now,
 }
@@ -77,7 +77,7 @@ impl Evaluation<'_> {
         if let Some(failure) = self.state.mutes.muted(&rule.name, self.now) {
             return empty_trace(rule, RuleOutcome::Muted { failure: Some(failure.to_string()) });
         }
-        // Not the rule fails, and it would not help to mute it: the cause stands in every record until it is corrected.
+        // The rule is not at fault, and muting it would not help: the cause is in every record until it is fixed.
         if let Some(fault) = self.bad_parameter(rule) {
             return empty_trace(rule, error(rule, rule.position, &Failure::Script(fault.to_string())));
         }

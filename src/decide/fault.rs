@@ -1,4 +1,4 @@
-//! What can be wrong with a policy, and what Rhai's errors mean to the author of one.
+//! What can be wrong with a policy, and what Rhai's errors mean to its author.
 
 use std::fmt;
 
@@ -20,27 +20,27 @@ pub struct PolicyFault {
     pub column: Option<usize>,
     /// The rule or limit in which it was found.
     pub within: Option<(RuleKind, String)>,
-    /// What is wrong and what to do.
+    /// What is wrong and how to fix it.
     pub message: String,
-    /// What it is about, where others may follow from that.
+    /// What it is about, if other faults may follow from that.
     pub kind: Option<Box<FaultKind>>,
 }
 
-/// Which of both a declaration is.
+/// Whether a declaration is a rule or a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RuleKind {
-    /// It asks for an action.
+    /// Requests an action.
     Rule,
-    /// It forbids, and never asks for anything.
+    /// Forbids, and never requests an action.
     Limit,
 }
 
-/// What a fault is about: what loads a set goes by that, and not by the words.
+/// What a fault is about: the loader of a set uses this, not the message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
-    /// A parameter is read that no file has declared.
+    /// A parameter is read that no file declares.
     UnknownParameter,
-    /// A document of this name is read, and there is none.
+    /// A document of this name is read that does not exist.
     AbsentDocument(String),
     /// A member of this name is read off a document or a map that does not have it.
     UnknownMember(String),
@@ -59,12 +59,12 @@ impl PolicyFault {
         }
     }
 
-    /// Returns a fault at a position of a file that a script ended with.
+    /// Returns a fault for a script failure at a position of a file.
     pub(super) fn failed(file: &str, position: Position, failure: &Failure) -> Self {
         Self { kind: failure.kind(), ..Self::at(file, position, failure.to_string()) }
     }
 
-    /// Returns it as one of a rule, or of a limit.
+    /// Attributes it to a rule or a limit.
     pub(super) fn within(self, kind: RuleKind, name: &str) -> Self {
         Self { within: Some((kind, name.to_owned())), ..self }
     }
@@ -74,7 +74,7 @@ impl PolicyFault {
         Self::at(file, Position::NONE, message)
     }
 
-    /// Returns the rule or limit in which it was found, with the word for which of both it is.
+    /// Returns the rule or limit in which it was found, prefixed by which of the two it is.
     pub fn whose(&self) -> Option<String> {
         let word = |kind| match kind {
             RuleKind::Rule => "rule",
@@ -96,12 +96,12 @@ impl fmt::Display for PolicyFault {
         if let Some(whose) = self.whose() {
             write!(f, ": {whose}")?;
         }
-        // What a script throws, or how a file is called, is no text of ours.
+        // Script messages and file names are not ours: escape them.
         write!(f, ": {}", escape_controls(&self.message))
     }
 }
 
-/// Why a rule could not be loaded or evaluated. The text of each starts with the word that names its kind.
+/// Why a rule could not be loaded or evaluated. Each text starts with the word that names its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
     /// The operation limit.
@@ -125,10 +125,10 @@ pub(super) enum Failure {
     /// An action outside its range.
     #[error("invalid action: {0}")]
     InvalidAction(String),
-    /// A panic below the script.
+    /// A panic inside the engine.
     #[error("panic: the engine failed inside this rule")]
     Panic,
-    /// What the loading of the set goes by.
+    /// A fault that the loader of the set interprets.
     #[error("{0}")]
     Told(Told),
     /// Anything else that the script did wrong.
@@ -136,7 +136,7 @@ pub(super) enum Failure {
     Script(String),
 }
 
-/// What a function of ours says is wrong, and what that is about. Scripts cannot catch it.
+/// An error of one of our functions, and what it is about. Scripts cannot catch it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) kind: FaultKind,
@@ -156,7 +156,7 @@ impl fmt::Display for Told {
 }
 
 impl Failure {
-    /// Tells whether it is about what was used up, and not about one place: what stands behind it is not looked at.
+    /// Returns whether a limit was exhausted, rather than one place being wrong: then the rest is not checked.
     pub(super) fn ends_all(&self) -> bool {
         !matches!(self, Self::Script(_) | Self::Told(_) | Self::InvalidAction(_))
     }
@@ -178,18 +178,18 @@ impl From<Spent> for Failure {
     }
 }
 
-/// Returns the error by which a native function ends an evaluation that has used up what it may, as the meter does.
+/// Returns the error with which a native function aborts an evaluation that is over its limits, as the meter does.
 pub(super) fn terminated(spent: Spent) -> EvalAltResult {
     EvalAltResult::ErrorTerminated(Dynamic::from(spent), Position::NONE)
 }
 
-/// Returns what an error of the engine means, and where it arose (the innermost place that is known).
+/// Returns what an error of the engine means, and where it arose (the innermost known place).
 pub(super) fn explain(error: &EvalAltResult, operations: u64) -> (Failure, Position) {
     let (failure, position, _) = explain_with_file(error, operations);
     (failure, position)
 }
 
-/// Returns the same, and the file where it arose, if that is known to be another one: a library.
+/// Like `explain`, with the file where the error arose if that is a library.
 pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Failure, Position, Option<String>) {
     let (mut inner, mut position, mut file) = (error, error.position(), None);
     loop {
@@ -206,7 +206,7 @@ pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Fail
     }
     let failure = match inner {
         EvalAltResult::ErrorTooManyOperations(_) => Failure::Operations { limit: operations },
-        // The meter names what is spent; it names nothing where it counted the operations.
+        // The meter names what is used up, except for the operations that it counts itself.
         EvalAltResult::ErrorTerminated(token, _) => {
             token.clone().try_cast::<Spent>().map_or(Failure::Operations { limit: operations }, Failure::from)
         }
@@ -228,7 +228,7 @@ pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Fail
     (failure, position, file)
 }
 
-/// Returns what grew too large, by what the engine calls it.
+/// Returns what grew too large, from the engine's name for it.
 fn too_large(what: &str) -> &'static str {
     match what.to_lowercase() {
         what if what.contains("string") => "a string grew too long",
@@ -262,7 +262,7 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
         return "a comment begins with //".to_owned();
     }
     for (keyword, remedy) in DISABLED {
-        // After a dot the parser says only that a name is missing.
+        // After a dot the parser only reports a missing name.
         if said.contains(&format!("'{keyword}' is ")) || (after_dot && text.contains(&format!(".{keyword}"))) {
             return format!("`{keyword}` is not available in policies: {remedy}");
         }
@@ -270,18 +270,18 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
     said
 }
 
-/// Returns how the message about a member begins that is not there.
+/// Returns the start of the message about a missing member.
 pub(super) fn no_member(name: &str) -> String {
     format!("it has no `{name}`")
 }
 
-/// How the message about a member that is not there ends, where it is not known what there is.
+/// End of the message about a missing member if the existing members are unknown.
 pub(super) const UNNAMED: &str = ": check the content of the document or map";
-/// Why a function, with a name or without, sees no variables but its own.
+/// Why a function, named or anonymous, sees only its own variables.
 const CAPTURED: &str =
     "it would be shared between services; pass it as an argument, or use param(..) or a function of the file";
 
-/// Keywords that policies do without, and what to use instead.
+/// Keywords that policies lack, and what to use instead.
 pub(super) const DISABLED: [(&str, &str); 8] = [
     ("eval", "write the code itself"),
     ("export", "every function of a file below lib/ is public"),
@@ -336,12 +336,12 @@ fn unknown_name(name: &str) -> String {
     format!("unknown name `{name}`: a signal is read as `s.{name}`, a parameter as `p.{name}`")
 }
 
-/// Returns a type as policies know it; the engine gives some of ours by their path in Rust.
+/// Returns a type as policies know it; the engine reports some of ours by their Rust path.
 fn plain_type(name: &str) -> String {
     name.rsplit("::").next().unwrap_or(name).to_lowercase()
 }
 
-/// Tells whether what is called is called on a value of this type.
+/// Returns whether the signature is that of a method on this type.
 fn of(signature: &str, type_name: &str) -> bool {
     let argument = signature.split_once('(').map_or("", |(_, arguments)| arguments);
     argument.strip_prefix(type_name).is_some_and(|rest| rest.starts_with([',', ')']))
@@ -353,7 +353,7 @@ fn plain_signature(signature: &str) -> String {
 }
 
 fn unknown_function(signature: &str) -> String {
-    // The engine's name for a function without one says nothing to its author.
+    // The engine's name for an anonymous function means nothing to its author.
     if let Some((_, arguments)) = signature.split_once(' ').filter(|_| signature.starts_with("anon$")) {
         let arguments = plain_signature(arguments);
         return format!("no function with parameters {arguments}: a rule takes |s, p| [..], a test || ..");
@@ -376,7 +376,7 @@ fn unknown_function(signature: &str) -> String {
     format!("no function `{signature}`{hint}")
 }
 
-/// Returns how a function is called that has this name, or which one has a name like it.
+/// Returns how the function of this name is called, or which one has a similar name.
 fn spelling(name: &str) -> String {
     let called = || WORDS.iter().flat_map(|word| calls(word.example));
     if let Some((_, call)) = called().find(|(known, _)| *known == name) {
@@ -386,7 +386,7 @@ fn spelling(name: &str) -> String {
     did_you_mean(name, &names)
 }
 
-/// Returns the calls in an example, each with the name of what is called.
+/// Returns the calls in an example, each with the name of the callee.
 fn calls(example: &str) -> impl Iterator<Item = (&str, &str)> {
     example.match_indices('(').filter_map(|(open, _)| {
         let named = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';

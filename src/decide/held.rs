@@ -1,10 +1,10 @@
 //! How long conditions have held: the state behind `held_for`.
 //!
-//! Time is counted between samples, not between evaluations. A sample for which the condition is false starts it anew;
-//! while the condition is unknown, time stands still, and after two scrape intervals it starts anew.
+//! Time is counted between samples, not between evaluations. A sample for which the condition is false resets it; while
+//! the condition is unknown, the count pauses, and after two scrape intervals it resets.
 //!
-//! That a condition has not held for long is known only once it was seen not to hold: after a start, and after a hole,
-//! it may have held for ever, so until then it is unknown. An `unless` would otherwise act on a past that nobody saw.
+//! That a condition has not held for long is known only once it was seen not to hold: after a start or a gap it may
+//! have held forever, so until then it is unknown. Otherwise an `unless` would act on an unobserved past.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,29 +16,28 @@ use crate::model::condition::{ConditionId, HeldFor};
 use crate::model::time::elapsed;
 use crate::model::{Now, Timestamp, Truth};
 
-/// A hole this long only pauses, however often the source is scraped: two ticks of the loop.
+/// A gap this long only pauses, however often the source is scraped: two ticks of the loop.
 const MIN_GAP: Duration = Duration::from_secs(30);
 
-/// Which condition: its rule, and what it states. Where it stands among the clauses does not matter, and the same one
-/// twice in a rule has held for as long in both places.
+/// Identifies a condition: its rule and what it states. Its place among the clauses does not matter; the same one twice
+/// in a rule has held for the same time in both.
 pub(super) type Key = (Arc<str>, ConditionId);
 
 /// What is known of one condition.
 #[derive(Debug, Clone, PartialEq)]
 struct State {
     so_far: Duration,
-    /// Whether a sample was seen for which it did not hold: without one it may have held for longer than `so_far`.
+    /// Whether it was seen not to hold: otherwise it may have held for longer than `so_far`.
     begun: bool,
-    /// Newest sample for which it was told; `None` where it was recalled from a record, of whose sample it is, or where
-    /// no sample told it.
+    /// Newest sample for which it was known; `None` if it was recalled from a record, or no sample decided it.
     last: Option<Timestamp>,
-    /// Whether it held for that.
+    /// Whether it held for that sample.
     held: bool,
-    /// Longest hole that only pauses.
+    /// Longest gap that only pauses.
     max_gap: Duration,
-    /// Monotonic time at which it was last told or first unknown.
+    /// Monotonic time at which it was last known or first unknown.
     seen: Duration,
-    /// Whether it is unknown since `seen`.
+    /// Whether it has been unknown since `seen`.
     paused: bool,
 }
 
@@ -47,8 +46,8 @@ struct State {
 pub(super) struct HeldStates(BTreeMap<Key, State>);
 
 impl HeldStates {
-    /// Returns the truth of a condition of `rule` under its `held_for`, and the progress to show. One that holds, and
-    /// for how long is not known, is neither true nor false.
+    /// Returns the truth of a condition of `rule` under its `held_for`, and the progress to show. One that holds for an
+    /// unknown time is neither true nor false.
     pub(super) fn apply(
         &mut self,
         rule: &Arc<str>,
@@ -78,15 +77,15 @@ impl HeldStates {
         (holds, HeldFor { needed: held.needed, so_far, condition: Some(id) })
     }
 
-    /// Takes over what a record says of a condition of `rule`, as of the sample that is seen next; `begun` where it had
-    /// been told not to hold, or not for long enough.
+    /// Restores what a record says about a condition of `rule`, as of the next sample; `begun` if it was known not to
+    /// hold, or not for long enough.
     pub(super) fn recall(&mut self, rule: &Arc<str>, then: HeldFor, begun: bool, now: Now) {
         let Some(condition) = then.condition else { return };
         let state = State { so_far: then.so_far, begun, ..State::new(now) };
         self.0.insert((Arc::clone(rule), condition), state);
     }
 
-    /// Forgets what was not seen for longer than it may pause.
+    /// Forgets conditions that were not seen for longer than the allowed pause.
     pub(super) fn prune(&mut self, now: Now) {
         self.0.retain(|_, state| now.since(state.seen) <= state.max_gap);
     }
@@ -106,7 +105,7 @@ impl HeldStates {
         (so_far, begun)
     }
 
-    /// Notes that a condition does not hold: from here on it is known since when it does.
+    /// Records that a condition does not hold: from here on the start of its next hold is known.
     fn begin(&mut self, key: Key, stamp: Option<Stamp>, now: Now) -> (Duration, bool) {
         let (last, max_gap) = (stamp.map(|stamp| stamp.at), stamp.map_or(MIN_GAP, longest_gap));
         self.0.insert(key, State { begun: true, held: false, last, max_gap, ..State::new(now) });
@@ -124,7 +123,7 @@ impl HeldStates {
 }
 
 impl State {
-    /// Returns the state of a condition that holds from now on, and of which nothing was seen before.
+    /// Returns the state of a condition that holds from now on, without earlier observations.
     fn new(now: Now) -> Self {
         Self {
             so_far: Duration::ZERO,

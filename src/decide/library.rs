@@ -11,9 +11,9 @@ use crate::decide::dropped::dropped;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
 use crate::decide::fault::{Failure, PolicyFault, explain};
 
-/// Where libraries lie within a set.
+/// Where libraries live within a set.
 pub(super) const LIBRARY: &str = "lib/";
-/// How libraries may import each other: deep enough for any reader, shallow enough for the stack.
+/// How deeply libraries may import each other: deep enough for any reader, shallow enough for the stack.
 const MAX_DEPTH: usize = 8;
 
 /// The libraries of a set, by the path that `import` gives (`lib/slo`).
@@ -22,16 +22,16 @@ pub(super) struct Libraries(Shared<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Texts that were not asked for yet.
+    /// Texts that were not requested yet.
     waiting: BTreeMap<String, String>,
     loaded: BTreeMap<String, Shared<Module>>,
-    /// Libraries that are being loaded, the one that was asked for first in front.
+    /// Libraries being loaded, the first requested one in front.
     loading: Vec<String>,
     faults: Vec<PolicyFault>,
 }
 
 impl Libraries {
-    /// Loads every library, and what each imports before it.
+    /// Loads every library, its imports first.
     pub(super) fn load(
         sources: &[&(&str, &str)],
         standard: &Shared<Module>,
@@ -56,7 +56,7 @@ impl Libraries {
         (libraries, faults)
     }
 
-    /// Loads a library unless it was loaded, or tried, before; what is wrong with it becomes a fault.
+    /// Loads a library unless it was loaded or tried before; errors become faults.
     fn load_one(&self, engine: &Engine, name: &str) {
         let Some(text) = self.0.lock().waiting.remove(name) else { return };
         let path = format!("{name}.rhai");
@@ -78,7 +78,7 @@ impl Libraries {
         }
     }
 
-    /// Returns why a library may not be loaded now.
+    /// Returns why a library cannot be loaded now.
     fn hindrance(&self, name: &str) -> Option<String> {
         let state = self.0.lock();
         if state.loading.iter().any(|loading| loading == name) {

@@ -1,5 +1,5 @@
-//! A proposal as it may be shown: what its rules made of masked signals and parameters is left out, how they came out
-//! is not.
+//! A proposal as it may be shown: values that its rules derived from masked signals and parameters are removed, their
+//! outcomes are not.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::decide::plan::quantity::Quantity;
 use crate::model::{ConditionTrace, MASKED, Parts, Proposal, RecordMask, RuleOutcome, RuleTrace, SignalName, Truth};
 
 impl PolicySet {
-    /// Takes out of a proposal of this set what `mask` says. Which conditions hold stays, and so does what is done.
+    /// Removes from a proposal of this set what `mask` covers. Which conditions hold and what is done both stay.
     pub fn mask(&self, proposal: &mut Proposal, mask: &RecordMask) {
         if mask.is_empty() {
             return;
@@ -41,7 +41,7 @@ fn hide(condition: &Condition, shown: &mut ConditionTrace, mask: &RecordMask) {
         return;
     }
     shown.margin = None;
-    // The id would tell the values of parameters to whoever tries some.
+    // The id would reveal the values of parameters to anyone who tries a few.
     if let Some(held) = &mut shown.held_for {
         held.condition = None;
     }
@@ -49,7 +49,7 @@ fn hide(condition: &Condition, shown: &mut ConditionTrace, mask: &RecordMask) {
         shown.value = shown.value.filter(|_| !hides_quantity(mask, left));
         shown.bound = shown.bound.filter(|_| !hides_quantity(mask, right));
     }
-    // Why it cannot be told holds no values: `RecordMask::believed` took them out.
+    // The reason it is unknown holds no values: `RecordMask::believed` removed them.
     if shown.holds != Truth::Unknown {
         shown.note = Some(MASKED.into());
     }
@@ -57,7 +57,7 @@ fn hide(condition: &Condition, shown: &mut ConditionTrace, mask: &RecordMask) {
     condition.traced().iter().zip(parts).for_each(|(part, shown)| hide(part, shown, mask));
 }
 
-/// Messages of failures repeat the value that was at fault.
+/// Failure messages repeat the offending value.
 fn error(set: &PolicySet, rule: &Rule, trace: &mut RuleTrace, mask: &RecordMask) {
     let (RuleOutcome::Error { message } | RuleOutcome::Muted { failure: Some(message) }) = &mut trace.outcome else {
         return;

@@ -1,36 +1,36 @@
 //! DECIDE: features and outlook to a proposal, by policies in a sandbox.
 //!
-//! Policies are Rhai files. Their rules only propose; guards dispose. A rule sees a service as typed signals,
-//! whose comparisons are true, false or unknown, and unknown never acts. Every condition of every rule is
-//! evaluated and traced, also when nothing is done.
+//! Policies are Rhai files. Their rules only propose; guards dispose. A rule sees a service as typed signals, whose
+//! comparisons are true, false or unknown, and unknown never acts. Every condition of every rule is evaluated and
+//! traced, also when nothing is done.
 //!
-//! What a rule does cannot depend on data, only what comes of it. So scripts run at load alone, in a sandbox,
-//! and leave trees of conditions; a decision evaluates those. A script that never ends, fails or names what is
-//! not there never gets into a set.
+//! What a rule's script does cannot depend on data, only its outcome can. So scripts run only at load, in a sandbox,
+//! and leave trees of conditions; a decision evaluates those. A script that never ends, fails or names something
+//! unknown never gets into a set.
 //!
 //! | file | duty |
 //! |---|---|
 //! | `vocabulary` | which signals policies may name |
-//! | `compile` | files to a checked set, whole or not at all |
+//! | `compile` | files to a checked set, all or none |
 //! | `declare` | the top level of the files |
-//! | `cost` | what a decision by a set takes, and may take |
-//! | `documents` | data beside the rules |
+//! | `cost` | what a decision by a set costs, and may cost |
+//! | `documents` | data alongside the rules |
 //! | `library` | files below `lib/`, which others import |
 //! | `engine` | the sandbox and its limits |
-//! | `sorting` | the functions that order a list, of which none panics |
+//! | `sorting` | the functions that sort a list, none of which panics |
 //! | `api` | what policies are written in |
 //! | `build` | the one call of each rule |
-//! | `apart` | where that fails, each of its clauses by itself |
-//! | `dropped` | conditions whose value nobody takes |
-//! | `uncalled` | names that only functions read which no rule calls |
-//! | `plan` | what it leaves: conditions and an action as trees |
+//! | `apart` | if that fails, each of its clauses separately |
+//! | `dropped` | conditions whose value is not used |
+//! | `uncalled` | names read only by functions that no rule calls |
+//! | `plan` | the result: conditions and an action as trees |
 //! | `evaluate` | one decision over those trees |
 //! | `held`, `mute` | what a service's decider remembers |
-//! | `select` | one action out of all that matched |
-//! | `mask` | what of all that may be shown |
+//! | `select` | one action among all matching rules |
+//! | `mask` | what may be shown |
 //! | `trial` | the tests of a set |
-//! | `needs` | signals that a rule cannot do without |
-//! | `lint` | what loads and is still likely a mistake |
+//! | `needs` | signals that a rule requires |
+//! | `lint` | what loads but is likely a mistake |
 //! | `reference` | every word of the language, for the page in docs |
 //! | `fault` | what can be wrong, with file, line, column and rule |
 //!

@@ -1,4 +1,4 @@
-//! Rules that fail again and again are left out for a while.
+//! Rules that fail repeatedly are skipped for a while.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ const MUTED_FOR: Duration = Duration::from_mins(10);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Record {
-    /// Failed so many times in a row.
+    /// Number of failures in a row.
     Failing(u32),
-    /// Left out until then (monotonic), for this.
+    /// Skipped until this monotonic time, for this reason.
     Muted(Duration, Arc<str>),
 }
 
-/// Failures of the rules of one service. A new revision starts with a clean sheet.
+/// Failures of the rules of one service. A new revision starts clean.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Mutes {
     revision: Option<PolicyRevision>,
@@ -35,7 +35,7 @@ impl Mutes {
         }
     }
 
-    /// Returns how a rule failed that is left out now.
+    /// Returns the failure of a rule that is currently muted.
     pub(super) fn muted(&self, rule: &str, now: Now) -> Option<&Arc<str>> {
         match self.rules.get(rule)? {
             Record::Muted(until, failure) if now.mono < *until => Some(failure),
@@ -58,7 +58,7 @@ impl Mutes {
         self.rules.insert(Arc::clone(rule), record);
     }
 
-    /// Notes that a rule came to an end.
+    /// Records that a rule ran without failure.
     pub(super) fn worked(&mut self, rule: &str) {
         self.rules.remove(rule);
     }

@@ -1,4 +1,4 @@
-//! Which signals a rule cannot do without, and which of those have no data under these settings.
+//! Which signals a rule requires, and which of those have no data under these settings.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,14 @@ use crate::decide::plan::quantity::{Quantity, Term};
 use crate::model::SignalName;
 
 impl PolicySet {
-    /// Returns the rules that are unknown for every service, each with the standard signals that it cannot do without
-    /// and of which the settings do not say where they come from.
+    /// Returns the rules that are unknown for every service, each with the required standard signals for which the
+    /// settings give no source.
     pub fn unmeasured(&self) -> BTreeMap<&str, Vec<SignalName>> {
         let rules = self.rules.iter().map(|rule| (&*rule.name, self.missed_by_rule(rule)));
         rules.filter(|(_, missed)| !missed.is_empty()).collect()
     }
 
-    /// Returns the signals without data without which a rule is unknown, each once: not those in whose place something
-    /// is assumed.
+    /// Returns the signals without data that make a rule unknown, each once; signals with a fallback do not count.
     fn missed_by_rule(&self, rule: &Rule) -> Vec<SignalName> {
         let conditions = rule.body.conditions.iter();
         let mut names: Vec<_> =

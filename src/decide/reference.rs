@@ -1,11 +1,11 @@
-//! Every word that policies and their tests are written in: the source of `docs/reference/policies.md` and of
-//! `flyball policy words`. Each example is loaded by a test.
+//! Every word of policies and their tests: the source of `docs/reference/policies.md` and of `flyball policy words`.
+//! Each example is loaded by a test.
 
 use std::fmt::Write as _;
 
 use crate::decide::vocabulary::{STANDARD, Standard};
 
-/// Where a word may stand.
+/// Where a word is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// At the top level of a file.
@@ -27,9 +27,9 @@ pub enum Place {
 /// One word of the language.
 #[derive(Debug, Clone, Copy)]
 pub struct Word {
-    /// Where it may stand.
+    /// Where it is allowed.
     pub place: Place,
-    /// An example; of a quantity, what may be compared with the bound in its place.
+    /// An example; for a quantity, one that can be compared with the bound in its place.
     pub example: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -63,7 +63,7 @@ const fn test(example: &'static str, meaning: &'static str) -> Word {
     Word { place: Place::Test, example, meaning }
 }
 
-/// All words, in the order of the page.
+/// All words, in page order.
 pub const WORDS: [Word; 90] = [
     top(
         "rule(\"name\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.can_scale_up), restart()]);",

@@ -1,13 +1,13 @@
 //! From matched rules to one action, and from no action to its reason.
 //!
-//! Higher priority wins; between equals, the rule that protects; between those on one knob and in one
-//! direction, the smaller step. Opposite directions on one knob are a conflict, and a conflict does nothing:
-//! whoever wrote both rules has to say which one counts. On different knobs the first of the set wins. A set that
-//! says `conflicts("error")` does nothing whenever two rules match that want different things, as Rego does.
+//! Higher priority wins; between equals, the rule that protects; between those on one knob and in one direction, the
+//! smaller step. Opposite directions on one knob are a conflict, and a conflict does nothing: the author of both rules
+//! has to say which one counts. On different knobs the first of the set wins. A set that says `conflicts("error")` does
+//! nothing whenever two rules match that want different things, as Rego does.
 //!
-//! Before all that, a standing veto takes out the rules that want what it forbids, whatever their priority: the next
-//! best one may act. And what nothing can carry out stands behind what can, but where a set speaks as Rego does: a rule
-//! that won every cycle and did nothing in each would keep out all others.
+//! Before all that, an active veto removes the rules that want what it forbids, whatever their priority: the next best
+//! one may act. Actions that nothing can carry out rank below those that something can, except in a set with Rego
+//! semantics: a rule that won every cycle and never had an effect would block all others.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::model::{
     Action, Choice, Direction, Idle, Motion, Obstacle, RuleOutcome, RuleTrace, TargetState, Truth, UNSEEN_PAST,
 };
 
-/// Chooses at most one action of a set's rules; `target` is what they would change.
+/// Chooses at most one action among a set's rules; `target` is what they would change.
 pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &PolicySet) -> Choice {
     let otherwise = &set.otherwise;
     let wants = |rule: &&RuleTrace| rule.limit.is_none() && rule.outcome == RuleOutcome::Matched;
@@ -59,7 +59,7 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
     }
 }
 
-/// Returns the limit that forbids what a rule wants, if one stands.
+/// Returns the active limit that forbids what a rule wants, if any.
 fn veto<'a>(rule: &RuleTrace, rules: &'a [RuleTrace], target: Option<&TargetState>) -> Option<&'a RuleTrace> {
     let action = rule.action.as_ref()?;
     rules.iter().find(|limit| limit.standing().is_some_and(|limit| limit.vetoes(action, target)))
@@ -72,14 +72,14 @@ fn conflict(first: &RuleTrace, second: &RuleTrace) -> Choice {
     Choice::Nothing(reason.into())
 }
 
-/// Tells whether two actions turn the same knob: where an autoscaler scales the target, its floor is the only one that
+/// Returns whether two actions turn the same knob: if an autoscaler scales the target, its floor is the only knob that
 /// sets a count.
 fn is_one_knob(one: &Action, other: &Action, target: Option<&TargetState>) -> bool {
     let both_count = one.knob().sets_count() && other.knob().sets_count();
     one.knob() == other.knob() || (both_count && target.and_then(TargetState::autoscaler).is_some())
 }
 
-/// Where an action goes and how far.
+/// Direction and size of an action.
 struct Step {
     direction: Direction,
     size: f64,
@@ -97,8 +97,8 @@ fn step(action: &Action, target: Option<&TargetState>) -> Step {
     }
 }
 
-/// Returns the step of an action that is about something else than replicas, or about a count that is not known: then
-/// the count wanted is taken for its own size.
+/// Returns the step of an action that is not about replicas, or about an unknown count: then the wanted count serves as
+/// its size.
 fn by_itself(action: &Action) -> Step {
     let lateral = |size| Step { direction: Direction::Lateral, size };
     match action {
@@ -115,14 +115,14 @@ fn by_itself(action: &Action) -> Step {
             direction: if cpu * memory < 1.0 { Direction::Lower } else { Direction::Raise },
             size: (cpu - 1.0).abs() + (memory - 1.0).abs(),
         },
-        // Going on is the one direction, going back the other.
+        // Promoting is one direction, rolling back the other.
         Action::PromoteRollout => Step { direction: Direction::Raise, size: 1.0 },
         Action::Rollback | Action::AbortRollout => Step { direction: Direction::Lower, size: 1.0 },
         Action::Restart | Action::Webhook { .. } => lateral(1.0),
     }
 }
 
-/// Returns what was closest to happening, and what stopped it.
+/// Returns what came closest to happening, and what stopped it.
 fn obstacle(rules: &[RuleTrace]) -> Option<Obstacle> {
     let asking = || rules.iter().filter(|rule| rule.limit.is_none());
     let failed = asking().find(|rule| matches!(rule.outcome, RuleOutcome::Error { .. }));

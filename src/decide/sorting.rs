@@ -1,6 +1,6 @@
-//! The functions that order a list, in place of the engine's: those of the standard library may panic where what
-//! compares two elements contradicts itself, and the engine catches that only after the panic was reported, with a
-//! backtrace where the environment asks for one.
+//! The functions that sort a list, replacing the engine's: those of the standard library may panic if a comparison
+//! contradicts itself, and the engine catches that only after the panic was reported, with a backtrace if the
+//! environment enables one.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic, FnPtr, FuncRegistration, Module, NativeCallContext};
 
 use crate::decide::api::quantity::{ScriptResult, type_word};
 
-/// Adds them, in the place of those of the same names and arguments.
+/// Registers them, in place of those of the same names and arguments.
 pub(super) fn register(library: &mut Module) {
     for name in ["sort", "sort_by"] {
         let sort = |context: NativeCallContext, list: &mut Array, compare: FnPtr| {
@@ -36,7 +36,8 @@ pub(super) fn register(library: &mut Module) {
     }
 }
 
-/// Orders a list by binary insertion: stable, and of whatever is answered some order comes. The first error ends it.
+/// Sorts a list by binary insertion: stable, and terminates in some order whatever the comparison answers. The first
+/// error aborts it.
 fn sort(
     list: &mut [Dynamic],
     mut compare: impl FnMut(&Dynamic, &Dynamic) -> ScriptResult<Ordering>,
@@ -44,7 +45,7 @@ fn sort(
     for next in 1..list.len() {
         let (sorted, rest) = list.split_at(next);
         let (Some(last), Some(element)) = (sorted.last(), rest.first()) else { break };
-        // What is in order costs one comparison each, as in the engine's own.
+        // Elements already in order cost one comparison each, as in the engine's own sort.
         if compare(last, element)? != Ordering::Greater {
             continue;
         }
@@ -67,7 +68,7 @@ fn sort(
     Ok(())
 }
 
-/// Asks a function of the script: by a number, or by whether the first comes first.
+/// Calls a comparison function of the script, which returns a number or whether the first comes first.
 fn asked(context: &NativeCallContext<'_>, compare: &FnPtr, left: &Dynamic, right: &Dynamic) -> ScriptResult<Ordering> {
     let answer = compare.call_raw(context, None, [left.clone(), right.clone()])?;
     match (answer.as_int(), answer.as_bool()) {

@@ -1,5 +1,5 @@
-//! Functions that no rule calls. What rules read is checked where each of them is made; a name that only such a function
-//! reads would come to light with the rule that calls it first.
+//! Functions that no rule calls. What rules read is checked where each rule is built; an unknown name read only by an
+//! uncalled function would surface only with the first rule that calls it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,24 +13,24 @@ use crate::decide::fault::PolicyFault;
 use crate::decide::vocabulary::{REGION, RESERVED, Vocabulary};
 use crate::model::explain::did_you_mean;
 
-/// What functions call the service, by the rules' own convention.
+/// What functions call the service by convention, as rules do.
 const SERVICE: &str = "s";
 /// A function of a file.
 struct Function {
     name: String,
     calls: BTreeSet<String>,
-    /// What it reads of its argument `s`, and where.
+    /// What it reads from its argument `s`, and where.
     reads: Vec<(String, Position)>,
 }
 
-/// Returns a fault for each name that is read of the service where no rule comes by, and that nobody declares.
+/// Returns a fault for each undeclared name that is read from the service in code that no rule reaches.
 pub(super) fn find(scripts: &[(&str, &str)], engine: &Engine, vocabulary: &Vocabulary) -> Vec<PolicyFault> {
     let signals = || vocabulary.iter().map(|(name, _)| name.as_str());
     let bases = signals().filter_map(|name| Some(name.split_once(REGION)?.0));
-    // A function may call a signal, a window or a target `s`, too.
+    // A function may also name a signal, a window or a target `s`.
     let views = [&VIEWS[..], &WINDOW_VIEWS, &COUNTS, &NEEDS].concat();
     let known: BTreeSet<&str> = signals().chain(bases).chain(RESERVED).chain(views).collect();
-    // To take files apart is slow, and hardly ever needed.
+    // Analysing files is slow, and hardly ever needed.
     if scripts.iter().all(|(_, text)| named(text).all(|name| known.contains(name))) {
         return Vec::new();
     }
@@ -66,8 +66,8 @@ fn named(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the names of the functions that are called from the top level of a file, the bodies of rules included, and by
-/// those.
+/// Returns the names of the functions called from the top level of a file, including rule bodies, and by those
+/// functions.
 fn reached(asts: &[(&str, AST)], functions: &[(&str, Function)]) -> BTreeSet<String> {
     let mut by_name: BTreeMap<&str, Vec<&Function>> = BTreeMap::new();
     for (_, function) in functions {
@@ -99,7 +99,7 @@ fn functions_of(ast: &AST) -> Vec<Function> {
     ast.iter_functions().map(|declared| function(declared.name, &declared.params)).collect()
 }
 
-/// Returns the functions that a statement calls, and what it reads of `s`.
+/// Returns the functions that a statement calls, and what it reads from `s`.
 fn look(statement: &Stmt) -> (BTreeSet<String>, Vec<(String, Position)>) {
     let (mut calls, mut reads) = (BTreeSet::new(), Vec::new());
     statement.walk(&mut Vec::new(), &mut |path: &[ASTNode<'_>]| {
@@ -111,7 +111,7 @@ fn look(statement: &Stmt) -> (BTreeSet<String>, Vec<(String, Position)>) {
             Some(ASTNode::Expr(Expr::DynamicConstant(value, _))) => {
                 calls.extend(value.read_lock::<FnPtr>().map(|pointer| pointer.fn_name().to_owned()));
             }
-            // Handed over by its name.
+            // Passed by name.
             Some(ASTNode::Expr(Expr::Variable(variable, ..))) => drop(calls.insert(variable.1.to_string())),
             Some(ASTNode::Expr(Expr::Dot(pair, ..))) => {
                 let is_service = matches!(&pair.lhs, Expr::Variable(variable, ..) if variable.1 == SERVICE);
@@ -124,7 +124,7 @@ fn look(statement: &Stmt) -> (BTreeSet<String>, Vec<(String, Position)>) {
     (calls, reads)
 }
 
-/// Returns the first property of what follows a dot.
+/// Returns the first property after a dot.
 fn property(expression: &Expr) -> Option<(String, Position)> {
     match expression {
         Expr::Property(property, position) => Some((property.2.to_string(), *position)),

@@ -1,7 +1,7 @@
 //! What policies may name: the signals that the settings declare, and the standard ones, which flyball declares itself.
 //!
-//! A set is held against all of them, whichever services it binds: a service that lacks one of them has no data for it,
-//! and a rule that needs it is unknown there. So one set can bind services that declare different signals.
+//! A set is checked against all of them, whichever services it binds: a service that lacks one has no data for it, and
+//! a rule that needs it is unknown there. So one set can bind services that declare different signals.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Standard {
     pub name: &'static str,
     /// Its unit.
     pub unit: Unit,
-    /// Lowest and highest value that it can have, in its unit; of a flag, off and on.
+    /// Lowest and highest possible value, in its unit; for a flag, off and on.
     pub range: (f64, f64),
     /// What it is.
     pub meaning: &'static str,
@@ -25,9 +25,9 @@ const fn standard(name: &'static str, unit: Unit, highest: f64, meaning: &'stati
     Standard { name, unit, range: (0.0, highest), meaning }
 }
 
-/// The standard signals: what policies may name wherever flyball runs, so that one set serves many settings, the
-/// shipped one among them. Where the settings say nothing of one it is declared and has no data: a rule that needs it
-/// is unknown. Every other name has to be declared by the settings.
+/// The standard signals: what policies may name in any installation, so that one set, such as the shipped one, serves
+/// many settings. If the settings do not mention one it is declared but has no data: a rule that needs it is unknown.
+/// Every other name has to be declared by the settings.
 pub const STANDARD: [Standard; 11] = [
     standard("rps", Unit::PerSecond, f64::INFINITY, "arriving requests"),
     standard("p99", Unit::Seconds, f64::INFINITY, "latency, 99th percentile"),
@@ -42,13 +42,13 @@ pub const STANDARD: [Standard; 11] = [
     standard("maintenance_region_a", Unit::Flag, 1.0, "region A is in maintenance"),
 ];
 
-/// How far ahead anything is forecast.
+/// The longest horizon of any forecast.
 pub(super) const LONGEST_HORIZON: Duration = Duration::from_mins(HORIZONS[HORIZONS.len() - 1] as u64);
 
-/// What stands between the name of a signal and that of a region in the name of the signal for that region.
+/// Separates the name of a signal from that of a region in a regional signal's name.
 pub(super) const REGION: &str = "_region_";
 
-/// Names on a service that flyball fills itself.
+/// Names on a service that flyball provides itself.
 pub(super) const RESERVED: [&str; 6] =
     ["replicas", "capacity", "rollout", "can_scale_up", "at_min_replicas", "at_max_replicas"];
 
@@ -60,7 +60,7 @@ pub enum VocabularyError {
     Reserved {
         /// The signal.
         name: SignalName,
-        /// Who declares it.
+        /// The declaring service.
         service: String,
     },
     /// Two services give one name different units.
@@ -79,15 +79,15 @@ pub enum VocabularyError {
     },
 }
 
-/// What is known of a signal that policies may read.
+/// What is known about a signal that policies may read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Known {
     unit: Unit,
-    /// Lowest and highest value that somebody takes for true, in the unit.
+    /// Lowest and highest plausible value declared, in the unit.
     range: (f64, f64),
-    /// Whether somebody has it forecast.
+    /// Whether any service has it forecast.
     forecast: bool,
-    /// Whether the settings say where it comes from.
+    /// Whether the settings give its source.
     measured: bool,
 }
 
@@ -96,14 +96,14 @@ impl Known {
         Self { unit: signal.unit, range: signal.range, forecast: signal.forecast, measured: true }
     }
 
-    /// Returns what is true of one or the other.
+    /// Combines two declarations.
     fn or(self, other: Self) -> Self {
         let range = (self.range.0.min(other.range.0), self.range.1.max(other.range.1));
         Self { range, forecast: self.forecast || other.forecast, ..self }
     }
 }
 
-/// Names and units of all signals that policies may read, and what they can be.
+/// Names, units and possible values of all signals that policies may read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vocabulary {
     known: BTreeMap<SignalName, Known>,
@@ -113,7 +113,7 @@ impl Vocabulary {
     /// Returns the standard signals and all that `services` declare; a declaration beats a standard unit.
     ///
     /// # Errors
-    /// When a name is taken by flyball itself, or has two units.
+    /// When a name is reserved by flyball, or has two units.
     pub fn of<'a>(services: impl IntoIterator<Item = &'a ServiceSpec>) -> Result<Self, VocabularyError> {
         let mut all: BTreeMap<SignalName, Known> = BTreeMap::new();
         for service in services {
@@ -141,7 +141,7 @@ impl Vocabulary {
     /// Returns the standard signals and `signals`, whose names differ; a declaration beats a standard unit.
     ///
     /// # Errors
-    /// When a name is taken by flyball itself.
+    /// When a name is reserved by flyball.
     pub fn of_signals<'a>(signals: impl IntoIterator<Item = &'a SignalSpec>) -> Result<Self, VocabularyError> {
         let mut all = BTreeMap::new();
         for signal in signals {
@@ -168,18 +168,17 @@ impl Vocabulary {
         self.known.get(name).map(|known| known.unit)
     }
 
-    /// Tells whether the settings say where a signal comes from.
+    /// Returns whether the settings give a signal's source.
     pub(super) fn is_measured(&self, name: &SignalName) -> bool {
         self.known.get(name).is_some_and(|known| known.measured)
     }
 
-    /// Tells whether somebody has a signal forecast.
+    /// Returns whether any service has a signal forecast.
     pub(super) fn is_forecast(&self, name: &SignalName) -> bool {
         self.known.get(name).is_none_or(|known| known.forecast)
     }
 
-    /// Returns the lowest and the highest value of a signal that somebody takes for true; infinite where there is no
-    /// bound.
+    /// Returns the lowest and highest plausible value of a signal; infinite without a bound.
     pub fn range(&self, name: &SignalName) -> (f64, f64) {
         self.known.get(name).map_or((f64::NEG_INFINITY, f64::INFINITY), |known| known.range)
     }

@@ -29,7 +29,7 @@ pub enum Knob {
 }
 
 impl Knob {
-    /// Tells whether it sets how many replicas there are, directly or through an autoscaler.
+    /// Returns whether it sets how many replicas there are, directly or through an autoscaler.
     pub fn sets_count(self) -> bool {
         matches!(self, Self::Replicas | Self::AutoscalerFloor)
     }
@@ -49,7 +49,7 @@ impl Knob {
     }
 }
 
-/// Classes that the kill switch can stop one by one.
+/// Classes that the kill switch can stop individually.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionClass {
@@ -203,10 +203,10 @@ impl Action {
         }
     }
 
-    /// Tells whether it may take capacity or traffic away, where that cannot be told from replica counts.
+    /// Returns whether it may take capacity or traffic away, if replica counts do not decide that.
     pub fn may_take(&self) -> bool {
         match self {
-            // Where the present floor is not known, a new one may be lower.
+            // If the present floor is unknown, a new one may be lower.
             Self::SetAutoscalerFloor { .. } | Self::ShiftTraffic { .. } | Self::Throttle { .. } => true,
             Self::Resize { cpu, memory } => *cpu < 1.0 || *memory < 1.0,
             Self::ScaleBy { .. }

@@ -43,7 +43,7 @@ pub struct Autoscaler {
     pub current: u32,
     /// Replicas it wants.
     pub desired: u32,
-    /// The field manager that last set the floor, where the object names one.
+    /// The field manager that last set the floor, if the object names one.
     pub owner: Option<Arc<str>>,
     /// Why it does not scale, as it reports; `None` if it does.
     pub trouble: Option<String>,
@@ -67,9 +67,9 @@ pub struct Lever<'a> {
     pub uid: &'a str,
     /// Its value.
     pub value: u32,
-    /// Replicas asked for: what an autoscaler has made of its floor, at least the floor itself.
+    /// Desired replicas: what an autoscaler derived from its floor, at least the floor itself.
     pub asked: u32,
-    /// The field manager that last set it, where the object names one.
+    /// The field manager that last set it, if the object names one.
     pub owner: Option<&'a Arc<str>>,
 }
 
@@ -77,7 +77,7 @@ impl Lever<'_> {
     /// Returns the counts (lowest, highest) between which `action` changes nothing: above it raises, below it lowers.
     /// `None` for an action that this lever does not serve.
     ///
-    /// An autoscaler that runs more than its floor by itself is neither asked for them nor kept from letting them go.
+    /// Replicas that an autoscaler runs above its floor are neither requested nor kept from being removed.
     pub fn rest(&self, action: &Action) -> Option<(u32, u32)> {
         match action {
             Action::ScaleBy { .. } | Action::ScaleTo { .. } => Some((self.value, self.asked)),
@@ -88,8 +88,8 @@ impl Lever<'_> {
 }
 
 impl Action {
-    /// Tells whether anything can carry it out on `target`: so far that is what sets a count. Where the target is not
-    /// known the kind of the action decides.
+    /// Returns whether anything can carry it out on `target`: so far only actions that set a count. If the target is
+    /// unknown, the kind of the action decides.
     pub fn has_lever(&self, target: Option<&TargetState>) -> bool {
         match target {
             Some(target) => target.lever().rest(self).is_some(),
@@ -103,7 +103,7 @@ impl Action {
 pub enum Motion {
     /// More of them.
     Raise {
-        /// Replicas asked for at present.
+        /// Currently desired replicas.
         from: u32,
     },
     /// Fewer of them.
@@ -115,7 +115,7 @@ pub enum Motion {
     Still,
     /// The action is not about replicas.
     Other,
-    /// Cannot be told: the present count is not known.
+    /// Unknown, because the present count is.
     Unknown,
 }
 
@@ -136,7 +136,7 @@ impl Motion {
 }
 
 impl TargetState {
-    /// Returns the autoscaler whose floor is moved, if one scales the target.
+    /// Returns the autoscaler whose floor is moved, if the target has one.
     pub fn autoscaler(&self) -> Option<&Autoscaler> {
         match &self.autoscaling {
             Autoscaling::Autoscaler(autoscaler) => Some(autoscaler),
@@ -172,7 +172,7 @@ impl TargetState {
         }
     }
 
-    /// Returns the replicas asked for, by whoever scales the target.
+    /// Returns the desired replicas, as set by whatever scales the target.
     pub fn asked(&self) -> u32 {
         self.lever().asked
     }
@@ -215,7 +215,7 @@ mod tests {
         };
         assert_eq!(shown(&alone), (Knob::Replicas, "u".to_owned(), 5, 5));
         assert_eq!(shown(&behind), (Knob::AutoscalerFloor, "h".to_owned(), 3, 5));
-        // It was raised and the autoscaler has not looked since.
+        // It was raised, and the autoscaler has not synced since.
         assert_eq!(shown(&ahead), (Knob::AutoscalerFloor, "h".to_owned(), 8, 8));
         let by = Action::ScaleBy { factor: 2.0 };
         let floor = Action::SetAutoscalerFloor { replicas: 4 };

@@ -44,16 +44,16 @@ impl fmt::Display for ChangeId {
     }
 }
 
-/// What asks for a write. Told, and kept, by one name: no rule may have one of those that are none's.
+/// What requests a write. Shown and stored as one name: no rule may use a name reserved for the other causes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Arc<str>", into = "Arc<str>")]
 #[schemars(with = "String")]
 pub enum Cause {
     /// A rule.
     Rule(Arc<str>),
-    /// Nobody: a lowering that hurt is taken back.
+    /// No rule: a lowering that hurt is rolled back.
     Undo,
-    /// Nobody: a floor goes back to where it was found, after its declaration.
+    /// No rule: a floor returns to its original value once its declaration is gone.
     ReturnFloor,
 }
 
@@ -105,7 +105,7 @@ pub struct ChangeSet {
     pub decision: DecisionId,
     /// Trace of that decision.
     pub trace: TraceId,
-    /// What asked for it.
+    /// What requested it.
     #[serde(rename = "rule")]
     pub cause: Cause,
     /// The active policy set.
@@ -143,8 +143,8 @@ pub struct ChangeSet {
 
 #[cfg(test)]
 impl ChangeSet {
-    /// Returns a change of the replicas of the Deployment that has the name of its service: one that a test means
-    /// nothing else by. It follows from no revision, and is fresh and in time for half a minute.
+    /// Returns a change of the replicas of the Deployment named like its service, for tests without special needs. It
+    /// has no revision, and is fresh and valid for half a minute.
     pub(crate) fn of_replicas(decision: DecisionId, from: u32, to: u32, decided: Now) -> Self {
         let (knob, uid) = (Knob::Replicas, "uid".to_owned());
         let kind = super::target::TargetKind::Deployment;
@@ -177,7 +177,7 @@ impl ChangeSet {
         &self.decision.service
     }
 
-    /// Returns whether it raises or lowers; a move on a knob without more and less is lateral.
+    /// Returns whether it raises or lowers; a move on a knob without an order is lateral.
     pub fn direction(&self) -> Direction {
         match self.knob {
             Knob::Replicas | Knob::AutoscalerFloor | Knob::Rate | Knob::Resources => {
@@ -192,7 +192,7 @@ impl ChangeSet {
         now.since_reading(self.decided)
     }
 
-    /// Tells whether it is too old to be sent.
+    /// Returns whether it is too old to be sent.
     pub fn expired(&self, now: Now) -> bool {
         self.age(now) > self.valid_for
     }
@@ -207,7 +207,7 @@ pub struct WriteEnd {
     pub outcome: WriteOutcome,
     /// When.
     pub now: Now,
-    /// The version of the object that the write made, or that was read after it; `None` where none was seen.
+    /// The version of the object that the write made, or that was read after it; `None` if none was seen.
     pub version: Option<u64>,
 }
 
@@ -220,13 +220,13 @@ pub struct Intent {
     pub prepared: Timestamp,
     /// How it ended, and when; `None` while it is open.
     pub ended: Option<(Timestamp, WriteOutcome)>,
-    /// Who went back on it, if anybody did.
+    /// The client that reverted it, if any.
     #[serde(default)]
     pub reverted: Option<Revert>,
     /// What was expected without it. Empty in what older versions wrote: then nothing is measured against a forecast.
     #[serde(default)]
     pub foreseen: Foreseen,
-    /// What it did; `None` while that is measured, and where it was never known.
+    /// What it did; `None` while that is measured, or if it was never known.
     #[serde(default)]
     pub measured: Option<Measured>,
 }
@@ -250,8 +250,8 @@ impl Intent {
         }
     }
 
-    /// Tells whether it ended within `span` before `now`, and a guard asks for it. An end that lies in the
-    /// future counts: after a jump of the clock the longer memory is the safer one (INV-23).
+    /// Returns whether it ended within `span` before `now` and guards consider it. An end in the future counts: after a
+    /// clock jump the longer memory is the safer one (INV-23).
     pub fn remembered_within(&self, now: Timestamp, span: Duration) -> bool {
         self.ended.as_ref().is_some_and(|(at, outcome)| outcome.is_remembered() && elapsed(now, *at) <= span)
     }
@@ -266,7 +266,7 @@ pub struct Revert {
     pub from: u32,
     /// What was found instead.
     pub to: u32,
-    /// The field manager that set it, where the object names one.
+    /// The field manager that set it, if the object names one.
     pub by: Option<Arc<str>>,
 }
 

@@ -9,7 +9,7 @@ use super::explain;
 use super::ids::{DecisionId, PolicyRevision};
 use super::proposal::Choice;
 
-/// Kinds of difference that are kept apart; further ones are only counted.
+/// Kinds of difference listed separately; further ones are only counted.
 const KINDS: usize = 20;
 
 /// What the candidate would have done instead of the active policy set.

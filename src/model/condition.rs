@@ -95,7 +95,7 @@ impl ConditionId {
         Self(hash::more(hash::NOTHING, text.as_bytes()))
     }
 
-    /// Returns the id of the condition for this value of one more parameter; `None` where it has no valid one.
+    /// Returns the id of the condition for this value of one more parameter; `None` if it has no valid one.
     #[must_use]
     pub fn and(self, parameter: Option<f64>) -> Self {
         match parameter {
@@ -129,8 +129,8 @@ pub struct HeldFor {
     /// Has held for this long, by sample time.
     #[serde(alias = "so_far_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub so_far: Duration,
-    /// Which condition: the same condition in a rule of the same name in another set has held equally long.
-    /// `None` in records of earlier versions and where a mask hides what the condition reads.
+    /// Which condition: the same condition in a rule of the same name in another set has held equally long. `None` in
+    /// records of earlier versions and if a mask hides what the condition reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<ConditionId>,
 }
@@ -138,8 +138,7 @@ pub struct HeldFor {
 /// The note of a condition on a signal that the service does not declare.
 pub const UNDECLARED: &str = "not declared by this service";
 
-/// The note of a condition that holds, and nobody saw since when: whether for as long as its `held_for` asks cannot be
-/// told.
+/// The note of a condition that holds since an unobserved time, so that it is unknown whether its `held_for` is met.
 pub const UNSEEN_PAST: &str = "not observed when it started to hold";
 
 /// One condition as it was evaluated.
@@ -155,7 +154,7 @@ pub struct ConditionTrace {
     pub comparison: Option<Comparison>,
     /// Bound compared with.
     pub bound: Option<f64>,
-    /// How far inside (positive) or outside (negative) of the bound the value lies.
+    /// How far inside (positive) or outside (negative) the bound the value is.
     pub margin: Option<f64>,
     /// Why the value is unknown, or how old it is.
     pub note: Option<Arc<str>>,
@@ -188,14 +187,14 @@ impl Parts {
         }
     }
 
-    /// Returns them for changing.
+    /// Returns them mutably.
     pub fn list_mut(&mut self) -> &mut [ConditionTrace] {
         match self {
             Self::All(parts) | Self::Any(parts) => parts,
         }
     }
 
-    /// Returns the parts of what does not hold where these do: each turned round, and `any` for `all`.
+    /// Returns the parts of the negation: each negated, and `any` for `all`.
     #[must_use]
     pub fn negated(self) -> Self {
         let turned = |parts: Vec<ConditionTrace>| parts.into_iter().map(ConditionTrace::turned).collect();
@@ -213,12 +212,12 @@ impl ConditionTrace {
         Self { negated: !self.negated, holds: self.holds.negated(), ..self }
     }
 
-    /// Returns what it is made of; nothing for a comparison or a flag.
+    /// Returns its parts; empty for a comparison or a flag.
     pub fn parts(&self) -> &[Self] {
         self.parts.as_ref().map_or(&[], Parts::list)
     }
 
-    /// Returns whether the statement itself holds, before an `unless` turns it round.
+    /// Returns whether the statement itself holds, before an `unless` inverts it.
     pub fn stated(&self) -> Truth {
         if self.negated { self.holds.negated() } else { self.holds }
     }

@@ -1,14 +1,14 @@
-//! Text of others that is safe to show: in a terminal, a control character can hide or forge what stands around it.
+//! Makes foreign text safe to show: in a terminal, a control character can hide or forge the text around it.
 
 use std::borrow::Cow;
 
-/// Tells whether a letter changes how a terminal or a page shows the rest: controls, and the marks that turn the
-/// direction of writing round.
+/// Returns whether a character changes how a terminal or page shows the rest: controls, and marks that change the
+/// writing direction.
 pub fn is_unprintable(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns text in which such letters stand as they are written in source text (`\n`, `\u{1b}`).
+/// Returns text with such characters escaped as in source code (`\n`, `\u{1b}`).
 pub fn escape_controls(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);

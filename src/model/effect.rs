@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
-/// How long a target may take to get where it was sent.
+/// How long a target may take to converge.
 pub const CONVERGE_WITHIN: Duration = Duration::from_mins(5);
 
 /// Whether the target reached what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "convergence", rename_all = "snake_case")]
 pub enum Convergence {
-    /// All replicas asked for are ready.
+    /// All requested replicas are ready.
     Converged {
         /// Time from the write.
         #[serde(alias = "after_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
@@ -65,7 +65,7 @@ pub struct Effect {
     pub convergence: Convergence,
     /// Whether it helped.
     pub impact: Impact,
-    /// The latency expected without the change, seconds; `None` where it was not forecast.
+    /// The latency expected without the change, seconds; `None` if it was not forecast.
     pub expected_latency: Option<f64>,
     /// The latency measured, seconds.
     pub measured_latency: Option<f64>,

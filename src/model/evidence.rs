@@ -1,4 +1,4 @@
-//! Which signals vouch for an action, and how long they go on doing so (INV-02, INV-27).
+//! Which signals vouch for an action, and for how long (INV-02, INV-27).
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::spec::ServiceSpec;
 /// What has to be fresh for an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
-    /// The signals that would show that it is wrong: the arrival rate, or every declared signal where no arrival
-    /// rate is declared.
+    /// The signals that would show that it is wrong: the arrival rate, or every declared signal if no arrival rate is
+    /// declared.
     Controlling,
     /// Any signal of the service.
     Any,
 }
 
 impl Evidence {
-    /// Returns what `action` needs with `present` replicas asked for: the controlling signals if it may take
-    /// capacity or traffic away, or if it is sized by the arrival rate; otherwise fresh data of its own.
+    /// Returns what `action` needs with `present` replicas requested: the controlling signals if it may take capacity
+    /// or traffic away, or if it is sized by the arrival rate; otherwise fresh data of its own.
     pub fn of(action: &Action, present: Option<u32>, backed_by_arrivals: bool) -> Self {
         let takes = match present.and_then(|present| Some((present, action.wanted_replicas(present)?))) {
             Some((present, wanted)) => wanted < present || (wanted > present && backed_by_arrivals),
@@ -32,7 +32,7 @@ impl Evidence {
     /// Returns how much longer what is seen counts as fresh.
     ///
     /// # Errors
-    /// Why it does not now.
+    /// Why it is not fresh now.
     pub fn fresh_for(self, spec: &ServiceSpec, features: &Features) -> Result<Duration, String> {
         let any = (0..spec.signals.len()).filter_map(|index| left(spec, features, index)).max();
         let any = any.ok_or_else(|| "no signal of the service is fresh".to_owned());
@@ -43,7 +43,7 @@ impl Evidence {
     }
 }
 
-/// Returns how much longer the first of the controlling signals counts as fresh; `None` if there are none.
+/// Returns how much longer all controlling signals count as fresh; `None` if there are none.
 fn controlling(spec: &ServiceSpec, features: &Features) -> Result<Option<Duration>, String> {
     let indices = match spec.role(Role::ArrivalRate) {
         Some(index) => index..index.saturating_add(1),

@@ -1,4 +1,4 @@
-//! What the observe stage makes of one round of arrivals.
+//! What the observe stage derives from one round of arrivals.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ pub struct SignalFeatures {
 }
 
 impl SignalFeatures {
-    /// Returns those of a signal of which the reading alone is known.
+    /// Returns the features of a signal of which only the reading is known.
     pub fn of(reading: Reading) -> Self {
         Self {
             reading,

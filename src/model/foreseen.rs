@@ -1,5 +1,5 @@
-//! What was expected of a service when a change was decided, as far as its effect is measured against that: kept with
-//! the intent, so that whoever finds the write can measure it.
+//! What was expected of a service when a change was decided, reduced to what its effect is measured against: kept with
+//! the intent, so that any process that finds the write can measure it.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,10 +46,10 @@ impl Band {
 /// What was expected without the change.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Foreseen {
-    /// The latency, seconds, with its 50 % interval; empty where it is not forecast.
+    /// The latency, seconds, with its 50 % interval; empty if it is not forecast.
     #[serde(default)]
     pub latency: Vec<Band>,
-    /// The arrival rate, requests per second, with its 95 % interval; empty where it is not forecast.
+    /// The arrival rate, requests per second, with its 95 % interval; empty if it is not forecast.
     #[serde(default)]
     pub arrivals: Vec<Band>,
     /// The latency measured when the change was decided, seconds.

@@ -6,16 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const DAY: Duration = Duration::from_hours(24);
-/// How long an undone lowering makes the next ones wait longer.
+/// How long an undone lowering extends the wait for the next ones.
 pub const UNDONE_COUNTS: Duration = Duration::from_hours(4);
-/// What the cooldown of lowerings is doubled to at most.
+/// Upper limit for the doubled cooldown of lowerings.
 const LONGEST_DOUBLED: Duration = Duration::from_hours(2);
 
-/// Times and limits of the guards, beside bounds, budgets and mode. Their ranges are such that the invariants hold
-/// for every value: an owner can make steps smaller and waits longer, and shorten waits down to a floor.
+/// Times and limits of the guards, besides bounds, budgets and mode. Their ranges are such that the invariants hold for
+/// every value: an owner can make steps smaller and waits longer, and shorten waits down to a floor.
 ///
-/// **Source**: defaults from the design table "One value where reference pages differ"; the rest from the state
-/// machine of (service, knob). The largest steps are those of INV-06, the longest gap that of INV-07.
+/// **Source**: defaults from the design table "One value where reference pages differ"; the rest from the state machine
+/// of (service, knob). The largest steps are those of INV-06, the longest gap that of INV-07.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GuardParams {
@@ -97,14 +97,14 @@ impl GuardParams {
         if faults.is_empty() { Ok(self) } else { Err(faults) }
     }
 
-    /// Returns the least time between two lowerings after so many were undone.
+    /// Returns the least time between two lowerings after this many were undone.
     pub fn lower_cooldown_after(&self, undone: usize) -> Duration {
         let doubled = 2_u32.saturating_pow(u32::try_from(undone).unwrap_or(u32::MAX));
         self.lower_cooldown.saturating_mul(doubled).min(self.lower_cooldown.max(LONGEST_DOUBLED))
     }
 
-    /// Returns how far back the journal must be read for what the guards remember: a day beyond the longest
-    /// cooldown or stand-down, so that a clock set forward by less than that hides no write (INV-23).
+    /// Returns how far back the journal must be read for the guards' memory: a day beyond the longest cooldown or
+    /// stand-down, so that a clock set forward by less than a day hides no write (INV-23).
     pub fn memory_span(&self) -> Duration {
         let spans =
             [self.raise_cooldown, self.lower_cooldown, self.reversal_lock, self.other_cooldown, self.human_hold];

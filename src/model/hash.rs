@@ -1,9 +1,9 @@
-//! A hash that stays the same from version to version: records keep it, and what is spread by it stays where it is.
+//! A hash that is stable across versions: records keep it, and what is distributed by it stays in place.
 
-/// The hash of nothing (FNV-1a, 64 bits).
+/// The hash of no bytes (FNV-1a, 64 bits).
 pub const NOTHING: u64 = 0xcbf2_9ce4_8422_2325;
 
-/// Returns the hash of what `hash` is of, and of more bytes.
+/// Returns `hash` extended by more bytes.
 pub fn more(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -12,7 +12,7 @@ pub fn more(hash: u64, bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// The vectors of the authors.
+    /// The authors' test vectors.
     #[test]
     fn it_is_the_one_that_others_compute() {
         assert_eq!(more(NOTHING, b"a"), 0xaf63_dc4c_8601_ec8c);

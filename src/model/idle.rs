@@ -1,4 +1,4 @@
-//! Why nothing is done: the words for it, and the rule that stood behind them.
+//! Why nothing is done: the reason, and the rule behind it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::model::Choice;
 
-    /// Journals hold both: the rule in the text, as it was written once, and the rule apart.
+    /// Journals hold both forms: the rule within the text, as earlier versions wrote it, and the rule separately.
     #[test]
     fn a_reason_is_read_as_it_was_written_at_any_time() {
         let obstacle = Obstacle { rule: "calm".into(), why: "rollout does not hold".into() };

@@ -1,4 +1,4 @@
-//! Identities: a service, one turn of its loop, and what ties a decision to logs, traces and policies.
+//! Identities: a service, one cycle, and what ties a decision to logs, traces and policies.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -49,13 +49,13 @@ impl ServiceId {
     }
 }
 
-/// Tells whether `text` is a DNS label, as Kubernetes asks of names of namespaces and Services.
+/// Returns whether `text` is a DNS label, as Kubernetes requires for names of namespaces and Services.
 pub fn is_dns_label(text: &str) -> bool {
     text.len() <= 63 && is_dns_part(text)
 }
 
-/// Tells whether `text` is a DNS subdomain, as Kubernetes asks of names of most objects: parts of any length with dots
-/// between them.
+/// Returns whether `text` is a DNS subdomain, as Kubernetes requires for most object names: parts of any length with
+/// dots between them.
 pub fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns_part)
 }
@@ -116,7 +116,7 @@ pub struct CycleId {
 }
 
 impl CycleId {
-    /// Returns the turn after this one.
+    /// Returns the next cycle.
     #[must_use]
     pub fn next(self) -> Self {
         Self { run: self.run, seq: self.seq.saturating_add(1) }
@@ -202,8 +202,8 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A W3C trace id, 16 bytes, written as 32 hexadecimal digits. Derived and not drawn, so that a replay
-/// and the inline runner name the same cycle alike.
+/// A W3C trace id, 16 bytes, written as 32 hexadecimal digits. Derived rather than random, so that a replay and the
+/// inline runner give a cycle the same id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct TraceId([u8; 16]);

@@ -1,4 +1,4 @@
-//! The state of the kill switch. What cannot be read counts as engaged.
+//! The state of the kill switch. An unreadable switch counts as engaged.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,8 +12,8 @@ use super::controls::escape_controls;
 use super::ids::ServiceId;
 use super::time::Timestamp;
 
-/// How long before a write is handed to its connection the last read of the switch may have begun: the half second that
-/// a read may take, and a little. A connection that has to be opened for the write first adds its own limit, and both
+/// How long before a write is handed to its connection the last read of the switch may have started: the half second
+/// that a read may take, plus a margin. A connection that must first be opened for the write adds its own limit; both
 /// together are a second (INV-08).
 pub const KILL_READ_HOLDS: Duration = Duration::from_millis(550);
 
@@ -86,7 +86,7 @@ impl KillState {
         Self::readable(KillOrder::default())
     }
 
-    /// Returns a switch with this order, turned who knows when.
+    /// Returns a switch with this order, changed at an unknown time.
     pub fn readable(order: KillOrder) -> Self {
         Self::Readable { order, turned: None }
     }
@@ -112,7 +112,7 @@ impl KillState {
         }
     }
 
-    /// Tells whether every write is stopped.
+    /// Returns whether every write is stopped.
     pub fn stops_all(&self) -> bool {
         match self {
             Self::Missing { .. } | Self::Unreadable { .. } => true,
@@ -121,7 +121,7 @@ impl KillState {
     }
 }
 
-/// Returns the text of somebody, who may be anybody, in one line that no terminal obeys.
+/// Returns untrusted text as one line without control characters.
 fn show(text: &str) -> Cow<'_, str> {
     if text.is_empty() { "(not given)".into() } else { escape_controls(text) }
 }

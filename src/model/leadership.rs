@@ -1,4 +1,4 @@
-//! Which process may write: the only one, or of several the one that holds the lease.
+//! Which process may write: the only one, or among several the lease holder.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,22 +6,21 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A write starts only with so much of the lease left: its deadline, and a second (INV-17).
+/// A write starts only with this much of the lease left: its deadline plus a second (INV-17).
 pub const WRITE_MARGIN: Duration = Duration::from_secs(6);
 
-/// After this time a write has landed or never will. It may reach the server as late as the 5 s after it was sent at
-/// which its sender gives up and drops the connection, and the server, which is told to give up after 5 s too, counts
-/// them from there: 5 s + 5 s, and a second for what neither counts (the way back through a proxy, the clock of the
-/// server).
+/// After this time a write has landed or never will. It may reach the server up to 5 s after it was sent, when its
+/// sender gives up and drops the connection, and the server, which is asked to give up after 5 s too, counts from
+/// arrival: 5 s + 5 s, plus a second for what neither counts (the way back through a proxy, the server's clock).
 pub const LANDS_WITHIN: Duration = Duration::from_secs(11);
 
-/// A term of leadership; each one has a higher number than all before it. A Lease counts them as its transitions.
+/// A term of leadership, numbered higher than all before it. A Lease counts terms as its transitions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// The one term of a process that is alone.
+    /// The only term of a process that runs alone.
     pub const ALONE: Self = Self(0);
 
     /// Returns the epoch with this number.
@@ -34,7 +33,7 @@ impl Epoch {
         self.0
     }
 
-    /// Returns the one after it.
+    /// Returns the next epoch.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -47,7 +46,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The lease state of this process at one moment.
+/// The lease state of this process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "lead", rename_all = "snake_case")]
 pub enum Lead {
@@ -57,7 +56,7 @@ pub enum Lead {
     Holds {
         /// Its term.
         epoch: Epoch,
-        /// Until when, from now, nobody else can hold it.
+        /// How long from now no other process can hold it.
         #[serde(alias = "left_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         left: Duration,
     },
@@ -83,12 +82,12 @@ impl Lead {
         }
     }
 
-    /// Tells whether this process speaks for all: writes statuses and Events.
+    /// Returns whether this process reports for the installation: writes statuses and Events.
     pub fn speaks(&self) -> bool {
         self.epoch().is_some()
     }
 
-    /// Returns by what this process may write now (INV-17).
+    /// Returns on what grounds this process may write now (INV-17).
     ///
     /// # Errors
     /// Why it may not.
@@ -111,7 +110,7 @@ impl Lead {
         }
     }
 
-    /// Returns why a write that was decided in the term `decided` may not start now, if so.
+    /// Returns why a write decided in the term `decided` may not start now; `None` if it may.
     pub fn forbids(&self, decided: Epoch) -> Option<String> {
         let other = |epoch: Epoch| {
             (epoch != decided).then(|| format!("decided in epoch {decided}, the current one is {epoch}"))

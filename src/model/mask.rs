@@ -1,8 +1,6 @@
-//! What decision records do not show. Decisions are made on everything; what is kept, told and served of them is not
-//! everything.
+//! What decision records do not show. Decisions use everything; only part of it is kept, reported and served.
 //!
-//! A masked value leaves a typed absence ([`Missing::Masked`]), which is unknown to whoever decides on a record once
-//! more.
+//! A masked value leaves a typed absence ([`Missing::Masked`]), which counts as unknown when a record is decided again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,32 +13,32 @@ use super::record::SignalLabel;
 use super::series::{Missing, Reading};
 use super::signal::{Role, SignalName};
 
-/// Stands where something is masked.
+/// Placeholder for masked text.
 pub const MASKED: &str = "masked";
 
 /// Which fields of records are masked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordMask {
-    /// Signals whose values, forecasts, and what conditions make of them, are not shown.
+    /// Signals whose values and forecasts, and whatever conditions derive from them, are not shown.
     pub signals: BTreeSet<SignalName>,
     /// Parameters of policies whose values are not shown.
     pub parameters: BTreeSet<Arc<str>>,
-    /// Whether the notes of the authors of rules are not shown.
+    /// Whether notes of rule authors are hidden.
     pub notes: bool,
 }
 
 impl RecordMask {
-    /// Tells whether everything is shown.
+    /// Returns whether everything is shown.
     pub fn is_empty(&self) -> bool {
         self.signals.is_empty() && self.parameters.is_empty() && !self.notes
     }
 
-    /// Returns features as they may be shown; the same ones where none of `signals` is masked.
+    /// Returns features as they may be shown; the same `Arc` if none of `signals` is masked.
     pub fn features(&self, signals: &[SignalLabel], features: &Arc<Features>) -> Arc<Features> {
         self.replace(signals, features, |seen| Some(masked(&seen.reading)))
     }
 
-    /// Returns features as they may be decided on: whole, but for values that are not believed and that messages would
+    /// Returns features as they may be decided on: complete, except for implausible values, which messages would
     /// repeat.
     pub fn believed(&self, signals: &[SignalLabel], features: &Arc<Features>) -> Arc<Features> {
         self.replace(signals, features, |seen| {
@@ -69,7 +67,7 @@ impl RecordMask {
         Arc::new(shown)
     }
 
-    /// Returns an outlook as it may be shown. Counts of replicas stay: they are what is done.
+    /// Returns an outlook as it may be shown. Replica counts stay: they are what is done.
     pub fn outlook(&self, signals: &[SignalLabel], outlook: &Arc<Outlook>) -> Arc<Outlook> {
         if !signals.iter().any(|label| self.signals.contains(&label.name)) {
             return outlook.clone();
@@ -86,8 +84,7 @@ impl RecordMask {
         Arc::new(shown)
     }
 
-    /// Returns an effect as it may be shown: whether it helped, and the numbers only where those of latency and load
-    /// are shown.
+    /// Returns an effect as it may be shown: whether it helped, and the numbers only if latency and load are shown.
     pub fn effect(&self, signals: &[SignalLabel], effect: Effect) -> Effect {
         if !self.hides(signals, Role::Latency) && !self.hides(signals, Role::ArrivalRate) {
             return effect;
@@ -95,8 +92,8 @@ impl RecordMask {
         Effect { expected_latency: None, measured_latency: None, why: format!("the numbers are {MASKED}"), ..effect }
     }
 
-    /// Returns what was expected without a change as an intent may keep it: nothing, where latency or load are masked.
-    /// The change is then measured by the process that made it, and not by one started after it.
+    /// Returns the forecast without a change as an intent may keep it: empty if latency or load is masked. The change
+    /// is then measured by the process that made it, and not after a restart.
     pub fn foreseen(&self, signals: &[SignalLabel], foreseen: Foreseen) -> Foreseen {
         let hidden = self.hides(signals, Role::Latency) || self.hides(signals, Role::ArrivalRate);
         if hidden { Foreseen::default() } else { foreseen }

@@ -1,38 +1,38 @@
-//! The nouns that every stage speaks. This module imports nothing else of the crate.
+//! The nouns shared by all stages. This module imports nothing else from the crate.
 //!
-//! They stand in the order in which a sample meets them:
+//! In the order in which a sample meets them:
 //!
 //! | file | nouns |
 //! |---|---|
 //! | [`ids`] | services, cycles, traces, revisions |
 //! | [`time`] | wall and monotonic time in one value, the minute grid |
-//! | [`hash`] | a hash that stays the same from version to version |
-//! | [`moment`] | moments that may lie before the start of the process |
+//! | [`hash`] | a hash that is stable across versions |
+//! | [`moment`] | points in time that may precede the start of the process |
 //! | [`series`] | finite values, samples, typed absence, readings |
 //! | [`signal`] | units, roles and declarations of signals |
 //! | [`spec`] | one supervised service: target, bounds, objective, mode |
 //! | [`guards`] | times and limits of the guards, as the owner sets them |
 //! | [`target`] | the object that is scaled, as the cluster reports it |
-//! | [`autoscaling`] | who else scales it, and the lever that leaves |
-//! | [`features`] | what the observe stage makes of a tick |
-//! | [`outlook`], `parts` | what the forecast stage expects; what a forecast is made of |
+//! | [`autoscaling`] | what else scales it, and the remaining lever |
+//! | [`features`] | what the observe stage derives per tick |
+//! | [`outlook`], `parts` | what the forecast stage expects; the parts of a forecast |
 //! | [`action`] | the catalogue of everything flyball may want to do |
-//! | [`evidence`] | which signals vouch for an action, and how long |
+//! | [`evidence`] | which signals vouch for an action, and for how long |
 //! | [`condition`] | one condition of a rule as it was evaluated |
 //! | [`proposal`] | what the policies want, rule by rule |
 //! | [`idle`] | why nothing is done |
 //! | [`verdict`] | what the guards allow |
-//! | [`change`], [`write_outcome`] | the write that follows, and its intent; how it ended, and what that costs |
+//! | [`change`], [`write_outcome`] | the resulting write and its intent; how it ended, and what that costs |
 //! | [`foreseen`] | what was expected without the write, to measure it against |
 //! | [`effect`] | what the write did |
 //! | [`kill`] | the state of the kill switch |
 //! | [`leadership`] | which process may write |
 //! | [`record`] | one cycle, complete |
-//! | [`mask`] | what of it is not shown |
+//! | [`mask`] | what records do not show |
 //! | [`policy_path`] | what a file of a policy set is, by its path |
 //! | [`provenance`] | where a policy set comes from |
 //! | [`explain`] | a record, for people |
-//! | [`build`] | which flyball this is |
+//! | [`build`] | the version of this flyball |
 
 pub mod action;
 pub mod autoscaling;

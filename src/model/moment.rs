@@ -1,14 +1,14 @@
-//! Moments that may lie before the start of the process.
+//! Points in time that may precede the start of the process.
 
 use std::time::Duration;
 
 use super::time::{Now, Timestamp, elapsed};
 
-/// A moment that may lie before the start of the process, where the monotonic clock does not reach.
+/// A point in time that may precede the start of the process, where the monotonic clock does not reach.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     mono: Duration,
-    /// How much earlier than `mono` it was, by the wall clock.
+    /// How much earlier than `mono` it was, according to the wall clock.
     before: Duration,
 }
 
@@ -23,12 +23,12 @@ impl Moment {
         Self { mono: now.mono, before: elapsed(now.wall, at) }
     }
 
-    /// Returns how long ago it was, trusting the wall clock for what lies before this run.
+    /// Returns how long ago it was, trusting the wall clock for the time before this run.
     pub fn age(self, now: Now) -> Duration {
         now.since(self.mono).saturating_add(self.before)
     }
 
-    /// Returns how long ago it was at least, whatever happened to the wall clock (INV-23).
+    /// Returns how long ago it was at least, whatever the wall clock did (INV-23).
     pub fn certain_age(self, now: Now) -> Duration {
         now.since(self.mono)
     }

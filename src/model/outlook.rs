@@ -204,7 +204,7 @@ impl SignalOutlook {
         }
     }
 
-    /// Turns this into an outlook without a forecast. What was allocated for its lists is kept for the next ones.
+    /// Turns this into an outlook without a forecast. Keeps the allocations of its lists.
     pub fn restart(&mut self, origin: Minute, have: u32, need: u32) {
         let mut emptied = Self::not_ready(origin, have, need);
         std::mem::swap(&mut emptied.points, &mut self.points);
@@ -232,9 +232,9 @@ impl SignalOutlook {
     /// `None` without a forecast, and beyond 30 minutes the one over 30.
     ///
     /// Three maxima are calibrated: over 1 minute (the first horizon is its own maximum), 10 and 30. Between two of
-    /// them the quantiles of the path tell when the load comes, and the excess of the maximum over them, which
-    /// is what chance adds, is interpolated; so a surge at the ninth minute does not count at the second.
-    /// Never decreases with `minutes`.
+    /// them the quantiles of the path give the timing of the load, and the excess of the maximum over them, which is
+    /// due to chance, is interpolated; so a surge at the ninth minute does not count at the second. Never decreases
+    /// with `minutes`.
     pub fn maximum_at(&self, level: f64, minutes: f64) -> Option<f64> {
         let index = quantile_index(level);
         let [one, ten, thirty] = [self.points.first()?.quantiles[index], self.max_10?[index], self.max_30?[index]];
@@ -270,8 +270,8 @@ impl SignalOutlook {
     }
 }
 
-/// Returns the two of `path` (horizons rising) between which `minutes` ahead lies, and which share of the way from the one
-/// to the other it is; before the first both are that one, beyond the last there are none.
+/// Returns the two entries of `path` (horizons rising) that enclose `minutes` ahead, and the relative position between
+/// them; before the first entry both are that one, beyond the last there are none.
 pub(super) fn between<T>(path: &[T], minutes: f64, horizon: impl Fn(&T) -> u16) -> Option<(&T, &T, f64)> {
     let first = path.first()?;
     if minutes <= f64::from(horizon(first)) {
@@ -284,7 +284,7 @@ pub(super) fn between<T>(path: &[T], minutes: f64, horizon: impl Fn(&T) -> u16) 
     })
 }
 
-/// Returns the value a share of the way from `left` to `right`. Exact at both, however far they are apart.
+/// Returns the value a share of the way from `left` to `right`. Exact at both ends, however far apart they are.
 pub(super) fn mix(left: f64, right: f64, on: f64) -> f64 {
     left * (1.0 - on) + right * on
 }
@@ -303,7 +303,7 @@ pub fn quantile_index(level: f64) -> usize {
 /// Replicas that the arrival rate requires.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Capacity {
-    /// Requests a second that one pod carries inside the objective (per-pod rate times utilisation).
+    /// Requests per second that one pod carries within the objective (per-pod rate times utilisation).
     pub per_pod: f64,
     /// From a raise to the new pod being ready, as used.
     #[serde(alias = "lead_time_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
@@ -335,7 +335,7 @@ impl Capacity {
         Some(self.needed_now?.max(self.needed_ahead.unwrap_or(0)))
     }
 
-    /// Returns the floor where it keeps more than what is needed.
+    /// Returns the floor if it exceeds the need.
     pub fn floor_above_need(&self) -> Option<u32> {
         let needed = self.needed()?;
         self.floor.filter(|floor| *floor > needed)
@@ -345,9 +345,9 @@ impl Capacity {
 /// All that is expected of a service.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Outlook {
-    /// One entry for each declared signal, in the order of the spec; `None` where it is not forecast.
+    /// One entry for each declared signal, in the order of the spec; `None` if it is not forecast.
     pub signals: Vec<Option<SignalOutlook>>,
-    /// Replicas, where the service declares capacity and an arrival rate.
+    /// Replicas, if the service declares capacity and an arrival rate.
     pub capacity: Option<Capacity>,
 }
 
@@ -386,7 +386,7 @@ mod tests {
         let surge_at_ten = [100.0, 100.0, 100.0, 100.0, 400.0, 400.0, 400.0, 400.0];
         let fading = [100.0, 90.0, 80.0, 60.0, 30.0, 20.0, 10.0, 10.0];
         for (path, (max_10, max_30), minutes, expected) in [
-            // Chance alone: the excess grows with the window.
+            // Only chance: the excess grows with the window.
             (flat, (118.0, 138.0), 0.5, 100.0),
             (flat, (118.0, 138.0), 1.0, 100.0),
             (flat, (118.0, 138.0), 1.5, 101.0),
@@ -394,14 +394,14 @@ mod tests {
             (flat, (118.0, 138.0), 10.0, 118.0),
             (flat, (118.0, 138.0), 20.0, 128.0),
             (flat, (118.0, 138.0), 45.0, 138.0),
-            // A surge between 5 and 10 minutes counts from where it begins.
+            // A surge between 5 and 10 minutes counts from its start.
             (surge_at_ten, (409.0, 429.0), 2.0, 101.0),
             (surge_at_ten, (409.0, 429.0), 5.0, 104.0),
             (surge_at_ten, (409.0, 429.0), 7.5, 256.5),
             (surge_at_ten, (409.0, 429.0), 30.0, 429.0),
-            // What passes is not forgotten.
+            // A peak that passes still counts.
             (fading, (100.0, 100.0), 25.0, 100.0),
-            // A shorter window never needs more than a longer one, even if they were learned so.
+            // A shorter window never needs more than a longer one, even if they were learned that way.
             (flat, (118.0, 90.0), 20.0, 118.0),
         ] {
             let got = maximum(path, max_10, max_30, minutes);

@@ -1,9 +1,9 @@
-//! What a forecast is made of, and in which form of the signal it was found.
+//! The parts of a forecast, and the form of the signal it was made in.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Share of a sum that is no more than the rounding of what was added, in the precision of shares.
+/// Share of a sum that is mere rounding of its summands, at the precision of shares.
 const ROUNDING: f64 = 1e-6;
 
 /// What a point forecast is made of, in the unit of the signal; the parts add up to it.
@@ -26,18 +26,18 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Returns each with its name.
+    /// Returns each part with its name.
     pub fn named(&self) -> [(&'static str, f64); 6] {
         let Self { level, trend, day, week, ar, rest } = *self;
         [("level", level), ("trend", trend), ("day", day), ("week", week), ("AR", ar), ("rest", rest)]
     }
 
-    /// Returns what they add up to.
+    /// Returns their sum.
     pub fn sum(&self) -> f64 {
         self.named().iter().map(|(_, part)| part).sum()
     }
 
-    /// Lets them add up to `point`: what is not of them is the rest, or no more than the rounding of what was added.
+    /// Makes them add up to `point`: the difference becomes the rest, unless it is mere rounding.
     pub fn complete(&mut self, point: f64) {
         let missing = point - self.sum();
         let size = self.named().iter().fold(point.abs(), |size, (_, part)| size.max(part.abs()));
@@ -81,7 +81,7 @@ impl Transform {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Plain, Self::RatioToDays, Self::RatioToWeeks];
 
-    /// Returns what is said in explanations.
+    /// Returns the word used in explanations.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(of(60.0), (0.0, -28.0));
     }
 
-    /// Records of earlier versions: what they call season is the day, and of the rest they say no more.
+    /// Records of earlier versions: their season is the day, and the rest is not broken down.
     #[test]
     fn parts_of_earlier_records_are_read() {
         let before: Parts = serde_json::from_str(r#"{"level":10.0,"trend":1.0,"season":-2.0,"rest":0.5}"#).unwrap();

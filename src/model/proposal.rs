@@ -93,14 +93,14 @@ pub struct RuleTrace {
 }
 
 impl RuleTrace {
-    /// Returns what is forbidden by it in this cycle. A limit stands unless it is known not to match: what cannot be
-    /// told, fails or is muted lets nothing through.
+    /// Returns what it forbids in this cycle. A limit is active unless it is known not to match: one that is unknown,
+    /// fails or is muted lets nothing through.
     pub fn standing(&self) -> Option<&Limit> {
         self.limit.as_ref().filter(|_| self.outcome != RuleOutcome::NotMatched)
     }
 
-    /// Tells whether the rule is about signals that the service does not declare: nothing is wrong with it, and it can
-    /// never act here.
+    /// Returns whether the rule is about signals that the service does not declare: it is not faulty, but can never act
+    /// here.
     pub fn is_about_others(&self) -> bool {
         let mut unknown = self.conditions.iter().filter(|condition| condition.holds == Truth::Unknown).peekable();
         unknown.peek().is_some() && unknown.all(|condition| condition.note.as_deref() == Some(UNDECLARED))
@@ -126,14 +126,14 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// Tells whether it is a veto of `action`, given what would be changed.
+    /// Returns whether it vetoes `action`, given what would be changed.
     pub fn vetoes(&self, action: &Action, target: Option<&TargetState>) -> bool {
         let Self::Veto { what, .. } = self else { return false };
         let motion = Motion::of(action, target);
         match what {
             Vetoed::All => true,
             Vetoed::Class(class) => action.class() == *class,
-            // What cannot be told may be what is forbidden.
+            // An unknown motion may be the forbidden one.
             Vetoed::Raise => matches!(motion, Motion::Raise { .. } | Motion::Unknown),
             Vetoed::Lower => matches!(motion, Motion::Lower { .. } | Motion::Unknown) || action.may_take(),
         }
@@ -155,7 +155,7 @@ pub enum Vetoed {
 }
 
 impl Vetoed {
-    /// Every one, in the order of messages.
+    /// All of them, in the order used by messages.
     pub const EVERY: [Self; 7] = [
         Self::All,
         Self::Raise,
@@ -187,10 +187,10 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What stands in the place of a rule where an undo asked.
+/// Takes the place of a rule's name for an undo.
 pub const UNDO: &str = "undo";
 
-/// What stands there where a service's declaration was taken back, and the floor of its autoscaler is returned.
+/// Takes its place when a service's declaration was removed and the floor of its autoscaler is returned.
 pub const RETURN_FLOOR: &str = "return_floor";
 
 /// What is proposed.
@@ -222,7 +222,7 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// Returns the action that is asked for, and whether the measured or forecast arrival rate sized it.
+    /// Returns the requested action, and whether the measured or forecast arrival rate sized it.
     pub fn asked(&self) -> Option<(&Action, bool)> {
         match self {
             Self::Act { action, backed_by_arrivals, .. } => Some((action, *backed_by_arrivals)),
@@ -231,7 +231,7 @@ impl Choice {
         }
     }
 
-    /// Returns the rule that asked for it, [`UNDO`] where none did.
+    /// Returns the rule that requested it, [`UNDO`] if none did.
     pub fn rule(&self) -> Option<&str> {
         match self {
             Self::Act { rule, .. } => Some(rule),
@@ -253,7 +253,7 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// Returns a proposal to do nothing, made without asking a policy.
+    /// Returns a proposal to do nothing, made without evaluating a policy.
     pub fn nothing(reason: &str) -> Self {
         Self { revision: None, rules: Vec::new(), choice: Choice::Nothing(reason.into()) }
     }
@@ -263,7 +263,7 @@ impl Proposal {
 mod tests {
     use super::*;
 
-    /// Where the present count is not known, neither is the direction.
+    /// If the present count is unknown, so is the direction.
     #[test]
     fn a_veto_of_a_direction_holds_while_the_target_is_unknown() {
         for what in [Vetoed::Raise, Vetoed::Lower] {

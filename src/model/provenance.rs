@@ -1,4 +1,4 @@
-//! Where a policy set comes from, where it says so. Not part of its revision, which is its content alone.
+//! Where a policy set comes from, if it says so. Not part of its revision, which depends on content alone.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::controls::is_unprintable;
 
-/// Name of the file of a set that says where it comes from.
+/// Name of the file that gives a set's provenance.
 pub const PROVENANCE_FILE: &str = "REVISION";
 /// Longest name of a commit: a SHA-256.
 const LONGEST_COMMIT: usize = 64;
 /// Longest author, in letters.
 const LONGEST_AUTHOR: usize = 100;
-/// Most sources of one set that are told.
+/// Most sources of one set that are shown.
 const MOST: usize = 3;
 
 /// The commit of a policy set, and its author.
@@ -29,9 +29,9 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Returns what texts of [`PROVENANCE_FILE`] say: a commit alone, or lines `commit: ..` and `author: ..`. What is
-    /// no commit is left out, and of an author what would change how a terminal or a page shows the rest; `None` where
-    /// nothing is left.
+    /// Returns the content of texts of [`PROVENANCE_FILE`]: a commit alone, or lines `commit: ..` and `author: ..`.
+    /// Anything that is not a commit is dropped, and so are characters of an author that would change how a terminal or
+    /// page shows the rest; `None` if nothing remains.
     pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let (mut commits, mut authors) = (BTreeSet::new(), BTreeSet::new());
         for line in texts.into_iter().flat_map(str::lines) {
@@ -46,9 +46,9 @@ impl Provenance {
         (!commit.is_empty() || !author.is_empty()).then_some(Self { commit, author })
     }
 
-    /// Returns the text of a [`PROVENANCE_FILE`] that says so.
+    /// Returns the text of a [`PROVENANCE_FILE`] with this content.
     pub fn text(commit: Option<&str>, author: Option<&str>) -> Option<String> {
-        // A line of its own each, whatever is in it.
+        // One line each, whatever the value contains.
         let line = |key: &str, value: &str| format!("{key}: {}\n", value.replace(['\n', '\r'], " "));
         let lines = [commit.map(|text| line("commit", text)), author.map(|text| line("author", text))];
         let text: String = lines.into_iter().flatten().collect();

@@ -55,14 +55,14 @@ pub struct DecisionRecord {
 }
 
 impl DecisionRecord {
-    /// Tells whether `spec` declares the signals of this record, so that its inputs can be decided on once more.
+    /// Returns whether `spec` declares the signals of this record, so that its inputs can be decided again.
     pub fn fits(&self, spec: &ServiceSpec) -> bool {
         let then = self.signals.iter().map(|label| (&label.name, label.unit));
         then.eq(spec.signals.iter().map(|signal| (&signal.name, signal.unit)))
     }
 
-    /// Returns it without what its rules say beyond how they came out: for a record that would be too long to be read
-    /// again. The rule that acts keeps its conditions; where others had some, [`CUT`] says so.
+    /// Returns it with only the outcomes of its rules: for a record that would be too long to be read back. The acting
+    /// rule keeps its conditions; where others had some, [`CUT`] says so.
     #[must_use]
     pub fn shortened(&self) -> Self {
         let mut short = self.clone();
@@ -80,7 +80,7 @@ impl DecisionRecord {
     }
 }
 
-/// Note of a rule of which a record leaves out the rest.
+/// Note of a rule whose details a record leaves out.
 pub const CUT: &str = "(cut: the record was too long)";
 
 /// What is needed to show the value of a signal.

@@ -196,7 +196,7 @@ impl Reading {
         self.fresh_sample().map(|sample| sample.value)
     }
 
-    /// Tells whether there is a value that may be acted on, shown or not.
+    /// Returns whether there is a value that may be acted on, masked or not.
     pub fn is_known(&self) -> bool {
         self.fresh().is_some() || self.is_masked()
     }
@@ -210,8 +210,7 @@ impl Reading {
         }
     }
 
-    /// Returns how a reading that was made earlier stands at `now`: a value that is older than `limit` by then is
-    /// stale.
+    /// Returns an earlier reading as of `now`: a value older than `limit` by then is stale.
     #[must_use]
     pub fn at(&self, now: Timestamp, limit: Duration) -> Self {
         match self {
@@ -222,17 +221,17 @@ impl Reading {
         }
     }
 
-    /// Tells whether its source was asked for it at all.
+    /// Returns whether its source was queried for it at all.
     pub fn is_asked(&self) -> bool {
         !matches!(self, Self::Absent { missing: Missing::NotAsked })
     }
 
-    /// Tells whether a value was acted on and is not shown.
+    /// Returns whether a value was acted on but is masked.
     pub fn is_masked(&self) -> bool {
         matches!(self, Self::Absent { missing: Missing::Masked { fresh: true } })
     }
 
-    /// Returns when the newest sample was taken; `None` where none is known.
+    /// Returns when the newest sample was taken; `None` if none is known.
     pub fn sampled(&self) -> Option<Timestamp> {
         match self {
             Self::Fresh { sample, .. } | Self::Stale { sample, .. } | Self::Gap { last: sample, .. } => Some(sample.at),

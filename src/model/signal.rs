@@ -1,4 +1,4 @@
-//! Declarations of signals. A policy can only name what is declared here.
+//! Declarations of signals. A policy can only name declared signals.
 
 use std::fmt;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub enum Unit {
     Ratio,
     /// Time in seconds. Shown in milliseconds below one second.
     Seconds,
-    /// Events a second (requests).
+    /// Events per second (requests).
     PerSecond,
     /// A plain number (queue length, connections).
     Count,
@@ -57,11 +57,11 @@ pub enum Unit {
     Flag,
 }
 
-/// From here on digits stand for nothing that anybody reads, up to three hundred of them.
+/// From here on digits carry no information, and there may be three hundred of them.
 const LARGE: f64 = 1e15;
 
 impl Unit {
-    /// Returns it as messages name it.
+    /// Returns its name in messages.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ratio => "a share",
@@ -73,7 +73,7 @@ impl Unit {
         }
     }
 
-    /// Returns a range of values as people read it: `0.0 % to 100.0 %`, `0 ms or more`.
+    /// Returns a range of values in readable form: `0.0 % to 100.0 %`, `0 ms or more`.
     pub fn span(self, (low, high): (f64, f64)) -> String {
         match self {
             Self::Flag => "off or on".to_owned(),
@@ -82,12 +82,12 @@ impl Unit {
         }
     }
 
-    /// Returns how `values` are shown beside each other.
+    /// Returns a common scale for showing `values` side by side.
     pub fn alike(self, values: &[f64]) -> Scale {
         Scale::of(self, values)
     }
 
-    /// Returns `value` as people read it.
+    /// Returns `value` in readable form.
     pub fn show(self, value: f64) -> String {
         let digits = |value: f64, decimals: usize| {
             if value.abs() >= LARGE { format!("{value:.2e}") } else { format!("{value:.decimals$}") }
@@ -105,25 +105,25 @@ impl Unit {
     }
 }
 
-/// How numbers of one unit are shown beside each other: in one unit, as many digits each, and such that what differs
-/// looks different.
+/// How numbers of one unit are shown side by side: same unit, same number of digits, and different values look
+/// different.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
     unit: Unit,
-    /// Of times: whether they are shown in milliseconds.
+    /// For times: whether they are shown in milliseconds.
     fine: bool,
     decimals: usize,
 }
 
 impl Scale {
-    /// Most digits behind the point; what differs by less looks the same.
+    /// Most decimals; values that differ by less look the same.
     const MOST: usize = 6;
 
     fn of(unit: Unit, values: &[f64]) -> Self {
         let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         let decimals = match unit {
             Unit::Seconds if largest < 1.0 => 0,
-            // Three digits that count.
+            // Three significant digits.
             Unit::Seconds => 2_usize.saturating_sub([10.0, 100.0].iter().filter(|bound| largest >= **bound).count()),
             Unit::Ratio | Unit::PerSecond => 1,
             Unit::UsdPerHour => 2,
@@ -137,7 +137,7 @@ impl Scale {
                 _ => true,
             })
         };
-        // What is not zero does not look like it.
+        // A nonzero value does not look like zero.
         let visible = |scale: &Self| values.iter().all(|value| *value == 0.0 || scale.show(*value) != scale.show(0.0));
         while scale.decimals < Self::MOST && !(distinct(&scale) && visible(&scale)) {
             scale.decimals += 1;
@@ -145,8 +145,8 @@ impl Scale {
         scale
     }
 
-    /// Returns a difference of two values as people read it. That of shares is no share of anything: 20 % more than 50 %
-    /// would be 60 %.
+    /// Returns a difference of two values in readable form. A difference of shares is not itself in percent: 20 % more
+    /// than 50 % would be 60 %.
     pub fn show_difference(self, difference: f64) -> String {
         match self.unit {
             Unit::Ratio => format!("{:.1$} points", difference * 100.0, self.decimals),
@@ -154,7 +154,7 @@ impl Scale {
         }
     }
 
-    /// Returns `value` as people read it.
+    /// Returns `value` in readable form.
     pub fn show(self, value: f64) -> String {
         let decimals = self.decimals;
         match self.unit {
@@ -192,7 +192,7 @@ pub struct SignalSpec {
     pub name: SignalName,
     /// Base unit.
     pub unit: Unit,
-    /// What it is used for beside policies.
+    /// What it is used for besides policies.
     pub role: Option<Role>,
     /// Values outside are refused (`min`, `max`, both inclusive, base unit).
     pub range: (f64, f64),

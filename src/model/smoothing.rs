@@ -1,4 +1,4 @@
-//! Smoothing parameters of a forecast model, and those that a fit has found for a signal.
+//! Smoothing parameters of a forecast model, and the fitted ones of a signal.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,8 +6,8 @@ use super::ids::ServiceId;
 use super::signal::SignalName;
 use super::time::Minute;
 
-/// Smoothing parameters of the damped Holt-Winters model, in the symbols of Hyndman, Koehler, Ord and Snyder
-/// (2008): all lie in 0..1.
+/// Smoothing parameters of the damped Holt-Winters model, in the symbols of Hyndman, Koehler, Ord and Snyder (2008):
+/// all are in 0..1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Smoothing {
@@ -19,7 +19,7 @@ pub struct Smoothing {
     pub gamma: f64,
     /// What is left of the trend after one minute; 1 is no damping.
     pub phi: f64,
-    /// What is left after one minute of the part of a surprise that nothing has learned (AR(1), Taylor 2003).
+    /// What is left after one minute of the unlearned part of a surprise (AR(1), Taylor 2003).
     pub rho: f64,
 }
 
@@ -30,20 +30,20 @@ impl Default for Smoothing {
 }
 
 impl Smoothing {
-    /// Tells whether a model can run with it: what was kept may be damaged.
+    /// Returns whether a model can run with it: a stored one may be damaged.
     pub fn is_sound(&self) -> bool {
         [self.alpha, self.beta, self.gamma, self.phi, self.rho].iter().all(|share| (0.0..=1.0).contains(share))
     }
 }
 
-/// What a fit found for a signal, as it is kept over a restart.
+/// Fitted parameters of a signal, as persisted across restarts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fitted {
     /// Whose signal it is.
     pub service: ServiceId,
     /// Which.
     pub signal: SignalName,
-    /// When the fit was asked for.
+    /// When the fit was requested.
     pub issued: Minute,
     /// The parameters found.
     pub smoothing: Smoothing,

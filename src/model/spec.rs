@@ -28,7 +28,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Every mode, the furthest first.
+    /// Every mode, the most permissive first.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Approve, Self::Shadow, Self::Observe];
 
     /// Returns the word used in settings, records and metrics.
@@ -111,7 +111,7 @@ pub struct ServiceSpec {
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The objective.
     pub slo: Slo,
-    /// Values for `param(...)` of the policies, in base units; `None` where a declaration is shown whose value is masked.
+    /// Values for `param(...)` of the policies, in base units; `None` for a masked value in a displayed declaration.
     pub parameters: BTreeMap<Arc<str>, Option<f64>>,
     /// How far the loop may go.
     pub mode: Mode,
@@ -148,7 +148,7 @@ impl ServiceSpec {
         }
     }
 
-    /// Tells whether what was learned of the service holds under `other` as well: the same target and the same series.
+    /// Returns whether what was learned about the service also holds under `other`: same target and same series.
     pub fn measures_the_same(&self, other: &Self) -> bool {
         self.id == other.id
             && self.target == other.target

@@ -57,7 +57,7 @@ pub struct TargetState {
     pub ready: u32,
     /// Whether a rollout of a new template is in progress, or the controller has not seen the last change.
     pub rollout: bool,
-    /// The field manager that last set the replicas, where the object names one.
+    /// The field manager that last set the replicas, if the object names one.
     #[serde(default)]
     pub owner: Option<Arc<str>>,
     /// Pods that cannot start; `None` if none are known.
@@ -66,14 +66,13 @@ pub struct TargetState {
     /// What else scales it.
     #[serde(default)]
     pub autoscaling: Autoscaling,
-    /// Version up to which the view of the objects that carry its lever has missed nothing; `None` where that is not
-    /// known.
+    /// Version up to which the view of the objects that carry its lever has missed nothing; `None` if that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_to: Option<u64>,
 }
 
 impl TargetState {
-    /// Returns a target at rest: all its replicas serve, and nobody else moves it.
+    /// Returns a target at rest: all its replicas serve, and nothing else changes it.
     pub fn calm(uid: &str, replicas: u32) -> Self {
         Self {
             uid: uid.to_owned(),
@@ -122,7 +121,7 @@ pub enum TargetReading {
 }
 
 impl TargetReading {
-    /// Returns why it is not known how the target stands now; `None` if it is.
+    /// Returns why the current state of the target is unknown; `None` if it is known.
     pub fn unknown(&self) -> Option<String> {
         match self {
             Self::Known { .. } => None,
@@ -139,7 +138,7 @@ impl TargetReading {
         }
     }
 
-    /// Returns the owner's bounds inside those of the autoscaler that scales the target, as far as one was seen.
+    /// Returns the owner's bounds inside those of the autoscaler that scales the target, if one was seen.
     pub fn bounds(&self, own: Bounds) -> Bounds {
         self.last().map_or(own, |target| target.bounds(own))
     }

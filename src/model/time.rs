@@ -1,5 +1,5 @@
-//! Wall and monotonic time. A cycle reads the clock once and hands this value on: ages, cooldowns and
-//! fences use `mono`, seasons and records use `wall`.
+//! Wall and monotonic time. A cycle reads the clock once and passes this value on: ages, cooldowns and fences use
+//! `mono`, seasons and records use `wall`.
 
 use std::time::Duration;
 
@@ -18,32 +18,32 @@ pub struct Now {
 }
 
 impl Now {
-    /// Returns the moment `span` later on both clocks.
+    /// Returns the point in time `span` later on both clocks.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
         let wall = self.wall.checked_add(span).unwrap_or(Timestamp::MAX);
         Self { wall, mono: self.mono.saturating_add(span) }
     }
 
-    /// Returns how long `earlier` (a monotonic time) lies back; zero if it lies ahead.
+    /// Returns the time since `earlier` (a monotonic time); zero if it is in the future.
     pub fn since(self, earlier: Duration) -> Duration {
         self.mono.saturating_sub(earlier)
     }
 
-    /// Returns how long `earlier` lies back by the clock that says more: the monotonic one stands still while a machine
-    /// sleeps, the wall clock may jump back.
+    /// Returns the time since `earlier` by the clock that reports more: the monotonic one stops while a machine sleeps,
+    /// the wall clock may jump back.
     pub fn since_reading(self, earlier: Self) -> Duration {
         self.since(earlier.mono).max(elapsed(self.wall, earlier.wall))
     }
 }
 
-/// Returns how long `earlier` lies before `later`; zero if it does not.
+/// Returns the time from `earlier` to `later`; zero if it is negative.
 pub fn elapsed(later: Timestamp, earlier: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
 }
 
-/// Spans as people and programs read them: a number of seconds, in a field that ends in `_seconds`. What is stored
-/// keeps the span whole, under the name of its field; so does what an earlier version wrote. Both are read.
+/// Durations for people and programs: a number of seconds, in a field whose name ends in `_seconds`. Stored data keeps
+/// the exact duration under the plain field name, as earlier versions did. Both forms are read.
 pub mod seconds {
     use std::time::Duration;
 
@@ -68,7 +68,7 @@ pub mod seconds {
     /// Reads a span.
     ///
     /// # Errors
-    /// Where there is none, or one that is negative or endless.
+    /// When there is none, or it is negative or infinite.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         match Written::deserialize(deserializer)? {
             Written::Seconds(seconds) => Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom),
@@ -76,8 +76,8 @@ pub mod seconds {
         }
     }
 
-    /// Returns an answer with every span in it as a number of seconds: `{"lead_time": {"secs": 90, "nanos": 0}}`
-    /// becomes `{"lead_time_seconds": 90.0}`.
+    /// Returns an answer with every duration as a number of seconds: `{"lead_time": {"secs": 90, "nanos": 0}}` becomes
+    /// `{"lead_time_seconds": 90.0}`.
     pub fn in_seconds(answer: Value) -> Value {
         match answer {
             Value::Array(items) => Value::Array(items.into_iter().map(in_seconds).collect()),
@@ -92,7 +92,7 @@ pub mod seconds {
         }
     }
 
-    /// Returns the span that a value is in its stored form; `None` if it is something else.
+    /// Returns the duration that a value holds in stored form; `None` if it is something else.
     fn span(value: &Value) -> Option<Duration> {
         let fields = value.as_object().filter(|fields| fields.len() == 2)?;
         let (whole, rest) = (fields.get("secs")?.as_u64()?, fields.get("nanos")?.as_u64()?);

@@ -121,7 +121,7 @@ impl VerdictKind {
         }
     }
 
-    /// Tells whether an action may follow.
+    /// Returns whether an action may follow.
     pub fn permits(self) -> bool {
         matches!(self, Self::Pass | Self::Clamp)
     }

@@ -20,7 +20,7 @@ pub enum Refusal {
         /// Which, with its numbers.
         reason: String,
     },
-    /// Another write to the same target is under way.
+    /// Another write to the same target is in flight.
     Busy,
     /// Another process may write now or soon.
     Leadership {
@@ -35,7 +35,7 @@ pub enum Refusal {
         /// How far the change came.
         #[serde(flatten)]
         reach: Reach,
-        /// How long it asks to be left alone; zero where it does not say.
+        /// How long the server asks clients to back off; zero if it does not say.
         #[serde(default)]
         #[serde(alias = "retry_after_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         retry_after: Duration,
@@ -47,20 +47,20 @@ pub enum Refusal {
     },
 }
 
-/// How far a change came that the API server did not act on.
+/// How far a change got on which the API server did not act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "ReachFlags", into = "ReachFlags")]
 #[schemars(with = "ReachFlags")]
 pub enum Reach {
-    /// No connection came about: the server is away, and neither slow nor busy.
+    /// No connection was established: the server is away, not slow or busy.
     NoConnection,
-    /// It was not sent yet.
+    /// It was not sent.
     Unsent,
-    /// It was sent, and the server said so of it.
+    /// It was sent, and the server answered so.
     Sent,
 }
 
-/// The same as records have it.
+/// The same in record form.
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct ReachFlags {
     #[serde(default)]
@@ -144,20 +144,20 @@ pub enum WriteOutcome {
     NoLever,
 }
 
-/// What a change that was given up may have done.
+/// What an abandoned change may have done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "TraceFlags", into = "TraceFlags")]
 #[schemars(with = "TraceFlags")]
 pub enum WriteTrace {
     /// Nothing: it was not sent.
     NotSent,
-    /// Nothing: the object was found as it had been once no write could land any more.
+    /// Nothing: the object was found unchanged after the last moment at which the write could land.
     Nothing,
     /// Something: the API server may have seen it.
     MayHave,
 }
 
-/// The same as records have it. What older versions wrote says nothing, and counts as sent and as having done something.
+/// The same in record form. Records of older versions lack it; they count as sent and as having had an effect.
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct TraceFlags {
     #[serde(default = "may_have_been_sent")]
@@ -187,27 +187,27 @@ impl From<WriteTrace> for TraceFlags {
 }
 
 impl WriteOutcome {
-    /// Returns how a change ends that is given up before it was sent: it costs no budget.
+    /// Returns the outcome of a change that is abandoned before it was sent: it costs no budget.
     pub fn unsent(reason: &str) -> Self {
         Self::Abandoned { reason: reason.to_owned(), trace: WriteTrace::NotSent }
     }
 
-    /// Returns how a change ends that is not sent for want of an answer of the API server.
+    /// Returns the outcome of a change that is not sent for lack of an API server response.
     pub fn unavailable(reason: String) -> Self {
         Self::Refused(Refusal::Unavailable { reason, reach: Reach::Unsent, retry_after: Duration::ZERO })
     }
 
-    /// Returns how a change ends that is not sent because no connection to the API server comes about.
+    /// Returns the outcome of a change that is not sent because no connection to the API server is established.
     pub fn away(reason: String) -> Self {
         Self::Refused(Refusal::Unavailable { reason, reach: Reach::NoConnection, retry_after: Duration::ZERO })
     }
 
-    /// Tells whether no connection to the API server came about.
+    /// Returns whether no connection to the API server was established.
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Refused(Refusal::Unavailable { reach: Reach::NoConnection, .. }))
     }
 
-    /// For a change that came to nothing at the API server: how long it asks to be left alone, which may be zero.
+    /// For a change that failed at the API server: how long the server asks clients to back off, possibly zero.
     pub fn denied(&self) -> Option<Duration> {
         match self {
             Self::Abandoned { trace: WriteTrace::NotSent, .. } => None,
@@ -217,24 +217,24 @@ impl WriteOutcome {
         }
     }
 
-    /// Tells whether it counts against the budgets: it has done something, or nobody knows.
+    /// Returns whether it counts against the budgets: it had an effect, or may have had one.
     ///
-    /// | answer | how it ends | budgets of service, namespace, fleet | cooldown | asked again |
+    /// | answer | how it ends | budgets of service, namespace, fleet | cooldown | retried |
     /// |---|---|---|---|---|
-    /// | to the PATCH: done | applied | spent | begins | after the cooldown |
+    /// | to the PATCH: done | applied | spent | starts | after the cooldown |
     /// | an admission made another value | rejected | spent | none | after a pause |
-    /// | 400, 401, 403, 422, other 4xx | rejected | given back | none | after a pause |
-    /// | 404, 409 | superseded | given back | none | after a pause |
-    /// | 429, 503 | refused | given back | none | after a pause, or `Retry-After` if longer, at most a minute |
-    /// | 408, other 5xx, none in time; found done | applied | spent | begins | after the cooldown |
-    /// | the same; found unchanged once it can land no more | abandoned | given back then | none | after a pause |
-    /// | the same; another value is found, or no object, or another | abandoned | spent | none | after a pause |
-    /// | to the read before it: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
-    /// | never sent for another reason | as the gate says | not spent | none | at once |
+    /// | 400, 401, 403, 422, other 4xx | rejected | refunded | none | after a pause |
+    /// | 404, 409 | superseded | refunded | none | after a pause |
+    /// | 429, 503 | refused | refunded | none | after a pause, or `Retry-After` if longer, at most a minute |
+    /// | 408, other 5xx, none in time; found applied | applied | spent | starts | after the cooldown |
+    /// | the same; found unchanged once it can no longer land | abandoned | refunded then | none | after a pause |
+    /// | the same; another value, no object or another object is found | abandoned | spent | none | after a pause |
+    /// | to the prior read: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
+    /// | never sent for another reason | as the gate says | not spent | none | immediately |
     ///
-    /// The pause (`guard/denials.rs`) is 5 s and doubles with each one in a row up to a minute, over a restart too, and
-    /// up to 15 s where no connection to the server came about: it does not feel that it is looked for, and a raise waits
-    /// for its return. Of an abandoned write the 11 s until it can land no more are part of it.
+    /// The pause (`guard/denials.rs`) is 5 s and doubles with each consecutive one up to a minute, across restarts too,
+    /// and up to 15 s if no connection to the server was established: retries then cost the server nothing, and a raise
+    /// waits for its return. For an abandoned write the 11 s until it can no longer land are part of the pause.
     pub fn is_charged(&self) -> bool {
         match self {
             Self::Applied => true,
@@ -244,7 +244,7 @@ impl WriteOutcome {
         }
     }
 
-    /// Tells whether a guard asks for it later: it is charged, or came to nothing at the API server.
+    /// Returns whether guards consider it later: it is charged, or failed at the API server.
     pub fn is_remembered(&self) -> bool {
         self.is_charged() || self.denied().is_some()
     }
@@ -311,7 +311,7 @@ mod tests {
             let read: WriteOutcome = rmp_serde::from_slice(&packed).unwrap();
             assert_eq!((read.is_charged(), read.is_remembered(), &read), (charged, remembered, &outcome));
         }
-        // As every version writes them: journals and objects are read by others, too.
+        // As every version writes them: journals and objects are read by other versions, too.
         let busy = Refusal::Unavailable { reason: reason(), reach: Reach::Sent, retry_after: Duration::ZERO };
         for (outcome, flags) in [
             (WriteOutcome::unsent(&reason()), json!({ "sent": false, "did_nothing": true })),

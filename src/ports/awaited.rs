@@ -9,7 +9,7 @@ use super::journal::Unreadable;
 use crate::model::PolicyRevision;
 use crate::model::explain::counted;
 
-/// Seconds after which a loop that stands still is not waited for any more.
+/// Seconds after which a stalled loop is no longer waited for.
 const STANDSTILL: u64 = 300;
 
 /// One thing that the loop waits for. Programs compare kinds; its text (`Display`) is for people.
@@ -106,13 +106,12 @@ pub struct StaleWatch {
 }
 
 impl Awaited {
-    /// Tells whether it is the same thing as `other`, whatever its counts have come to meanwhile.
+    /// Returns whether it is the same thing as `other`, whatever the counts.
     pub fn is_same(&self, other: &Self) -> bool {
         self.without_counts() == other.without_counts()
     }
 
-    /// Tells whether the loop has stood still for so long that it will not go on by itself: the process is to be
-    /// restarted.
+    /// Returns whether the loop has been stalled for so long that it will not recover: the process is to be restarted.
     pub fn is_standstill(&self) -> bool {
         matches!(self, Self::Rounds { silent_seconds, .. } if *silent_seconds >= STANDSTILL)
     }

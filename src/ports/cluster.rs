@@ -1,4 +1,4 @@
-//! Targets: what the loop sees of them, and the one way to change them.
+//! Targets: what the loop sees of them, and the only way to change them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::model::{ChangeSet, Knob, TargetReading, TargetRef};
 /// A live read of the knob of a change, made right before it is written or to settle it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
-    /// Identity of the object that carries the knob, across re-creation.
+    /// Identity, across re-creation, of the object that carries the knob.
     pub uid: String,
-    /// Precondition of a write that follows from this read.
+    /// Precondition of a write based on this read.
     pub resource_version: String,
     /// Value of the knob: replicas, or the floor of an autoscaler.
     pub value: u32,
-    /// Why this knob is not the one to turn any more: an autoscaler came, went, or there are several.
+    /// Why this knob is no longer the one to turn: an autoscaler appeared, disappeared, or there are several.
     pub displaced: Option<String>,
 }
 
@@ -36,19 +36,19 @@ pub enum ClusterError {
         /// Which object.
         target: TargetRef,
     },
-    /// flyball lacks a right.
+    /// flyball lacks a permission.
     #[error("not allowed: {reason}")]
     Forbidden {
-        /// The server's words.
+        /// The server's message.
         reason: String,
     },
     /// The server refused the content (validation, admission).
     #[error("refused by the API server: {reason}")]
     Denied {
-        /// The server's words.
+        /// The server's message.
         reason: String,
     },
-    /// No answer, or the connection broke: a write may or may not have happened.
+    /// No answer, or the connection broke: the write may or may not have happened.
     #[error("outcome unknown: {reason}")]
     Unknown {
         /// What happened.
@@ -68,7 +68,7 @@ pub enum ClusterError {
         /// Why.
         reason: String,
     },
-    /// This adapter cannot turn this knob. No such change is planned; an intent that somebody else made may name one.
+    /// This adapter cannot turn this knob. No such change is planned; an intent from another process may name one.
     #[error("no adapter can change {knob:?}")]
     NoLever {
         /// Which knob.
@@ -76,25 +76,25 @@ pub enum ClusterError {
     },
 }
 
-/// Reads and writes of targets. `read` and `apply` are for the write gate alone.
+/// Reads and writes of targets. `read` and `apply` are only for the write gate.
 pub trait Cluster: Send + Sync + 'static {
     /// Returns the target as last seen by a watch; no I/O.
     fn observed(&self, target: &TargetRef) -> TargetReading;
 
-    /// Says which targets are to be seen from now on. An adapter that sees all of them needs not be told.
+    /// Sets the targets to watch from now on. An adapter that sees all of them may ignore this.
     fn follow(&self, _targets: &BTreeSet<TargetRef>) {}
 
-    /// Returns each watch that is not current enough to be believed; empty when all are. The targets concerned read as
+    /// Returns each watch that is not current enough to be trusted; empty when all are. The affected targets read as
     /// unknown or outdated (INV-18).
     fn waiting_for(&self) -> Vec<Awaited>;
 
-    /// Returns the same of watches that were begun once all others had been current, and have not been so yet: they
-    /// concern the targets alone that came with them.
+    /// Returns the same for watches that were started once all others had been current, and have not been current yet:
+    /// they affect only the targets that came with them.
     fn newly_waiting_for(&self) -> Vec<Awaited> {
         Vec::new()
     }
 
-    /// Reads what `change` is to turn, or has turned, from the server of record, not from a cache.
+    /// Reads the knob that `change` is to turn, or has turned, from the API server, not from a cache.
     fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>>;
 
     /// Sends one conditional write and returns what the server then holds. Never retries.

@@ -1,4 +1,4 @@
-//! What the console and the CLI ask of a running loop.
+//! What the console and the CLI request from a running loop.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ pub struct Declaration {
 }
 
 impl Declaration {
-    /// Returns a declaration as `mask` lets it be shown.
+    /// Returns a declaration as `mask` allows it to be shown.
     pub fn shown(mut spec: ServiceSpec, mask: &RecordMask) -> Self {
         let masked_parameters: BTreeSet<_> =
             spec.parameters.keys().filter(|name| mask.parameters.contains(*name)).cloned().collect();
@@ -67,7 +67,7 @@ impl Declaration {
         Self { spec, masked_parameters }
     }
 
-    /// Returns the service to decide about: what is masked is known to be set, and not to what.
+    /// Returns the service for deciding: masked values are known to be set, but not to what.
     pub fn service(self) -> ServiceSpec {
         let Self { mut spec, masked_parameters } = self;
         spec.parameters.extend(masked_parameters.into_iter().map(|name| (name, None)));
@@ -136,20 +136,20 @@ pub struct SourceStatus {
 
 /// A running loop, seen from outside.
 pub trait Control: Send + Sync + 'static {
-    /// Returns how the process stands. Looks at every service.
+    /// Returns the state of the process. Checks every service.
     fn status(&self) -> Status;
 
-    /// Returns what has stood still for so long that the process is to be started anew, if anything has. Known at once,
-    /// however many services there are.
+    /// Returns what has been stalled for so long that the process is to be restarted, if anything. Fast, however many
+    /// services there are.
     fn standstill(&self) -> Option<Awaited>;
 
-    /// Returns which policies are in force, and what stands beside them.
+    /// Returns the active policies and their candidate.
     fn policies(&self) -> PolicyStatus;
 
-    /// Returns how the services stand, in name order: the first `limit` of those after a name, or of all.
+    /// Returns the state of the services, in name order: the first `limit` of those after a name, or of all.
     fn services(&self, after: Option<&ServiceId>, limit: usize) -> Vec<ServiceSnapshot>;
 
-    /// Returns how one service stands.
+    /// Returns the state of one service.
     fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot>;
 
     /// Returns the declaration of one service.

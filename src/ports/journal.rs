@@ -11,7 +11,7 @@ use crate::model::{
     ChangeId, DecisionId, DecisionRecord, Fitted, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome,
 };
 
-/// Why the journal failed. After a failure of a write it refuses all further ones until it has opened its file anew.
+/// Why the journal failed. After a failed write it refuses all further ones until it has reopened its file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// Disk full, read-only, I/O error.
@@ -22,7 +22,7 @@ pub enum JournalError {
         /// Why.
         reason: String,
     },
-    /// Not to be read now: no permission, an error of the disk.
+    /// Not readable now: no permission, a disk error.
     #[error(
         "journal {path} cannot be read: {reason}; run as the user that flyball runs as, or check the disk; the journal \
          itself may be intact"
@@ -51,7 +51,7 @@ pub enum JournalError {
         /// Format expected.
         expected: u64,
     },
-    /// Asked to read a journal that is not there.
+    /// A journal to be read does not exist.
     #[error("journal {path} does not exist; the first `flyball run` with this path creates it")]
     Missing {
         /// The file.
@@ -62,7 +62,7 @@ pub enum JournalError {
     InUse {
         /// The file.
         path: String,
-        /// The process that has it, where the system tells.
+        /// The process that has it, if the system reports it.
         holder: Option<u32>,
     },
     /// Contradicts what is recorded (an intent prepared or ended twice).
@@ -73,7 +73,7 @@ pub enum JournalError {
     Closed,
 }
 
-/// Returns in words who has a journal in use.
+/// Returns in words which process has a journal in use.
 pub fn holder_in_words(process: Option<u32>) -> String {
     process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
 }
@@ -92,7 +92,7 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    /// Tells whether it may be about `service`.
+    /// Returns whether it may be about `service`.
     pub fn concerns(&self, service: &ServiceId) -> bool {
         self.namespace == service.namespace() && self.service.as_ref().is_none_or(|name| name == service.name())
     }
@@ -110,7 +110,7 @@ impl std::fmt::Display for Unreadable {
 pub enum Entry {
     /// A decision.
     Decision(Arc<DecisionRecord>),
-    /// A write is about to be sent. Durable before it is.
+    /// A write is about to be sent. Durable before the write is sent.
     Prepared(Intent),
     /// A write ended; exactly once for each intent.
     Ended {
@@ -142,12 +142,12 @@ pub enum Entry {
         /// What it did, and when that was known.
         measured: Measured,
     },
-    /// A fit found parameters for a signal, which take the place of those kept for it, if it was asked for no earlier.
+    /// A fit found parameters for a signal; they replace the stored ones unless those were requested later.
     Fitted(Fitted),
 }
 
 impl Entry {
-    /// Tells whether it ends an intent: without it what became of a write stays open.
+    /// Returns whether it ends an intent: without it the outcome of a write stays open.
     pub fn ends_intent(&self) -> bool {
         matches!(self, Self::Ended { .. })
     }
@@ -158,20 +158,20 @@ pub trait Journal: Send + Sync + 'static {
     /// Appends one entry and waits until it is durable.
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>>;
 
-    /// Queues one entry; a failure to write shows in [`Journal::health`] and in the next append, a contradiction in the
-    /// log.
+    /// Queues one entry; a failure to write shows in [`Journal::health`] and in the next append, a contradiction only
+    /// in the log.
     fn submit(&self, entry: Entry);
 
-    /// Returns why nothing can be written, if so. No I/O.
+    /// Returns why nothing can be written, if that is so. No I/O.
     fn health(&self) -> Result<(), JournalError>;
 
-    /// Tells whether other processes write to it, too: then what it knows of intents is only complete after
+    /// Returns whether other processes write to it, too: then its knowledge of intents is complete only after
     /// [`Journal::refresh`].
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// Reads what other processes have written. For a process that begins to lead, before it writes.
+    /// Reads what other processes have written. For a process that starts to lead, before it writes.
     fn refresh(&self) -> BoxFuture<'_, Result<(), JournalError>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -182,17 +182,17 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns intents without an end, oldest first.
     fn open_intents(&self) -> Result<Vec<Intent>, JournalError>;
 
-    /// Returns open intents that cannot be read: their services are left alone until somebody has looked. No I/O.
+    /// Returns open intents that cannot be read: their services are held until an operator has checked. No I/O.
     fn unreadable(&self) -> Vec<Unreadable> {
         Vec::new()
     }
 
-    /// Returns intents that ended within `span` before `now` and that may have done something, or came to nothing at
-    /// the API server, oldest first: what cooldowns (of those that were applied), budgets and pauses are rebuilt from.
+    /// Returns intents that ended within `span` before `now` and that may have had an effect, or failed at the API
+    /// server, oldest first: cooldowns (from the applied ones), budgets and pauses are rebuilt from them.
     fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError>;
 
-    /// Returns records, newest first: the newest, or those from before a decision; of one service, or of all in the
-    /// order in which they came. Of all none where that decision is not recorded, or no longer.
+    /// Returns records, newest first: the newest, or those before a decision; of one service, or of all in order of
+    /// arrival. Of all, none if that decision is not recorded, or no longer.
     fn decisions(
         &self,
         service: Option<&ServiceId>,
@@ -200,7 +200,7 @@ pub trait Journal: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError>;
 
-    /// Returns the parameters that fits found for the signals of a service.
+    /// Returns the fitted parameters for the signals of a service.
     fn fits(&self, service: &ServiceId) -> Result<Vec<Fitted>, JournalError>;
 
     /// Returns one record.

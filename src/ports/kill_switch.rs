@@ -5,12 +5,12 @@ use futures::future::BoxFuture;
 use super::Awaited;
 use crate::model::KillState;
 
-/// A switch that people turn and flyball reads.
+/// A switch that people operate and flyball reads.
 pub trait KillSwitch: Send + Sync + 'static {
-    /// Returns the state as last seen; no I/O. What is older than its source vouches for counts as unreadable.
+    /// Returns the state as last seen; no I/O. A state older than its source vouches for counts as unreadable.
     fn seen(&self) -> KillState;
 
-    /// Returns why a turn of the switch may go unseen now, if it may. No I/O.
+    /// Returns why a change of the switch may go unseen now, if it may. No I/O.
     fn waiting_for(&self) -> Option<Awaited> {
         None
     }

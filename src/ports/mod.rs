@@ -1,7 +1,7 @@
-//! Traits to the world. The loop knows these; the adapters know what stands behind them.
+//! Traits to the world. The loop knows these; only the adapters know what is behind them.
 //!
-//! All are object-safe; what waits returns a boxed future. None of them retries: the loop reads and decides
-//! again on its next tick.
+//! All are object-safe; what waits returns a boxed future. None of them retries: the loop reads and decides again on
+//! its next tick.
 
 pub mod awaited;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! What outlives the process of its policies, and what people order about them.
+//! Policy state that outlives the process, and operators' orders about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,52 +10,52 @@ use super::policy_store::PolicyFile;
 use crate::model::policy_path::is_for_tests;
 use crate::model::{Comparison, PolicyRevision, Provenance, ServiceId, Timestamp};
 
-/// The files of a set that was good.
+/// The files of a valid set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoodFiles {
     /// Where they came from.
     pub origin: String,
-    /// Those for everybody.
+    /// Those for all services.
     pub files: Vec<PolicyFile>,
-    /// Those that join them in one namespace.
+    /// Those that extend them in one namespace.
     pub namespaces: BTreeMap<String, Vec<PolicyFile>>,
-    /// Those for everybody as they were before, for namespaces that go by them still while their own wait.
+    /// Earlier versions of those for all services, for namespaces that still use them while their own wait.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bases: BTreeMap<String, Vec<PolicyFile>>,
 }
 
-/// What a process knows of its policies when it starts.
+/// What a process knows about its policies when it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptPolicies {
-    /// What was in force.
+    /// The active set.
     pub in_force: Option<GoodFiles>,
-    /// What was before it.
+    /// The one before it.
     #[serde(alias = "before")]
     pub previous: Option<GoodFiles>,
-    /// What was before that, newest first.
+    /// Those before that, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<GoodFiles>,
-    /// What people took back.
+    /// What was rolled back.
     pub rolled_back: Option<PolicyRevision>,
-    /// Sets of it that are not taken again, with the namespace each binds (none for all others).
+    /// Its sets that are not activated again, with the namespace each binds (empty for all others).
     #[serde(default)]
     pub rolled_back_sets: BTreeSet<(String, PolicyRevision)>,
-    /// Services that go by what was before.
+    /// Services that use the previous set.
     pub behind: BTreeSet<ServiceId>,
-    /// What stood beside it.
+    /// The candidate.
     #[serde(default)]
     pub candidate: Option<KeptCandidate>,
-    /// Services that went by that already.
+    /// Services that already use the candidate.
     #[serde(default)]
     pub ahead: BTreeSet<ServiceId>,
-    /// The order that was heard last, obeyed or not: no start hears it again.
+    /// The last order processed, successfully or not: it is not processed again after a restart.
     #[serde(default)]
     pub last_order: Option<PolicyOrderEnd>,
 }
 
 impl KeptPolicies {
-    /// Returns what all processes have together, which is small: who starts by it goes one step back, and what
-    /// revisions are not made of, tests and recorded inputs, is left out.
+    /// Returns the part shared by all processes, which is small: a process that starts from it can go one step back,
+    /// and files that do not count towards revisions, tests and recorded inputs, are omitted.
     #[must_use]
     pub fn brief(mut self) -> Self {
         self.earlier = Vec::new();
@@ -70,14 +70,14 @@ impl KeptPolicies {
     }
 }
 
-/// A set that stood beside the one in force.
+/// A candidate set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptCandidate {
     /// What it is made of.
     pub files: GoodFiles,
-    /// Since when the newest of its sets, not counting time in which no process was there.
+    /// Soak start of its newest set, not counting time without a running process.
     pub since: Timestamp,
-    /// Since when each of them that is not in force already, by namespace.
+    /// Soak start of each set that is not active yet, by namespace.
     #[serde(default)]
     pub sets: BTreeMap<String, Timestamp>,
     /// How it compared on recorded inputs when it was loaded.
@@ -94,16 +94,16 @@ pub enum PolicyOperation {
     Rollback,
 }
 
-/// An order of a person.
+/// An operator's order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyOrder {
-    /// Tells it from every other.
+    /// Distinguishes it from every other.
     pub id: String,
-    /// When it was given; an old one is not obeyed.
+    /// When it was given; an old one is not executed.
     pub at: Timestamp,
     /// The remedy.
     pub operation: PolicyOperation,
-    /// For this service alone.
+    /// Only for this service.
     pub service: Option<ServiceId>,
     /// Who.
     pub by: String,
@@ -177,18 +177,18 @@ pub struct CandidateStatus {
     pub live: Comparison,
 }
 
-/// The place for all that.
+/// Storage for all that.
 pub trait PolicyMemory: Send + Sync + 'static {
-    /// Returns what was kept; nothing at the first start, and where it cannot be read.
+    /// Returns what was stored; nothing at the first start, or if it cannot be read.
     fn kept(&self) -> KeptPolicies;
 
-    /// Keeps it, durably.
+    /// Stores it durably.
     ///
     /// # Errors
     /// Why it could not.
     fn keep(&self, policies: &KeptPolicies) -> Result<(), String>;
 
-    /// Leaves a copy with other processes, if there are any: for one that starts and has kept nothing. Does not wait.
+    /// Shares a copy with other processes, if any: for one that starts without stored state. Does not wait.
     fn share(&self, _policies: &KeptPolicies) {}
 
     /// Returns the newest order, and every later one.

@@ -17,21 +17,21 @@ pub struct PolicyFile {
     pub text: Arc<str>,
 }
 
-/// A set as it was read: whole, in path order; or why it could not be.
+/// A set as it was read: complete, in path order; or why it could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyFiles {
     /// Where it comes from, for messages.
     pub origin: String,
     /// The files, or what was wrong (a file too large, not UTF-8, unreadable).
     pub files: Result<Vec<PolicyFile>, String>,
-    /// Files that join them for the services of one namespace, and for no other.
+    /// Files that extend them for the services of one namespace only.
     pub namespaces: BTreeMap<String, Result<Vec<PolicyFile>, String>>,
 }
 
-/// A source of policy sets. What is announced was read whole: a directory twice
-/// alike, an object at one version.
+/// A source of policy sets. Announced sets were read consistently: a directory twice with equal content, an object at
+/// one version.
 pub trait PolicyStore: Send + Sync + 'static {
-    /// Returns the set now and every later one.
+    /// Returns the current set and every later one.
     fn watch(&self) -> watch::Receiver<Arc<PolicyFiles>>;
 
     /// Returns why an edit may go unseen now, if it may. No I/O.

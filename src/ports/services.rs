@@ -1,4 +1,4 @@
-//! Who is supervised, and what the owners of services hear of them.
+//! Which services are supervised, and what their owners are notified of.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::awaited::Awaited;
 use crate::model::{ChangeSet, DecisionId, DecisionRecord, Effect, ServiceId, ServiceSpec, WriteOutcome};
 
-/// The services declared at one moment, whole.
+/// All services declared at one moment.
 pub type Roster = Arc<BTreeMap<ServiceId, Arc<ServiceSpec>>>;
 
 /// What happened to a service.
@@ -48,12 +48,12 @@ pub enum Stop {
     Refused(String),
 }
 
-/// What was wrong with the newest policies, where they were refused; nothing where they are in force.
+/// What was wrong with the newest policies, if they were refused; empty if they are active.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyFaults {
     /// Faults of the set that binds every service.
     pub all: Vec<String>,
-    /// Faults of what joins it for one namespace.
+    /// Faults of the files that extend it for one namespace.
     pub namespaces: BTreeMap<String, Vec<String>>,
 }
 
@@ -64,7 +64,7 @@ impl PolicyFaults {
     }
 }
 
-/// Judges declarations as owners write them, against what the settings know.
+/// Validates declarations as owners write them, against the settings.
 pub trait Declarations: Send + Sync + 'static {
     /// Returns the service `id` that the `spec` of an object declares.
     ///
@@ -72,14 +72,14 @@ pub trait Declarations: Send + Sync + 'static {
     /// All faults, each with its place and its remedy.
     fn read(&self, id: &ServiceId, spec: &Value) -> Result<ServiceSpec, Vec<String>>;
 
-    /// Returns for each service what keeps it from standing beside those before it; nothing for most.
+    /// Returns for each service why it conflicts with those before it; empty for most.
     fn collisions(&self, services: &[ServiceSpec]) -> Vec<Vec<String>>;
 }
 
-/// Who is supervised, from wherever that is declared.
+/// Which services are supervised, wherever that is declared.
 pub trait Services: Send + Sync + 'static {
     /// Returns the services declared now and every later set. `None` until they are known for the first time: a
-    /// declaration that cannot be read yet, or any more, is not one that was taken back.
+    /// declaration that cannot be read yet, or no longer, does not count as removed.
     fn watch(&self) -> watch::Receiver<Option<Roster>>;
 
     /// Returns why a change of the declarations may go unseen now, if it may. No I/O.
@@ -92,15 +92,15 @@ pub trait Services: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns why it is not known now how far the services may go, if it is not: nothing is written meanwhile, and
-    /// what is declared stays as it is. No I/O.
+    /// Returns why the limits of the services are unknown now, if they are: nothing is written meanwhile, and
+    /// declarations stay as they are. No I/O.
     fn unbounded(&self) -> Option<String> {
         None
     }
 
-    /// Tells the owner of a service what happened. No I/O here: an adapter passes on what its place can carry.
+    /// Notifies the owner of a service of what happened. No I/O here: an adapter passes on what its medium can carry.
     fn tell(&self, service: &ServiceId, news: News);
 
-    /// Tells the owners of all services whether the newest policies are in force; after each load. No I/O here.
+    /// Notifies the owners of all services whether the newest policies are active; after each load. No I/O here.
     fn policies(&self, _faults: &PolicyFaults) {}
 }

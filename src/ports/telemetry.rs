@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use crate::model::{Arrival, Finite, SignalName, Timestamp};
 
-/// A grouped query: one series for each service, told apart by labels.
+/// A grouped query: one series per service, distinguished by labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     /// The signal it yields.
@@ -20,14 +20,14 @@ pub struct Template {
     pub samples: Arc<str>,
     /// Labels that name a service, in the order of the members' values.
     pub labels: Vec<Arc<str>>,
-    /// The services asked for, and their places in the answer. Templates of one source share it where they can.
+    /// The services queried, and their places in the answer. Templates of one source share it if they can.
     pub members: Arc<Members>,
     /// Services in the answer; places that no member names stay missing.
     pub width: usize,
 }
 
-/// The services of a template by the values of its labels. Looking one up allocates nothing, since each series of each
-/// answer is looked up.
+/// The services of a template by the values of its labels. Lookup does not allocate, since it happens for each series
+/// of each answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Members {
     places: HashMap<Box<[u8]>, usize>,
@@ -36,7 +36,7 @@ pub struct Members {
 
 impl Members {
     /// Returns the place of the service with these label values, in the order of the template's labels. `scratch` is
-    /// overwritten; hand the same one in each time.
+    /// overwritten; pass the same one each time.
     pub fn place<'a>(&self, values: impl IntoIterator<Item = &'a str>, scratch: &mut Vec<u8>) -> Option<usize> {
         join(values, scratch);
         self.places.get(scratch.as_slice()).copied()
@@ -49,7 +49,7 @@ impl Members {
 }
 
 impl FromIterator<(Vec<Arc<str>>, usize)> for Members {
-    /// Of two services with equal label values the last stays.
+    /// Of two services with equal label values the last wins.
     fn from_iter<I: IntoIterator<Item = (Vec<Arc<str>>, usize)>>(members: I) -> Self {
         let mut all = Self::default();
         for (values, place) in members {
@@ -73,17 +73,17 @@ fn join<'a>(values: impl IntoIterator<Item = &'a str>, key: &mut Vec<u8>) {
     }
 }
 
-/// Everything that is asked of a source in one tick.
+/// Everything that is queried from a source in one tick.
 #[derive(Debug, Clone, Default)]
 pub struct Round {
-    /// One for each signal template.
+    /// One per signal template.
     pub templates: Vec<Template>,
     /// How long the whole round may take.
     pub deadline: Duration,
 }
 
 impl Round {
-    /// Returns the same with the templates at `positions` alone.
+    /// Returns the same with only the templates at `positions`.
     #[must_use]
     pub fn only(&self, positions: &[usize]) -> Self {
         let templates = positions.iter().filter_map(|at| self.templates.get(*at)).cloned().collect();
@@ -91,7 +91,7 @@ impl Round {
     }
 }
 
-/// The answer to a round: for each template one arrival for each service, in the order of the round.
+/// The answer to a round: for each template one arrival per service, in the order of the round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// `arrivals[template][service]`.
@@ -100,17 +100,17 @@ pub struct Answer {
     pub queries: u32,
     /// Series that belong to no service.
     pub unmatched: u64,
-    /// What the server remarks on queries whose answers are whole, cut. One series of one service may cause it.
+    /// The server's remarks on queries with complete answers, truncated. One series of one service may cause them.
     pub annotations: Vec<String>,
-    /// How long to stay away, if the source asked for it (429, 503), already capped.
+    /// How long to back off, if the source requested it (429, 503), already capped.
     pub back_off: Option<Duration>,
-    /// The error that broke the round off, if one did.
+    /// The error that aborted the round, if any.
     pub error: Option<SourceError>,
-    /// What kept single templates from an answer, in the order of the round: faults of their own queries or answers.
+    /// Why single templates got no answer, in the order of the round: faults of their own queries or answers.
     pub faults: Vec<Option<SourceError>>,
 }
 
-/// Why a source gave no answer. Texts are cut and carry no body and no credentials.
+/// Why a source gave no answer. Texts are truncated and contain no body and no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// Refused, reset, unknown host.
@@ -121,13 +121,13 @@ pub enum SourceError {
         /// Why.
         reason: String,
     },
-    /// Not asked: what says as whom cannot be used.
+    /// Not queried: the credentials cannot be used.
     #[error("not queried: {0}")]
     Unauthorized(String),
     /// Not within the deadline.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
-    /// Not asked: queries before it took all the time of the round, which is this.
+    /// Not queried: earlier queries used up the time of the round, which is this.
     #[error("not queried: other queries used up the round's {0:?}")]
     NotReached(Duration),
     /// An HTTP status other than success.
@@ -135,24 +135,24 @@ pub enum SourceError {
     Status {
         /// The status.
         status: u16,
-        /// The server's error text, cut.
+        /// The server's error text, truncated.
         message: String,
     },
-    /// More than is read of an answer.
+    /// The answer exceeds the read limit.
     #[error("answer larger than {limit} bytes")]
     TooLarge {
         /// The limit.
         limit: usize,
     },
-    /// Not of the documented form.
+    /// Not in the documented format.
     #[error("malformed answer: {0}")]
     Malformed(String),
 }
 
 impl SourceError {
-    /// Tells whether the server did not finish the query: no answer in time, or a status that servers and the proxies
-    /// before them give for that too (Prometheus answers a query that runs out of time with 503). By itself it says
-    /// nothing of other queries.
+    /// Returns whether the server did not finish the query: no answer in time, or a status that servers and proxies
+    /// also use for that (Prometheus answers a query that times out with 503). On its own it says nothing about other
+    /// queries.
     pub fn is_unfinished(&self) -> bool {
         matches!(self, Self::TimedOut(_) | Self::Status { status: 500..=599, .. })
     }
@@ -160,12 +160,12 @@ impl SourceError {
 
 /// A source of samples.
 pub trait TelemetrySource: Send + Sync + 'static {
-    /// Asks one round. Never fails as a whole: what did not arrive is a typed missing value.
+    /// Queries one round. Never fails as a whole: what did not arrive is a typed missing value.
     fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer>;
 
-    /// Reads the past of some members of a template: for each place in `places` one row, oldest first, with one value
-    /// for each minute from the one that `from` falls into up to, not including, the one that `to` falls into. The
-    /// value of a minute is the query's at its end. The source splits stretches that a server would refuse.
+    /// Reads the past of some members of a template: one row per place in `places`, oldest first, with one value per
+    /// minute from the minute of `from` up to, but not including, the minute of `to`. The value of a minute is the
+    /// query's at its end. The source splits ranges that a server would refuse.
     fn history<'a>(
         &'a self,
         template: &'a Template,

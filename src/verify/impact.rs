@@ -1,9 +1,9 @@
-//! Whether a change helped: the latency measured against the one foreseen without it.
+//! Whether a change helped: the measured latency against the one forecast without it.
 //!
-//! **Source**: counterfactual and thresholds of the measured-impact rules (policy-and-actuation B.8): the noise
-//! is the median absolute deviation of the forecast, which is half the width of its 50 % interval. Helped above
-//! twice the noise, hurt below three times; differences under 5 % of the objective are no difference. A lowering
-//! trades latency that the objective does not ask for: it hurts only where it also broke the objective.
+//! **Source**: counterfactual and thresholds of the measured-impact rules (policy-and-actuation B.8): the noise is the
+//! median absolute deviation of the forecast, which is half the width of its 50 % interval. Helped above twice the
+//! noise, hurt below three times; differences under 5 % of the objective are no difference. A lowering trades latency
+//! that the objective does not require: it hurts only if it also broke the objective.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::model::{
 /// Differences below this share of the objective do not count.
 const FLOOR: f64 = 0.05;
 
-/// Returns the effect of a change that converged, when its measuring window has passed.
+/// Returns the effect of a change that converged, once its measuring window has passed.
 pub fn measure(
     pending: &Pending,
     convergence: Convergence,
@@ -47,7 +47,7 @@ pub fn measured(spec: &ServiceSpec, features: &Features, role: Role) -> Option<f
     Some(signal.mean_1m.unwrap_or(latest).get())
 }
 
-/// Returns the latency foreseen without the change, so long after the decision.
+/// Returns the latency forecast without the change, this long after the decision.
 pub fn expected(pending: &Pending, after: Duration) -> Option<Band> {
     Band::at(&pending.foreseen.latency, after.as_secs_f64() / 60.0)
 }
@@ -93,8 +93,8 @@ fn against_forecast(measured: f64, expected: Band, objective: f64, lowered: bool
     (impact, why)
 }
 
-/// Without a forecast only crossing the objective says something: a raise that brought the latency under it
-/// helped, a lowering after which it broke hurt.
+/// Without a forecast only crossing the objective is informative: a raise that brought the latency below it helped, a
+/// lowering after which it broke hurt.
 fn against_objective(pending: &Pending, measured: f64, objective: f64) -> (Impact, String) {
     let lowered = pending.change.direction() == Direction::Lower;
     let show = |value| Unit::Seconds.show(value);

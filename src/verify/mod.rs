@@ -1,9 +1,9 @@
-//! The verify stage: did the write arrive, and is the service better off than without it?
+//! The verify stage: did the write take effect, and is the service better off than without it?
 //!
-//! A write that was applied becomes a [`Pending`]. Each cycle asks [`assess`], which stays silent until the
-//! target has converged and the measuring window has passed, and then gives one [`Effect`]. What would have
-//! happened without the change is the forecast made when it was decided ([`impact`]); the objective stands in
-//! where the latency is not forecast. [`advise_undo`] speaks only against a lowering that hurt.
+//! A write that was applied becomes a [`Pending`]. Each cycle calls [`assess`], which returns nothing until the target
+//! has converged and the measuring window has passed, and then one [`Effect`]. What would have happened without the
+//! change is the forecast made when it was decided ([`impact`]); the objective takes its place if the latency is not
+//! forecast. [`advise_undo`] advises only against a lowering that hurt.
 
 mod impact;
 #[cfg(test)]
@@ -16,8 +16,8 @@ use crate::model::{
     Outlook, Role, ServiceSpec, TargetReading,
 };
 
-/// How old a decision may be when the measurement of its write begins, also after a restart: the longest window still
-/// ends within the half hour that was foreseen.
+/// How old a decision may be when the measurement of its write starts, also after a restart: the longest window still
+/// ends within the forecast half hour.
 const MEASURED_WITHIN: Duration = Duration::from_mins(20);
 
 /// An applied write whose effect is not known yet.
@@ -26,21 +26,21 @@ pub struct Pending {
     change: ChangeSet,
     decided: Moment,
     applied: Moment,
-    /// What was expected when it was decided, without the change.
+    /// What was forecast without the change when it was decided.
     foreseen: Foreseen,
-    /// Since when (monotonic) this process looks.
+    /// Since when (monotonic) this process has observed it.
     since: Duration,
-    /// Whether the target was seen by it, whatever its value.
+    /// Whether this process has seen the target, at any value.
     seen: bool,
-    /// Whether the target was seen with the value written.
+    /// Whether the target was seen with the written value.
     shown: bool,
     /// Monotonic time at which it was seen to have converged, and how long after the write that was.
     converged: Option<(Duration, Duration)>,
 }
 
 impl Pending {
-    /// Returns the pending effect of `change`; `None` where it was decided too long ago to be measured against what was
-    /// foreseen.
+    /// Returns the pending effect of `change`; `None` if it was decided too long ago to be measured against the
+    /// forecast.
     pub fn new(change: ChangeSet, decided: Moment, applied: Moment, foreseen: Foreseen, now: Now) -> Option<Self> {
         let is_recent = decided.age(now) <= MEASURED_WITHIN;
         let since = now.mono;
@@ -48,8 +48,8 @@ impl Pending {
         is_recent.then_some(pending)
     }
 
-    /// Returns the pending effect of a write of another process, or of an earlier run of this one; `None` where it was
-    /// measured, was not applied, was gone back on, or is too old. Its window begins anew: nobody looked meanwhile.
+    /// Returns the pending effect of a write of another process, or of an earlier run of this one; `None` if it was
+    /// measured, was not applied, was reverted, or is too old. Its window restarts: nothing was observed meanwhile.
     pub fn resumed(intent: &Intent, now: Now) -> Option<Self> {
         let applied = intent.applied_at().filter(|_| intent.measured.is_none() && intent.reverted.is_none())?;
         let (decided, applied) = (Moment::persisted(intent.change.decided.wall, now), Moment::persisted(applied, now));
@@ -70,7 +70,7 @@ impl Pending {
     }
 }
 
-/// Returns what is expected without a change that is decided now, as far as its effect is measured against that.
+/// Returns what is expected without a change that is decided now, reduced to what its effect is measured against.
 pub fn foresee(outlook: &Outlook, features: &Features, spec: &ServiceSpec) -> Foreseen {
     let path = |role, low, high| {
         let forecast = spec.role(role).and_then(|index| outlook.signals.get(index)?.as_ref());
@@ -83,14 +83,14 @@ pub fn foresee(outlook: &Outlook, features: &Features, spec: &ServiceSpec) -> Fo
     }
 }
 
-/// What one look at the target says.
+/// What one observation of the target shows.
 enum Look {
     Waiting,
     There,
     Elsewhere(String),
 }
 
-/// Returns the effect once it is known; `None` while it is not. Called once a cycle.
+/// Returns the effect once it is known; `None` while it is not. Called once per cycle.
 pub fn assess(pending: &mut Pending, spec: &ServiceSpec, features: &Features, now: Now) -> Option<Effect> {
     let look = look(pending, &features.target);
     let Some((converged, after)) = pending.converged else {
@@ -108,19 +108,19 @@ pub fn assess(pending: &mut Pending, spec: &ServiceSpec, features: &Features, no
     (now.since(converged) >= pending.window()).then(|| impact::measure(pending, convergence, spec, features, now))
 }
 
-/// Tells whether to undo: only a lowering that hurt. A raise is never undone below what the floor asks for.
+/// Returns whether to undo: only a lowering that hurt. A raise is never undone below what the floor requires.
 pub fn advise_undo(effect: &Effect, change: &ChangeSet) -> bool {
     effect.impact == Impact::Hurt && change.knob.sets_count() && change.direction() == Direction::Lower
 }
 
-/// The value written is right after the write not yet what the watch shows; the value found before is no
-/// sign of another hand until the new one was seen.
+/// Right after the write, the watch may not show the written value yet; the old value is no sign of another client
+/// until the new one was seen.
 fn look(pending: &mut Pending, target: &TargetReading) -> Look {
     let change = &pending.change;
     let state = match target {
         TargetReading::Known { target } => target,
         TargetReading::Outdated { .. } => return Look::Waiting,
-        // After a start nothing is seen before it was listed.
+        // After a start nothing is seen before the first list.
         TargetReading::Unknown { .. } if !pending.seen => return Look::Waiting,
         TargetReading::Unknown { reason } => return Look::Elsewhere(format!("no longer visible: {reason}")),
     };

@@ -45,7 +45,7 @@ fn change(from: u32, to: u32) -> ChangeSet {
     ChangeSet { uid: "u1".to_owned(), ..ChangeSet::of_replicas(decision, from, to, start()) }
 }
 
-/// A flat forecast whose quantiles lie `width` around the point, tail to tail.
+/// A flat forecast whose quantiles span `width` around the point, tail to tail.
 fn flat(point: f64, width: f64) -> SignalOutlook {
     let mut outlook = SignalOutlook::not_ready(Minute::of(start().wall), 0, 0);
     let quantiles = crate::model::QUANTILES.map(|level| point + (level - 0.5) * width);
@@ -81,7 +81,7 @@ fn seen(target: TargetReading, load: f64, latency: Option<f64>) -> Features {
     Features { signals: signals.into(), target }
 }
 
-/// Looks at each target in turn, 15 s apart; returns the effect and when it came.
+/// Observes each target in turn, 15 s apart; returns the effect and when it came.
 fn watch(pending: &mut Pending, targets: &[TargetReading]) -> Option<(u64, Effect)> {
     targets.iter().zip((15..).step_by(15)).find_map(|(target, seconds)| {
         let features = seen(target.clone(), 100.0, Some(0.1));
@@ -139,7 +139,7 @@ fn what_comes_next_ends_the_measurement() {
     assert_eq!(effect.why, "converged, then set to 8, although 6 was written before its effect was measured");
 }
 
-/// Converges at once and measures at the end of the window.
+/// Converges immediately and measures at the end of the window.
 fn effect(from: u32, to: u32, latency: Option<SignalOutlook>, before: f64, after: (f64, Option<f64>)) -> Effect {
     let decided = Moment::now(start());
     let mut pending = Pending::new(change(from, to), decided, decided, foreseen(latency, before), start()).unwrap();
@@ -170,7 +170,7 @@ fn against_the_forecast_made_at_decision_time() {
 
 #[test]
 fn a_lowering_hurts_only_where_it_broke_the_objective() {
-    // The objective is 300 ms, foreseen were 200 ms without the lowering.
+    // The objective is 300 ms, the forecast without the lowering was 200 ms.
     for (measured, expected) in [
         (0.1, Impact::Helped),
         (0.21, Impact::Neutral),
@@ -186,7 +186,7 @@ fn a_lowering_hurts_only_where_it_broke_the_objective() {
         effect.why,
         "latency 290 ms, 200 ms forecast without the change, noise 3 ms, within the objective of 300 ms"
     );
-    // A broken objective that was foreseen without the lowering is not its fault.
+    // A broken objective that was forecast without the lowering is not its fault.
     let effect = self::effect(6, 4, Some(flat(0.4, 0.01)), 0.4, (100.0, Some(0.4)));
     assert_eq!(effect.impact, Impact::Neutral, "{}", effect.why);
 }
@@ -224,7 +224,7 @@ fn only_a_lowering_that_hurt_is_undone() {
     }
 }
 
-/// The process that wrote is gone; its clock, which counted from its own start, says nothing here.
+/// The process that wrote is gone; its clock counted from its own start and means nothing here.
 #[test]
 fn a_measurement_that_was_under_way_is_taken_up_again_within_what_was_foreseen() {
     let applied = |seconds: u64| {

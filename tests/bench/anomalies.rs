@@ -1,9 +1,9 @@
-//! What alarms are worth: found faults, false alarms, time to a step.
+//! The quality of alarms: faults found, false alarms, time to detect a step.
 //!
-//! The benchmark's score is taken on the directory that `FLYBALL_NAB` names: the Numenta Anomaly Benchmark, its files
-//! by category and `combined_windows.json`. Without it that figure is not measured, and the score on loads of the
-//! demo's plant with faults of five kinds is printed. False alarms are counted on clean series: those that
-//! `FLYBALL_SERIES` names, else the same loads without faults.
+//! The benchmark score uses the directory that `FLYBALL_NAB` names: the Numenta Anomaly Benchmark, its files by
+//! category and `combined_windows.json`. Without it that figure is not measured, and the score on loads of the demo's
+//! plant with faults of five kinds is printed. False alarms are counted on clean series: those that `FLYBALL_SERIES`
+//! names, else the same loads without faults.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -32,17 +32,17 @@ const STEP: f64 = 6.0;
 const TRIALS: usize = 40;
 const FOLLOWED: usize = 60;
 
-/// Something that goes wrong with a load: what the minute shows, given minutes since its begin, what it would have
-/// been, what it was before the begin, and the deviation of a minute's change.
+/// A fault in a load: what the minute shows, given minutes since its start, the fault-free value, the value before the
+/// start, and the deviation of the change per minute.
 type Fault = fn(i64, f64, f64, f64) -> f64;
 
-/// One a day, in turn: minutes that each lasts, and what it does.
+/// One per day, in turn: its duration in minutes, and its effect.
 const FAULTS: [(i64, Fault); 5] = [
     // A spike.
     (2, |_, value, _, deviation| value + 12.0 * deviation),
     // A new level.
     (180, |_, value, _, _| 1.35 * value),
-    // A value that stands still.
+    // A frozen value.
     (120, |_, _, before, _| before),
     // Most of it lost.
     (15, |_, value, _, _| 0.1 * value),
@@ -77,7 +77,7 @@ pub fn run() -> anyhow::Result<Figures> {
     let alarms = evaluate(&clean, None)?;
     tell(&alarms, |one| one["false_alarms"].as_u64() != Some(0));
     let standard = profile(0, "optimised").context("no labelled window")?;
-    // Of loads of our own it is not the benchmark's.
+    // On our own loads it is not the benchmark's score.
     let standard = benchmark.map(|_| ("nab_standard", standard));
     let own = [
         (
@@ -96,13 +96,13 @@ fn evaluate(directory: &Path, labels: Option<&Path>) -> anyhow::Result<Value> {
         command.arg("--labels").arg(file);
     }
     let evaluated = command.output().context("flyball anomalies evaluate")?;
-    // Files that are left out are told in the report.
+    // Skipped files are listed in the report.
     let is_judged = matches!(evaluated.status.code(), Some(0 | 1));
     ensure!(is_judged, "{}", String::from_utf8_lossy(&evaluated.stderr));
     Ok(serde_json::from_slice(&evaluated.stdout)?)
 }
 
-/// Prints those of the series that went worse than they should.
+/// Prints the series that did worse than they should.
 fn tell(report: &Value, worse: impl Fn(&Value) -> bool) {
     for one in report["series"].as_array().into_iter().flatten().filter(|one| worse(one)) {
         eprintln!(
@@ -115,7 +115,7 @@ fn tell(report: &Value, worse: impl Fn(&Value) -> bool) {
     }
 }
 
-/// Writes the loads with faults, and their labels; returns where.
+/// Writes the loads with faults, and their labels; returns the paths.
 fn faulty(scratch: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     let directory = scratch.join("faulty");
     fs::create_dir_all(&directory)?;

@@ -1,10 +1,10 @@
 //! CPU of one observation: an ended minute is scored and learned, and the forecast with intervals and anomaly score is
 //! made, as the loop does it.
 //!
-//! 10,000 signals are resident and visited in scattered order, so that each visit finds its state out of the caches.
-//! p50 is thread CPU over batches of 20 visits; p99 is the time of single visits, in which also what interrupts them
-//! counts. Allocations are the bytes that the thread asked jemalloc for, mean over all visits, with one outlook lent to
-//! all of them; memory is what 50,000 signals with their history take of the process.
+//! 10,000 signals are resident and visited in scattered order, so that the state of each visit is not in the caches.
+//! p50 is thread CPU over batches of 20 visits; p99 is the time of single visits, including interruptions. Allocations
+//! are the bytes that the thread requested from jemalloc, mean over all visits, with one outlook reused for all of
+//! them; memory is the process memory used by 50,000 signals with their history.
 
 use std::f64::consts::TAU;
 use std::hint::black_box;
@@ -36,18 +36,18 @@ pub const IDS: &[&str] = &[
 const RESIDENT: usize = 10_000;
 /// Coprime to [`RESIDENT`]: every signal is visited once before any is visited again.
 const STRIDE: usize = 6_367;
-/// Signals that are warmed; the others begin as their copies.
+/// Signals that are warmed; the others start as their copies.
 const DISTINCT: usize = 50;
-/// A week and a bit: all models and the season have begun.
+/// Slightly more than a week: all models and the season have started.
 const HISTORY: i64 = 8 * 1440 + 100;
 const BATCH: usize = 20;
-/// Signals whose memory is weighed.
+/// Signals whose memory is measured.
 const WEIGHED: usize = 50_000;
-/// Minutes of a cell of the week, and of the pages that cells are kept in; the last days are kept in pages of an hour.
+/// Minutes per cell of the week, and per page of cells; the last days are kept in pages of an hour.
 const CELL: i64 = 5;
 const PARTED: i64 = 60 * CELL;
 
-/// Walks over all signals: one minute to part the copies, then a minute for each of the two figures.
+/// Walks over all signals: one minute to diverge the copies, then a minute for each of the two figures.
 pub fn run() -> anyhow::Result<Figures> {
     let (spec, params) = (spec()?, ForecastParams::default());
     let start = 1_700_000_000 / 60;
@@ -61,7 +61,7 @@ pub fn run() -> anyhow::Result<Figures> {
         .collect();
     let mut resident: Vec<Forecaster> = warmed.iter().cycle().take(RESIDENT).cloned().collect();
     drop(warmed);
-    // What the observer hands over is made before the clock runs.
+    // The observer's output is made before timing starts.
     let seen = |numbers: Range<usize>, minute: i64| -> Vec<(usize, Features, Now)> {
         let now = Now { wall: Minute(minute + 1).start(), mono: Duration::from_secs(minute as u64 * 60) };
         let signals = numbers.map(|number| number * STRIDE % RESIDENT);
@@ -106,7 +106,7 @@ fn memory(spec: &ServiceSpec, params: &ForecastParams, start: i64) -> anyhow::Re
     one.warm(0, &history);
     let own = std::process::id();
     let before = rss_mib(own)?;
-    // A copy shares what was learned until it changes: the last days with the hour, the last week with its page.
+    // A copy shares what was learned until it changes: the last days per hour, the last week per page.
     let minutes: Vec<MinuteValue> = (parted..=parted + CELL).map(|minute| value(0, minute)).collect();
     let resident: Vec<Forecaster> = (0..WEIGHED)
         .map(|_| {
@@ -120,7 +120,7 @@ fn memory(spec: &ServiceSpec, params: &ForecastParams, start: i64) -> anyhow::Re
     Ok(taken * 1024.0 / WEIGHED as f64)
 }
 
-/// Returns what a signal was in a minute: a day, out of step with the other signals, and a ripple.
+/// Returns the value of a signal in a minute: a daily wave, out of phase with the other signals, and a ripple.
 fn value(signal: usize, minute: i64) -> MinuteValue {
     let phase = (signal % DISTINCT) as f64 * 0.618;
     let day = (TAU * (minute as f64 / 1440.0 + phase)).sin();

@@ -1,6 +1,6 @@
-//! How good forecasts are, over series of many days; and whether noise ever earns a forecast a say.
+//! The quality of forecasts, over series of many days; and whether noise ever earns a forecast authority.
 //!
-//! The series are evaluated by `flyball forecast evaluate`, as anybody may do with their own.
+//! The series are evaluated by `flyball forecast evaluate`, as users can do with their own.
 
 use std::collections::BTreeMap;
 use std::f64::consts::{PI, TAU};
@@ -54,7 +54,7 @@ pub fn run() -> anyhow::Result<Figures> {
         .arg(&series)
         .output()
         .context("flyball forecast evaluate")?;
-    // Files that are left out are told in the report.
+    // Skipped files are listed in the report.
     let is_scored = matches!(evaluated.status.code(), Some(0 | 1));
     ensure!(is_scored, "{}", String::from_utf8_lossy(&evaluated.stderr));
     let report: Value = serde_json::from_slice(&evaluated.stdout)?;
@@ -66,7 +66,7 @@ pub fn run() -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// Prints the series one by one, losses first, with the simplest rules beside them.
+/// Prints the series one by one, losses first, compared with the simplest rules.
 fn tell(report: &Value) {
     let mut series: Vec<&Value> = report["series"].as_array().into_iter().flatten().collect();
     let skill = |one: &Value| one["skill_best_simple"].as_f64().unwrap_or(f64::NAN);
@@ -126,7 +126,7 @@ fn fits() -> anyhow::Result<(f64, f64)> {
     for until in [first + 14 * 1440, first + 15 * 1440] {
         state.warm(0, &minutes(from, until));
         from = until;
-        // A fit falls due within an hour or two, spread by the name of the service.
+        // A fit is due within an hour or two, spread by service name.
         let due =
             |minute: i64| Now { wall: Minute(minute).start(), mono: Duration::from_secs(60 * minute.unsigned_abs()) };
         let job = (until..until + 240).find_map(|minute| state.next_fit(due(minute))).context("no fit is due")?;
@@ -139,10 +139,10 @@ fn fits() -> anyhow::Result<(f64, f64)> {
     Ok((cold, warm))
 }
 
-/// A series in which nothing can be foreseen: the value of a minute, of two numbers between 0 and 1 and one that walks.
+/// An unpredictable series: the value of a minute, from two numbers between 0 and 1 and a random walk.
 type Unforeseeable = fn(f64, f64, f64) -> f64;
 
-/// In turn: walks, alone and under noise, and noise of which some is skewed and some has no mean.
+/// In turn: walks, alone and with noise, and noise that is partly skewed and partly without a mean.
 const KINDS: [Unforeseeable; 8] = [
     |_, _, walk| 1000.0 + 5.0 * walk,
     |one, other, _| 100.0 + 20.0 * normal(one, other),
@@ -159,7 +159,7 @@ fn normal(one: f64, other: f64) -> f64 {
     (-2.0 * one.ln()).sqrt() * (TAU * other).cos()
 }
 
-/// Returns how many series without structure earned a say at any time.
+/// Returns how many series without structure ever earned authority.
 fn unforeseeable() -> anyhow::Result<usize> {
     let begun = ThreadTime::now();
     let mut earned = 0;

@@ -1,4 +1,4 @@
-//! A journal that holds as many decision records as it keeps by default: those of warm services.
+//! A journal that holds as many decision records as it keeps by default, from warm services.
 
 use std::f64::consts::TAU;
 use std::path::Path;
@@ -19,12 +19,12 @@ use flyball::model::{
 use flyball::ports::Journal;
 use flyball::ports::journal::Entry;
 
-/// History that the services have learned: all models and the season have begun.
+/// History that the services have learned: all models and the season have started.
 const HISTORY: i64 = 3 * 1440;
 /// From one record of a service to its next.
 const TICK: i64 = 15;
 
-/// Makes the journal at `path` and fills it with decisions about the services of `settings`, in turn.
+/// Creates the journal at `path` and fills it with decisions about the services of `settings`, in turn.
 pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
     let kept = StoreSettings::default();
     let journal = RedbJournal::open(path, kept, JournalMetrics::default())?;
@@ -83,10 +83,10 @@ fn round(spec: &ServiceSpec, now: Now) -> RoundArrived {
     RoundArrived { arrivals, target: TargetReading::Known { target }, now }
 }
 
-/// Returns what a signal of this unit was at a second: a day, and noise.
+/// Returns the value of a signal of this unit at a second: a daily wave, and noise.
 fn value(unit: Unit, second: i64) -> Option<Finite> {
     let day = (TAU * second as f64 / 86_400.0).sin();
-    // The fraction of a product with an irrational number: any digits, the same ones each time.
+    // The fraction of a product with an irrational number: arbitrary but deterministic digits.
     let noise = (second as f64 * 0.618_033_988_749_895).fract();
     let share = 0.5 + 0.3 * day + 0.1 * noise;
     Finite::new(if unit == Unit::PerSecond { 600.0 * share } else { 0.3 * share })

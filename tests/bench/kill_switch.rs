@@ -1,5 +1,5 @@
 //! The kill switch under load: the real file and the real write gate, a stream of writes to a cluster that answers
-//! at once, and 10,000 changes queued at any moment.
+//! immediately, and 10,000 changes queued at all times.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,15 +37,15 @@ pub const IDS: &[&str] = &["kill_switch_worst_ms"];
 
 const MOMENTS: u64 = 1_000;
 const QUEUED: u32 = 10_000;
-/// The switch counts as having worked when no write started for so long while [`REFUSALS`] were refused.
+/// The switch counts as effective once no write has started for this long while [`REFUSALS`] were refused.
 const QUIET: Duration = Duration::from_millis(20);
 const REFUSALS: u64 = 200;
-/// If it did not work for so long, that is the figure.
+/// If it is not effective for this long, that is the figure.
 const LIMIT: Duration = Duration::from_secs(2);
-/// Speed of the loop's clock: the budgets' memory of ten minutes stays short at thousands of writes a second.
+/// Speed of the loop's clock: keeps the budgets' ten-minute memory short at thousands of writes per second.
 const SPEED: f64 = 80_000.0;
 
-/// Engages the switch at random moments and takes the time from the end of `engage` to the start of the last write.
+/// Engages the switch at random times and measures the time from the end of `engage` to the start of the last write.
 pub fn run() -> anyhow::Result<Figures> {
     let directory = scratch()?;
     let file = directory.path().join("killswitch.yaml");
@@ -70,7 +70,7 @@ pub fn run() -> anyhow::Result<Figures> {
     Ok(vec![("kill_switch_worst_ms", quantile(&mut worst, 1.0))])
 }
 
-/// Changes that come back as soon as they have ended, so that the queue before the gate stays as long as it is.
+/// Changes that are resubmitted as soon as they have ended, so that the queue before the gate keeps its length.
 struct Stream {
     gate: Arc<WriteGate>,
     cluster: Arc<Instantly>,
@@ -132,7 +132,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits until no more writes start although many are tried, and returns how long after `engaged` the last did.
+    /// Waits until no more writes start although many are attempted, and returns how long after `engaged` the last one
+    /// did.
     fn last_start_after(&self, engaged: Instant) -> Duration {
         loop {
             let refused = self.refused.load(Ordering::SeqCst);
@@ -173,7 +174,7 @@ fn change(index: u32) -> anyhow::Result<ChangeSet> {
     })
 }
 
-/// A cluster that answers at once and notes when a write started.
+/// A cluster that answers immediately and records when a write started.
 struct Instantly {
     origin: Instant,
     starts: AtomicU64,
@@ -211,7 +212,7 @@ impl Cluster for Instantly {
     }
 }
 
-/// A journal that is instantly durable and keeps nothing: hundreds of thousands of writes go by.
+/// A journal that is instantly durable and keeps nothing: there are hundreds of thousands of writes.
 struct Forgetful(MemoryJournal);
 
 impl Journal for Forgetful {

@@ -1,4 +1,4 @@
-//! Intents after SIGKILL at each step of a write: runs the lab's test and reads the report that it prints.
+//! Intents after SIGKILL at each step of a write: runs the lab's test and reads its printed report.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ pub const IDS: &[&str] = &["kills_lost_or_doubled"];
 
 const KILLS: u32 = 50;
 
-/// The line of the test, as far as it counts here.
+/// The relevant part of the test's report line.
 #[derive(Deserialize)]
 struct Report {
     kills: std::collections::BTreeMap<String, u32>,
@@ -20,7 +20,7 @@ struct Report {
     doubled: u32,
 }
 
-/// Runs the test in a debug build of its own: the named steps are not in a release binary.
+/// Runs the test in its own debug build: the named steps are not in a release binary.
 pub fn run() -> anyhow::Result<Figures> {
     let output = Command::new(env!("CARGO"))
         .args(["test", "--quiet", "--features", "failpoints", "--test", "lab", "--", "--nocapture", "kills"])

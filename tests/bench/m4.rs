@@ -3,9 +3,9 @@
 //!
 //! `FLYBALL_M4` names the directory with `m4_hourly_train.csv` and `m4_hourly_test.csv`; without it this is not
 //! measured. Only series with an even number are reported: the others may be tuned on. Between its horizons the loop
-//! interpolates, which suits minutes and not the hours of a day; so each hour is foreseen from the one before, as if
-//! that had come as it was foreseen. Widths of intervals are those of the loop; beyond its last horizon those of both
-//! days add up.
+//! interpolates, which suits minutes and not the hours of a day; so each hour is forecast from the one before, as if
+//! that forecast had come true. Interval widths are those of the loop; beyond its last horizon those of both days add
+//! up.
 
 use std::collections::HashMap;
 use std::fs;
@@ -27,7 +27,7 @@ const DAY: usize = 24;
 const AHEAD: usize = 48;
 /// Cost of a missed 95 % interval, by how far it is missed.
 const MISS: f64 = 2.0 / 0.05;
-/// Autocorrelation at the lag of a day that counts as a season, in deviations of it (90 %).
+/// Autocorrelation at the lag of a day that counts as seasonal, in its deviations (90 %).
 const SEASONAL: f64 = 1.645;
 
 /// Mean scores: sMAPE and MASE of the forecast and of Naive2, MSIS, and coverage of the intervals.
@@ -139,7 +139,7 @@ fn at(outlook: &SignalOutlook, ahead: usize) -> Option<[f64; 3]> {
     Some([outlook.point_at(ahead)?, outlook.quantile_at(0.025, ahead)?, outlook.quantile_at(0.975, ahead)?])
 }
 
-/// Returns the competition's benchmark: the newest value goes on, seasonally adjusted where there is a season.
+/// Returns the competition's benchmark: the newest value continues, seasonally adjusted if there is a season.
 fn naive2(values: &[f64]) -> Vec<f64> {
     let newest = values.last().copied().unwrap_or(f64::NAN);
     let indices = if seasonal(values) { indices(values) } else { [1.0; DAY] };

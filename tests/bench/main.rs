@@ -1,25 +1,25 @@
-//! The figures: measures each, prints one table, and writes `target/scores/loop.json`, `policy.json`,
-//! `forecast.json` and `anomaly.json`.
+//! The figures: measures each, prints one table, and writes `target/scores/loop.json`, `policy.json`, `forecast.json`
+//! and `anomaly.json`.
 //!
-//! `scripts/score` builds the release binary and runs this; ids as arguments measure only those. Every figure is
-//! CPU time where work is meant, wall time only where waiting matters. A figure that could not be measured stands
-//! in the table as failed.
+//! `scripts/score` builds the release binary and runs this; ids as arguments measure only those. Every figure is CPU
+//! time where work is meant, wall time only where waiting matters. A figure that could not be measured is shown as
+//! failed.
 //!
 //! | file | figures |
 //! |---|---|
 //! | `table` | the list of figures with bars and aims; the table, the JSON |
 //! | `measure` | quantiles, CPU clocks |
-//! | `world` | the actor tree inside this process, over doubles that note the time |
+//! | `world` | the actor tree inside this process, over doubles that record the time |
 //! | `reaction` | sample to PATCH, a batch of 1,000 decisions |
-//! | `process`, `scale` | the release binary as a process of its own: 10,000 services, 1,000 services |
+//! | `process`, `scale` | the release binary as a separate process: 10,000 services, 1,000 services |
 //! | `start` | start, with an empty journal and with a full one, idle memory, size |
-//! | `full_journal` | a journal as full as it gets by default |
+//! | `full_journal` | a journal filled to its default limit |
 //! | `policy`, `forecast` | CPU of one decision, of one observation |
 //! | `series` | the series that forecasts and alarms are measured on |
-//! | `forecasts`, `robustness` | how good forecasts are; what bad data costs them |
+//! | `forecasts`, `robustness` | the quality of forecasts; what bad data costs them |
 //! | `m4` | forecasts of the M4 competition's hourly series |
-//! | `anomalies` | what alarms are worth |
-//! | `policies` | decisions beside Rego, reload, parity, hostile scripts, memory, coverage |
+//! | `anomalies` | the quality of alarms |
+//! | `policies` | decisions compared with Rego, reload, parity, hostile scripts, memory, coverage |
 //! | `kill_switch` | from engaging to the last write started |
 //! | `neighbours` | what faulty services cost the others |
 //! | `kills` | intents after SIGKILL at each step of a write; runs the lab |
@@ -55,14 +55,14 @@ use std::time::Instant;
 
 use table::{ANOMALY_FIGURES, FIGURES, FORECAST_FIGURES, POLICY_FIGURES, Row};
 
-/// That of the binary.
+/// The binary's allocator.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Values by id.
 type Figures = Vec<(&'static str, f64)>;
 
-/// Figures that are measured together.
+/// Figures measured together.
 struct Group {
     name: &'static str,
     ids: &'static [&'static str],
@@ -70,7 +70,7 @@ struct Group {
     run: fn() -> anyhow::Result<Figures>,
 }
 
-/// All groups; those that a loaded machine disturbs most first.
+/// All groups; those most sensitive to a loaded machine first.
 const GROUPS: [Group; 14] = [
     Group { name: "policy", ids: policy::IDS, seconds: 5, run: policy::run },
     Group { name: "policies", ids: policies::IDS, seconds: 120, run: policies::run },
@@ -105,7 +105,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let rows: Vec<Row> = figures().filter(|figure| wanted(figure.id)).map(|figure| figure.row(&values)).collect();
     table::print(&rows);
-    // Whatever was measured whole is written: all of the loop, of the policies, of the forecasts, of the alarms.
+    // Complete sets are written: all of the loop, of the policies, of the forecasts, of the alarms.
     let files = [
         (&FIGURES[..], "loop.json"),
         (&POLICY_FIGURES[..], "policy.json"),
@@ -121,7 +121,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if rows.iter().all(|row| row.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs a group; whatever goes wrong is said and leaves its figures without values.
+/// Runs a group; errors are printed and leave its figures without values.
 fn measured(group: &Group) -> Figures {
     let started = Instant::now();
     let result = catch_unwind(AssertUnwindSafe(group.run)).unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-/// Ticks a second in `/proc/PID/stat`: the same on every Linux that flyball runs on.
+/// Ticks per second in `/proc/PID/stat`: the same on every Linux that flyball runs on.
 const TICKS: f64 = 100.0;
 
-/// Returns the value below or at which the share `level` of `values` lies; NaN without values.
+/// Returns the quantile of `values` at `level`; NaN without values.
 pub fn quantile(values: &mut [f64], level: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let rank = (level * values.len() as f64).ceil() as usize;
@@ -28,7 +28,7 @@ pub fn ms(span: Duration) -> f64 {
 /// Returns the CPU seconds that a process has used, in user and kernel mode, over all its threads.
 pub fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name of the program stands in brackets and may hold anything.
+    // The program name is in parentheses and may contain anything.
     let (_, fields) = stat.rsplit_once(") ").context("no fields in stat")?;
     let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
     Ok(ticks / TICKS)

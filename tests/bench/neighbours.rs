@@ -1,6 +1,6 @@
-//! What a faulty service costs the 99 others: the lateness of their decisions beside a panicking and a slow service,
-//! and while somebody saves endless policies for it, against a run in which all are well. Runs alternate; medians
-//! over repetitions.
+//! What a faulty service costs the 99 others: the lateness of their decisions next to a panicking and a slow service,
+//! and while endless policies are saved for it, against a run in which all are healthy. Runs alternate; medians over
+//! repetitions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ const SERVICES: usize = 100;
 const TICK: Duration = Duration::from_millis(100);
 const RUN: Duration = Duration::from_secs(10);
 const REPETITIONS: usize = 3;
-/// How long the slow one blocks its thread, in each cycle.
+/// How long the slow one blocks its thread in each cycle.
 const BLOCKED: Duration = Duration::from_millis(50);
 
 /// What is wrong with service 0.
@@ -42,7 +42,7 @@ const RUNS: [Trouble; 4] = [Trouble::None, Trouble::Panicking, Trouble::Endless,
 
 /// Measures all runs; the figures are the worst of the three troubles.
 pub fn run() -> anyhow::Result<Figures> {
-    // A panic is what is ordered here; its message on each tick would only hide the others.
+    // The panic is intentional; its message on each tick would only hide others.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let result = measure();
@@ -97,14 +97,14 @@ fn latenesses(trouble: Trouble) -> anyhow::Result<Vec<f64>> {
     Ok(lateness)
 }
 
-/// Saves another endless rule again and again: each is run, stopped and refused, and the good set stays.
+/// Repeatedly saves another endless rule: each is run, stopped and refused, and the good set stays.
 async fn keep_saving(policies: PathBuf) {
     for edit in 0_u32.. {
         let rule = format!(
             "rule(\"edit_{edit}\", #{{ priority: 1, goal: \"protect\" }}, |s, p| \
              [ when({{ while true {{}} s.cpu.current > pct(1) }}), scale_to(5) ]);\n"
         );
-        // A failed save shows as a run without trouble, which the figures of the others do not hide.
+        // A failed save looks like a run without trouble, which the other figures do not hide.
         let _ = tokio::fs::write(policies.join("endless.rhai"), rule).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -121,7 +121,7 @@ fn copy_policies(to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A cluster in which nothing moves, and in which reading service 0 is trouble.
+/// A cluster in which nothing changes, and in which reading service 0 is trouble.
 struct Still {
     trouble: Trouble,
 }

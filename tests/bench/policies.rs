@@ -1,4 +1,5 @@
-//! The figures of policies: decisions beside a Rego interpreter, reload, parity, hostile scripts, memory, coverage.
+//! The figures of policies: decisions compared with a Rego interpreter, reload, parity, hostile scripts, memory,
+//! coverage.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -41,7 +42,7 @@ pub const IDS: &[&str] = &[
 
 /// Inputs compared with Rego.
 const PARITY: usize = 1_000_000;
-/// Runs of which the median counts.
+/// Number of runs for the median.
 const RUNS: usize = 5;
 
 /// Measures all of them.
@@ -81,8 +82,8 @@ fn ten_by_twenty() -> String {
     text
 }
 
-/// Returns our decision over that of the interpreter: CPU of the same inputs, in turn, in one run. The interpreter
-/// takes its input and evaluates; ours decides and leaves the proposal with every condition.
+/// Returns our decision time relative to the interpreter's: CPU on the same inputs, alternating, in one run. The
+/// interpreter takes its input and evaluates; ours decides and produces the proposal with every condition.
 fn beside_regorus() -> anyhow::Result<f64> {
     const INPUTS: usize = 2_000;
     const ROUNDS: usize = 10;
@@ -95,7 +96,7 @@ fn beside_regorus() -> anyhow::Result<f64> {
     for _ in 0..RUNS {
         let started = ThreadTime::now();
         for input in theirs.iter().cycle().take(INPUTS * ROUNDS) {
-            // A conflict is an error there; it is a result here.
+            // A conflict is an error there, but a result here.
             let _ = black_box(rego.evaluate(input.clone()));
         }
         let interpreter = started.elapsed();
@@ -111,8 +112,8 @@ fn beside_regorus() -> anyhow::Result<f64> {
     Ok(median(&mut ratios))
 }
 
-/// Returns our decision over that of Open Policy Agent on the same inputs in one run, one input for each outcome
-/// without a conflict: our CPU with every condition traced, against the median evaluation that `opa bench` finds.
+/// Returns our decision time relative to Open Policy Agent's on the same inputs in one run, one input for each outcome
+/// without a conflict: our CPU with every condition traced, against the median evaluation reported by `opa bench`.
 fn beside_opa() -> anyhow::Result<f64> {
     const DECISIONS: u32 = 100_000;
     let opa = Opa::new()?.context("OPA cannot be had")?;
@@ -145,7 +146,7 @@ fn reload() -> anyhow::Result<f64> {
     let text: String = SHIPPED.iter().map(|(_, text)| text.replace("otherwise(", "// otherwise(")).collect();
     let files: Vec<(String, String)> = (0..60)
         .map(|number| {
-            // Rules and parameters have names of their own in each file; signals keep theirs.
+            // Rules and parameters have different names in each file; signals keep theirs.
             let text = names.iter().fold(text.clone(), |text, name| {
                 let own = format!("{name}_{number}");
                 text.replace(&format!("\"{name}\""), &format!("\"{own}\""))
@@ -167,8 +168,8 @@ fn reload() -> anyhow::Result<f64> {
     Ok(median(&mut runs))
 }
 
-/// Returns the slowest of twenty saves, from the write of a file to the set in force, ms of the wall: the watch of
-/// the directory, two equal reads, compiling, the set's own tests, the swap.
+/// Returns the slowest of twenty saves, from the write of a file to the active set, wall ms: the watch of the
+/// directory, two equal reads, compiling, the set's own tests, the swap.
 fn save_to_in_force() -> anyhow::Result<f64> {
     const SAVES: usize = 20;
     let directory = tempfile::tempdir()?;
@@ -199,7 +200,7 @@ fn save_to_in_force() -> anyhow::Result<f64> {
                 }
             }
             slowest = slowest.max(ms(saved.elapsed()));
-            // Saves fall at any moment between two looks at the directory.
+            // Saves are spread between two polls of the directory.
             tokio::time::sleep(Duration::from_millis(137 * (save as u64 % 5) + 200)).await;
         }
         Ok(slowest)
@@ -220,11 +221,11 @@ fn parity() -> anyhow::Result<Figures> {
     Ok(vec![("parity_inputs", tally.inputs as f64), ("parity_differences", tally.differing as f64)])
 }
 
-/// Loads every hostile script with a deadline of 20 ms and notes by how much CPU the slowest oversteps it.
+/// Loads every hostile script with a deadline of 20 ms and measures by how much CPU time the slowest exceeds it.
 fn hostile() -> anyhow::Result<Figures> {
     const DEADLINE: Duration = Duration::from_millis(20);
     fn twenty() -> Deadline {
-        // Of the process, because a deadline may be asked from any thread; here only one works.
+        // Of the process, because a deadline may be checked from any thread; here only one is busy.
         let started = ProcessTime::now();
         Arc::new(move || (started.elapsed() >= DEADLINE).then_some(Spent::Time))
     }
@@ -248,8 +249,8 @@ fn hostile() -> anyhow::Result<Figures> {
     ])
 }
 
-/// Returns what one more service costs that is decided by a set that others use too: its decider's memory, after
-/// decisions in which conditions are being held.
+/// Returns the cost of one more service that uses an existing set: its decider's memory, after decisions in which
+/// conditions are being held.
 fn bytes_per_service() -> anyhow::Result<f64> {
     const SERVICES: usize = 10_000;
     let capacity = include_str!("../../deploy/policies/capacity.rhai");
@@ -261,7 +262,7 @@ fn bytes_per_service() -> anyhow::Result<f64> {
     });
     let (features, mut outlook) = crate::policy::input(&spec, 1, Facts::now());
     let (per_pod, lead_time) = (100.0, Duration::from_mins(2));
-    // Less is needed than there is: `held_for` of lower_capacity counts.
+    // Less is needed than is running: `held_for` of lower_capacity counts.
     outlook.capacity = Some(Capacity {
         per_pod,
         lead_time,
@@ -276,7 +277,7 @@ fn bytes_per_service() -> anyhow::Result<f64> {
     let decided = |decider: &mut Decider| {
         black_box(decide(decider, &set, &spec, &features, &outlook, Facts::now()));
     };
-    // What the allocator keeps for the work itself is there before.
+    // Warms up what the allocator keeps for the work itself.
     (0..100).for_each(|_| decided(&mut Decider::new()));
     let before = rss_mib(std::process::id())?;
     for _ in 0..SERVICES {
@@ -289,7 +290,7 @@ fn bytes_per_service() -> anyhow::Result<f64> {
     Ok(grown * 1024.0 * 1024.0 / SERVICES as f64)
 }
 
-/// Returns the share of all truths of all conditions of the shipped policies that their own tests see.
+/// Returns the share of all truth values of all conditions of the shipped policies that their own tests see.
 fn coverage() -> anyhow::Result<f64> {
     let mut files = Vec::new();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies"))? {

@@ -1,4 +1,4 @@
-//! CPU of one decision by the four original rules, every condition traced.
+//! CPU of one decision with the four original rules, every condition traced.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -35,14 +35,14 @@ const SIGNALS: [(&str, Unit); 11] = [
     ("throttle_available", Unit::Flag),
 ];
 
-/// Inputs that are gone through in turn.
+/// Inputs used in turn.
 const INPUTS: usize = 64;
 const DECISIONS: usize = 20_000;
 const RUNS: usize = 5;
 /// As in the running loop.
 const EVALUATION: Duration = Duration::from_millis(50);
 
-/// Decides over inputs in which the conditions hold now and then; thread CPU, median of five runs.
+/// Decides over inputs in which the conditions hold occasionally; thread CPU, median of five runs.
 pub fn run() -> anyhow::Result<Figures> {
     let files = [
         ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
@@ -51,8 +51,8 @@ pub fn run() -> anyhow::Result<Figures> {
     Ok(vec![("policy_decision_us", proposal_us(files)?)])
 }
 
-/// Returns the thread CPU of one decision by a set, up to the proposal with every condition, us: median of five runs
-/// over inputs about its bounds.
+/// Returns the thread CPU of one decision with a set, up to the proposal with every condition, us: median of five runs
+/// over inputs near its bounds.
 fn proposal_us<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<f64> {
     let spec = spec()?;
     let set = compile(files, &Vocabulary::of([&spec])?, &deadline()).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
@@ -139,7 +139,7 @@ pub fn spec() -> anyhow::Result<ServiceSpec> {
     })
 }
 
-/// Returns one input: each signal about the bounds of the rules, flags on and off.
+/// Returns one input: each signal near the bounds of the rules, flags on and off.
 pub fn input(spec: &ServiceSpec, seed: u64, now: Now) -> (Features, Outlook) {
     let mut state = seed.wrapping_add(1);
     let mut chance = || {

@@ -1,4 +1,4 @@
-//! The release binary as a process of its own.
+//! The release binary as a separate process.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -23,8 +23,8 @@ pub fn target() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(target)
 }
 
-/// Returns where `scripts/score` keeps the binary of `cargo build --release`: building the benchmarks puts one with
-/// the features of the tests in its place.
+/// Returns where `scripts/score` keeps the binary of `cargo build --release`: building the benchmarks replaces the
+/// original with one that has the test features.
 pub fn binary() -> anyhow::Result<PathBuf> {
     let path = target().join("score/flyball");
     ensure!(path.is_file(), "{} is missing; run scripts/score", path.display());
@@ -36,7 +36,7 @@ pub fn scratch() -> anyhow::Result<TempDir> {
     Ok(TempDir::new_in(target())?)
 }
 
-/// Telemetry and API of a fleet over loopback, on a thread of their own.
+/// Telemetry and API of a fleet over loopback, on a separate thread.
 pub struct Doubles {
     prometheus: PrometheusDouble,
     api: KubernetesDouble,
@@ -57,7 +57,7 @@ impl Doubles {
         Ok(Self { prometheus, api, _runtime: runtime })
     }
 
-    /// Returns settings for `count` services with the five signals of the demo, `history` of them read at the start.
+    /// Returns settings for `count` services with the five signals of the demo, with `history` read at startup.
     pub fn settings(&self, state: &Path, listen: SocketAddr, count: usize, history: &str) -> anyhow::Result<String> {
         let (prometheus, api) = (self.prometheus.url(), self.api.url());
         let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies");
@@ -105,7 +105,7 @@ fn word(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string(value)?.trim_matches('"').to_owned())
 }
 
-/// A running flyball; it is killed when it is dropped.
+/// A running flyball; killed on drop.
 pub struct Flyball {
     child: Child,
     address: SocketAddr,
@@ -119,7 +119,7 @@ impl Flyball {
         Self::start_in(scratch()?, binary, doubles, count, history)
     }
 
-    /// Starts it in a directory that may hold a journal already.
+    /// Starts it in a directory that may already hold a journal.
     pub fn start_in(
         directory: TempDir,
         binary: &Path,
@@ -128,7 +128,7 @@ impl Flyball {
         history: &str,
     ) -> anyhow::Result<Self> {
         let path = directory.path();
-        // Free now; nobody else on this machine asks for ports at this pace.
+        // Free now; nothing else on this machine requests ports at this rate.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let settings = path.join("flyball.yaml");
         fs::write(&settings, doubles.settings(path, address, count, history)?)?;
@@ -146,7 +146,7 @@ impl Flyball {
         self.child.id()
     }
 
-    /// Asks `/readyz` every `pause` until it says yes, and returns the time since the start of the process.
+    /// Polls `/readyz` every `pause` until it succeeds, and returns the time since the start of the process.
     pub fn wait_ready(&mut self, within: Duration, pause: Duration) -> anyhow::Result<Duration> {
         let mut last = String::new();
         while self.started.elapsed() < within {
@@ -188,7 +188,7 @@ impl Flyball {
 
 impl Drop for Flyball {
     fn drop(&mut self) {
-        // Both fail only if it has ended.
+        // Both fail only if it has exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
 //! How fast the loop reacts: the real actor tree with 1,000 services, the real journal on disk, the real Kubernetes
-//! adapter, and the API double over loopback on a thread of its own.
+//! adapter, and the API double over loopback on a separate thread.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,21 +28,21 @@ pub const IDS: &[&str] = &["sample_to_patch_p50_ms", "sample_to_patch_p99_ms", "
 pub const BATCH_IDS: &[&str] = &["batch_1k_decided_ms"];
 
 const SERVICES: usize = 1_000;
-/// Services that decide at once.
+/// Services that decide at the same time.
 const AT_ONCE: usize = 8;
 const GROUPS: usize = SERVICES / AT_ONCE;
-/// Rounds of each group; the first two confirm the first rise, and each later one writes. The last write that a service
-/// may have in ten minutes is kept for later.
+/// Rounds of each group; the first two confirm the first rise, and each later one writes. The last write allowed to a
+/// service in ten minutes is kept for later.
 const ROUNDS: u32 = 5;
-/// Just above the cooldown between two raises that the arrival rate backs.
+/// Just above the cooldown between two raises backed by the arrival rate.
 const INTERVAL: Duration = Duration::from_secs(16);
 
-/// The fleet's budget of writes is not what is measured.
+/// The fleet's write budget is not what is measured.
 const UNBOUNDED: FleetLimits =
     FleetLimits { namespace_per_min: usize::MAX, fleet_per_min: usize::MAX, removal_share: 1.0 };
 
-/// Lets the load of eight services at a time rise, every 100 ms, and takes the time from the source handing over
-/// the sample to the API double accepting the PATCH.
+/// Raises the load of eight services at a time, every 100 ms, and measures the time from the source delivering the
+/// sample to the API double accepting the PATCH.
 pub fn run() -> anyhow::Result<Figures> {
     let api = Api::start()?;
     let directory = scratch()?;
@@ -76,8 +76,8 @@ pub fn run() -> anyhow::Result<Figures> {
     ])
 }
 
-/// Returns how long the disk below `directory` takes for the sync without which no intent is durable, ms: the part of
-/// `sample_to_patch_p50_ms` that no program can shorten. The median of writes of a page into a file of a fixed size.
+/// Returns how long the disk below `directory` takes for the sync that makes an intent durable, ms: the part of
+/// `sample_to_patch_p50_ms` that no program can shorten. Median over page writes into a file of fixed size.
 fn disk_sync(directory: &Path) -> anyhow::Result<f64> {
     const SYNCS: u64 = 200;
     const PAGE: [u8; 4096] = [1; 4096];
@@ -95,9 +95,9 @@ fn disk_sync(directory: &Path) -> anyhow::Result<f64> {
     Ok(median(&mut spans))
 }
 
-/// Lets one source answer for all services each second, and takes the time from the answer to the last of their
-/// decisions being handed to the journal. The load rises in each round, so every decision is a new one and is kept:
-/// the worst round there is, not the usual one.
+/// Lets one source answer for all services each second, and measures the time from the answer to the last of their
+/// decisions being passed to the journal. The load rises in each round, so every decision is new and is stored: the
+/// worst possible round, not the usual one.
 pub fn batch() -> anyhow::Result<Figures> {
     let api = Api::start()?;
     let directory = scratch()?;
@@ -124,7 +124,7 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
-/// The API double with all targets, two replicas each; its controller reports pods as soon as they are asked for.
+/// The API double with all targets, two replicas each; its controller reports pods as soon as they are requested.
 struct Api {
     url: String,
     objects: Objects,
@@ -169,7 +169,7 @@ async fn report(objects: &Objects) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         for index in 0..SERVICES {
-            // As a controller of its own would: nobody who asks waits until all are reported.
+            // As a separate controller would: no client waits until all are reported.
             tokio::task::yield_now().await;
             let name = name(index);
             if let Some(wanted) = objects.wanted("bench", &name) {

@@ -1,5 +1,5 @@
-//! What bad data costs a forecast: missing values, outliers, a level that doubles. Faults are put into what the
-//! forecaster sees; it is scored on the series as it was without them.
+//! What bad data costs a forecast: missing values, outliers, a level that doubles. Faults are added to the forecaster's
+//! input; it is scored on the fault-free series.
 
 use anyhow::Context;
 use flyball::forecast::evaluate::{Forecast, Online, Report, Series, report};
@@ -18,10 +18,10 @@ const GAP_SECONDS: i64 = 6 * 3600;
 /// Share of outliers, and how far off they are, in deviations of the error one step ahead.
 const OUTLIERS: f64 = 0.01;
 const OFF: f64 = 10.0;
-/// Level shifts of each series, and steps for which each is followed.
+/// Level shifts of each series, and steps for which each is tracked.
 const SHIFTS: usize = 48;
 const FOLLOWED: usize = 60;
-/// The level is found again where the error is at most so many times that of a run on twice the values from the start.
+/// The level counts as found when the error is at most this multiple of that of a run on doubled values from the start.
 const FOUND: f64 = 1.2;
 /// Mean of a normal variable's absolute value, in deviations.
 const MEAN_ABSOLUTE: f64 = 0.797_884_560_8;
@@ -50,7 +50,7 @@ pub fn run() -> anyhow::Result<Figures> {
         );
         missing.push(gaps);
         outliers.push(off);
-        // What is not found while it is followed counts as all of it: the figure is the least that it can be.
+        // A level not found while it is tracked counts as the full time: the figure is a lower bound.
         steps.push(found.unwrap_or(FOLLOWED) as f64);
     }
     let mean =
@@ -62,7 +62,7 @@ pub fn run() -> anyhow::Result<Figures> {
     ])
 }
 
-/// Returns what is said from each step.
+/// Returns the forecast from each step.
 fn said(series: &Series) -> anyhow::Result<Vec<Option<Forecast>>> {
     let mut online = Online::new(series).context("cannot set up the evaluation")?;
     Ok((0..series.values.len()).map(|index| step(&mut online, series, index, series.values[index])).collect())
@@ -74,7 +74,7 @@ fn step(online: &mut Online, series: &Series, index: usize, value: Option<f64>) 
     said
 }
 
-/// Returns the series with values missing at random, and for six hours in the middle of what is scored.
+/// Returns the series with values missing at random, and for six hours in the middle of the scored part.
 fn with_gaps(series: &Series) -> Series {
     let noise = Noise::new(211, "missing");
     let middle = usize::midpoint(series.warm_up(), series.values.len());
@@ -97,7 +97,7 @@ fn with_outliers(series: &Series, deviation: f64) -> Series {
     Series { values: series.values.iter().enumerate().map(move_off).collect(), ..series.clone() }
 }
 
-/// Returns the deviation of the error one step ahead, behind the warm-up.
+/// Returns the deviation of the error one step ahead, after the warm-up.
 pub fn deviation(series: &Series, said: &[Option<Forecast>]) -> f64 {
     let error = |index: usize| {
         let [point, ..] = said.get(index - 1)?.as_ref()?.points.first()?;
@@ -109,8 +109,8 @@ pub fn deviation(series: &Series, said: &[Option<Forecast>]) -> f64 {
     sum / f64::max(count, 1.0) / MEAN_ABSOLUTE
 }
 
-/// Returns after how many steps of `factor` times the level the error is that of a forecaster which has never seen
-/// another one, mean over many shifts and all horizons; `None` if not while it is followed.
+/// Returns after how many steps at `factor` times the level the error is that of a forecaster which never saw another
+/// level, mean over many shifts and all horizons; `None` if not while it is tracked.
 fn relevelled(series: &Series, factor: f64) -> anyhow::Result<Option<usize>> {
     let scaled = Series {
         values: series.values.iter().map(|value| value.map(|value| factor * value)).collect(),
@@ -152,9 +152,9 @@ fn relevelled(series: &Series, factor: f64) -> anyhow::Result<Option<usize>> {
     Ok(lasting.last().map(|after| after + 1))
 }
 
-/// Returns a number between 0 and 1, each as likely as the others.
+/// Returns a uniformly distributed number between 0 and 1.
 pub fn share(noise: Noise, index: usize) -> f64 {
-    // The distribution of the sum of four uniform numbers (Irwin-Hall), which the noise is made of.
+    // The distribution of the sum of four uniform numbers (Irwin-Hall), which the noise consists of.
     let sum = noise.normal(index as i64) / 3.0_f64.sqrt() + 2.0;
     let power = |from: f64| (sum - from).max(0.0).powi(4);
     (power(0.0) - 4.0 * power(1.0) + 6.0 * power(2.0) - 4.0 * power(3.0)) / 24.0

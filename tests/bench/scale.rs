@@ -66,7 +66,7 @@ fn cost(services: usize) -> anyhow::Result<Cost> {
     Ok(Cost { cores, rss_mib, queries_per_tick: queries / ticks, lateness_ms: lateness(&before, &after)? * 1e3 })
 }
 
-/// Returns the upper bound of the histogram bucket that the p99 of the window falls into: never less than the truth.
+/// Returns the upper bound of the histogram bucket containing the p99 of the window: never less than the true value.
 fn lateness(before: &Metrics, after: &Metrics) -> anyhow::Result<f64> {
     let name = "flyball_tick_lateness_seconds";
     let (before, after) = (before.buckets(name)?, after.buckets(name)?);

@@ -1,5 +1,5 @@
 //! The series that forecasts and alarms are measured on: those of the directory that `FLYBALL_SERIES` names (CSV,
-//! `timestamp,value`), else loads of the demo's plant, of different noise, with and without surges, from seeds that
+//! `timestamp,value`), else loads of the demo's plant, with different noise, with and without surges, from seeds that
 //! no test uses.
 
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use flyball::model::Minute;
 use flyball::sim::workload::{Begins, Burst, Load, Workload};
 
 pub const DAY: i64 = 86_400;
-/// Two weeks of warm-up, and a week that is scored.
+/// Two weeks of warm-up, and a scored week.
 const DAYS: i64 = 21;
 /// A Monday.
 pub const START: i64 = 1_780_272_000;
@@ -47,7 +47,7 @@ pub fn loads() -> Vec<(&'static str, Load)> {
     (101..).zip(loads).map(load).collect()
 }
 
-/// Writes the loads as files, of `DAYS` each, and returns where.
+/// Writes the loads as files of `DAYS` each, and returns the directory.
 pub fn own(scratch: &Path) -> anyhow::Result<PathBuf> {
     let directory = scratch.join("series");
     fs::create_dir_all(&directory)?;
@@ -61,7 +61,8 @@ pub fn own(scratch: &Path) -> anyhow::Result<PathBuf> {
     Ok(directory)
 }
 
-/// Returns the series by name: those of `FLYBALL_SERIES`, else the loads. What is no series is told and left out.
+/// Returns the series by name: those of `FLYBALL_SERIES`, else the loads. Files that are not series are reported and
+/// skipped.
 pub fn all() -> anyhow::Result<Vec<(String, Series)>> {
     let Some(directory) = named("FLYBALL_SERIES") else {
         let series = |(name, load): (&str, Load)| {

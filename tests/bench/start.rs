@@ -21,9 +21,9 @@ const SERVICES: usize = 10;
 /// How long a process idles before its memory is read: two ticks.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Starts the binary ten times for a handful of services without history; the median is from exec to the first
-/// 200 of `/readyz`. The last one idles, and its memory is read. Then ten times more, each with a copy of a journal
-/// that holds all it keeps by default and is checked whole at each start.
+/// Starts the binary ten times for a handful of services without history; the median is from exec to the first 200 of
+/// `/readyz`. The last one idles, and its memory is read. Then ten more times, each with a copy of a journal filled to
+/// its default limit, which is fully checked at each start.
 pub fn run() -> anyhow::Result<Figures> {
     let binary = binary()?;
     let doubles = Doubles::start(SERVICES)?;
@@ -55,7 +55,7 @@ pub fn run() -> anyhow::Result<Figures> {
     ])
 }
 
-/// Returns how long a start takes that finds a copy of this journal, ms.
+/// Returns the duration of a start with a copy of this journal, ms.
 fn start_over(journal: &Path, binary: &Path, doubles: &Doubles) -> anyhow::Result<f64> {
     let directory = scratch()?;
     fs::copy(journal, directory.path().join(JOURNAL))?;

@@ -1,4 +1,4 @@
-//! The list of figures, and how they are shown and kept.
+//! The list of figures, and how they are displayed and stored.
 
 use std::path::PathBuf;
 
@@ -12,9 +12,9 @@ pub struct Figure {
     /// Its name.
     pub id: &'static str,
     unit: &'static str,
-    /// `None` where it is only reported.
+    /// `None` if it is only reported.
     bar: Option<f64>,
-    /// `None` where it only explains others.
+    /// `None` if it only explains others.
     aim: Option<f64>,
     /// Whether more is better.
     more: bool,
@@ -109,7 +109,7 @@ pub const FIGURES: [Figure; 20] = [
     figure("binary_mb", "MB", 30.0, 20.0),
 ];
 
-/// A figure with what was reached.
+/// A figure with its result.
 #[derive(Debug, Serialize)]
 pub struct Row {
     /// Its name.
@@ -117,9 +117,9 @@ pub struct Row {
     /// `None` if it could not be measured.
     value: Option<f64>,
     unit: &'static str,
-    /// `None` where the figure is only reported.
+    /// `None` if the figure is only reported.
     bar: Option<f64>,
-    /// `None` where the figure only explains others.
+    /// `None` if the figure only explains others.
     aim: Option<f64>,
     better: &'static str,
     /// Whether the bar is reached.
@@ -133,7 +133,7 @@ impl Figure {
         let value = values.iter().find(|(id, value)| *id == self.id && value.is_finite()).map(|(_, value)| *value);
         Row {
             id: self.id,
-            // A thousandth of the unit is more than any of these can be repeated to.
+            // No figure is repeatable to better than a thousandth of its unit.
             value: value.map(|value| (value * 1000.0).round() / 1000.0),
             unit: self.unit,
             bar: self.bar,
@@ -148,7 +148,7 @@ impl Figure {
 }
 
 impl Row {
-    /// Tells whether a value reaches the aim.
+    /// Returns whether a value reaches the aim.
     fn reaches(&self, value: f64) -> bool {
         self.aim.is_some_and(|aim| if self.better == "higher" { value >= aim } else { value <= aim })
     }
@@ -171,7 +171,7 @@ pub fn print(rows: &[Row]) {
     }
 }
 
-/// Writes the rows as JSON and returns where. Those that `scripts/rivals/run` has put into the file stay.
+/// Writes the rows as JSON and returns the path. Rows added to the file by `scripts/rivals/run` are kept.
 pub fn write(rows: &[&Row], name: &str) -> anyhow::Result<PathBuf> {
     let directory = crate::process::target().join("scores");
     std::fs::create_dir_all(&directory)?;

@@ -1,5 +1,5 @@
-//! The actor tree inside this process: the ordinary ports, but for sources that are scripted and for doubles that
-//! note the time.
+//! The actor tree inside this process: the ordinary ports, except for scripted sources and doubles that record the
+//! time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,7 +22,7 @@ use flyball::ports::{Answer, Journal, JournalError, Round, SourceError, Telemetr
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
-/// Requests a second that one pod carries inside the objective, in the settings below.
+/// Requests per second that one pod carries within the objective, in the settings below.
 const PER_POD: f64 = 75.0;
 
 /// Returns settings for `groups` sources with `each` services of three signals; `defaults` is added to those of all.
@@ -100,7 +100,7 @@ pub async fn run_for(settings: &Settings, ports: Ports, metrics: Arc<Metrics>, s
     Ok(())
 }
 
-/// A source that notes when it handed each answer over.
+/// A source that records when it delivered each answer.
 pub struct Source {
     delay: Duration,
     rounds: AtomicU32,
@@ -108,12 +108,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// Returns a source that takes `delay` to answer, and whose load needs one replica more each round.
+    /// Returns a source that takes `delay` to answer, and whose load needs one more replica each round.
     pub fn rising(delay: Duration) -> Arc<Self> {
         Arc::new(Self { delay, rounds: AtomicU32::new(0), handed_over: Mutex::default() })
     }
 
-    /// Returns when each answer was handed over.
+    /// Returns when each answer was delivered.
     pub fn handed_over(&self) -> Vec<Instant> {
         self.handed_over.lock().clone()
     }
@@ -159,7 +159,7 @@ impl TelemetrySource for Source {
     }
 }
 
-/// A journal that notes when decisions are handed over to be kept.
+/// A journal that records when decisions are submitted.
 pub struct NotingJournal {
     inner: Arc<dyn Journal>,
     kept: Mutex<Vec<(Instant, ServiceId)>>,
@@ -171,15 +171,15 @@ impl NotingJournal {
         Arc::new(Self { inner, kept: Mutex::default() })
     }
 
-    /// Returns when decisions of services for which `counts` is true were handed over.
+    /// Returns when decisions of services for which `counts` is true were submitted.
     pub fn kept(&self, counts: impl Fn(&ServiceId) -> bool) -> Vec<Instant> {
         let kept = self.kept.lock();
         kept.iter().filter(|(_, service)| counts(service)).map(|(at, _)| *at).collect()
     }
 }
 
-/// Returns the lateness of decisions, round by round: for each answer of a source, how long after it the decisions
-/// until the next answer came.
+/// Returns the lateness of decisions, round by round: for each answer of a source, the delay of the decisions that
+/// arrived before the next answer.
 pub fn lateness(answers: &[Instant], decisions: impl IntoIterator<Item = Instant>) -> Vec<Vec<Duration>> {
     let mut rounds = vec![Vec::new(); answers.len()];
     for at in decisions {

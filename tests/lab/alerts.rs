@@ -1,4 +1,4 @@
-//! The alert rules that are shipped, by the program that will evaluate them.
+//! The shipped alert rules, checked by the program that will evaluate them.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `flyball demo` as a newcomer starts it: a process of its own, in real time, judged by what it prints, by its
-//! API double, and by what a second process does to it.
+//! `flyball demo` as a newcomer starts it: a separate process, in real time, judged by its output, its API double, and
+//! what a second process does to it.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use tempfile::TempDir;
 
 use crate::support::process;
 
-/// How long a demo may take to read its history and to meet its surge, on a busy machine.
+/// How long a demo may take to read its history and reach its surge, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest time from a saved file to its effect.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A running demo, whose output is read line by line. It is killed when it is dropped.
+/// A running demo, whose output is read line by line. Killed on drop.
 struct Demo {
     child: Child,
     lines: Receiver<String>,
@@ -26,10 +26,10 @@ struct Demo {
 
 impl Demo {
     fn start(arguments: &[&str]) -> Self {
-        // Already installed by another test of this process is as good; HTTP clients need it.
+        // Fine if another test of this process has already installed it; HTTP clients need it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = TempDir::new().unwrap();
-        // Nobody watches, and a busy machine reads the past for longer than the minute that such a demo lasts.
+        // Nothing watches, and a busy machine reads history for longer than the minute that such a demo lasts.
         let limit: &[&str] = if arguments.contains(&"--for") { &[] } else { &["--for", "5m"] };
         let mut child = flyball(&directory)
             .args(["demo", "--output", "json", "--directory"])
@@ -42,7 +42,7 @@ impl Demo {
             .unwrap();
         let (sender, lines) = mpsc::channel();
         let output = child.stdout.take().unwrap();
-        // Ends with the process, whose death closes the pipe.
+        // Ends with the process, whose exit closes the pipe.
         std::thread::spawn(move || {
             BufReader::new(output).lines().map_while(Result::ok).try_for_each(|l| sender.send(l))
         });
@@ -58,7 +58,7 @@ impl Demo {
         }
     }
 
-    /// Returns all objects up to the first that `wanted` takes, that one being the last.
+    /// Returns all objects up to and including the first that `wanted` accepts.
     fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let (start, mut seen) = (Instant::now(), Vec::new());
         loop {
@@ -102,13 +102,13 @@ impl Demo {
         list["items"].as_array().unwrap().iter().map(|item| item["spec"]["replicas"].as_u64().unwrap()).collect()
     }
 
-    /// Ends it by a signal and returns what it still printed.
+    /// Ends it by a signal and returns its remaining output.
     fn end_by(mut self, signal: &str) -> Vec<Value> {
         process::signal(self.child.id(), signal);
         self.end()
     }
 
-    /// Waits for its end and returns what it still printed.
+    /// Waits for its end and returns its remaining output.
     fn end(&mut self) -> Vec<Value> {
         let rest: Vec<Value> = std::iter::from_fn(|| self.next()).collect();
         let status = self.child.wait().unwrap();
@@ -137,7 +137,7 @@ async fn get(url: &str) -> Value {
     client.get(url).send().await.unwrap().json().await.unwrap()
 }
 
-/// Asks `probe` without a pause until it yields a value, and returns it with the time that took.
+/// Polls `probe` without pause until it yields a value, and returns it with the time taken.
 async fn timed<T>(within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> Option<(T, Duration)> {
     let start = Instant::now();
     while start.elapsed() < within {
@@ -153,7 +153,7 @@ fn is_event(line: &Value, kind: &str, service: &str) -> bool {
     line["type"] == "event" && line["kind"] == kind && line["service"] == service
 }
 
-/// Checks that the last line alone is the summary, and that it is exactly what was agreed.
+/// Checks that only the last line is the summary, in exactly the documented form.
 fn is_summed_up(lines: &[Value]) -> (f64, f64) {
     let (last, before) = lines.split_last().expect("a summary");
     assert!(before.iter().all(|line| line["type"] != "summary"), "a summary that is not the last line");
@@ -261,7 +261,7 @@ async fn an_edited_policy_acts_and_a_broken_one_changes_nothing() {
     is_summed_up(&demo.end_by("TERM"));
 }
 
-/// The tools that look at a live service.
+/// The tools that inspect a live service.
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_are_tried_on_a_live_service() {
     let demo = Demo::start(&[]);
@@ -275,7 +275,7 @@ async fn policies_are_tried_on_a_live_service() {
     let rate = timed(PATIENCE, async || {
         let signals = ask(&["policy", "signals", "--service", "shop/checkout"], 0);
         let rate = signals.lines().find(|line| line.starts_with("rps ")).unwrap();
-        // Its past is learned while it moves already.
+        // Its history is learned while it is already moving.
         rate.contains("; expected ").then(|| rate.to_owned())
     });
     let (rate, _) = rate.await.expect("a forecast");
@@ -293,7 +293,7 @@ async fn policies_are_tried_on_a_live_service() {
     is_summed_up(&demo.end_by("TERM"));
 }
 
-/// The last chapter of the policy guide, as it is typed.
+/// The last chapter of the policy guide, as typed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_stands_beside_is_promoted_and_rolled_back_within_a_second() {
     let demo = Demo::start(&["--policy-shadow", "10h"]);
@@ -338,7 +338,7 @@ async fn a_policy_stands_beside_is_promoted_and_rolled_back_within_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_stops_the_writes_within_a_second_and_lets_them_go_on() {
-    // Steps of one pod every three seconds of ours, for each of three services: somebody writes about each second.
+    // Steps of one pod every three real seconds, for each of three services: about one write per second.
     let policy = "rule(\"climb\", #{ priority: 900, goal: \"protect\" }, |s, p| [\n    \
                   when(s.replicas.current < 40),\n    scale_by(1.1),\n]);\n";
     let demo = Demo::start(&[]);
@@ -373,7 +373,7 @@ async fn at_the_highest_speed_the_plant_still_waits_for_the_loop() {
     let raised = lines.iter().position(|line| is_event(line, "raised", "shop/checkout")).expect("a raise");
     let surge = lines.iter().position(|line| is_event(line, "surge", "shop/checkout")).expect("the surge");
     assert!(seconds(&lines[raised]["at"]) < seconds(&lines[surge]["at"]), "{} {}", lines[raised], lines[surge]);
-    // Two ticks, and what the plant moves between two looks.
+    // Two ticks, plus what the plant moves between two polls.
     let decided = lines.iter().filter(|line| line["decision"].is_object());
     let ahead = decided.map(|line| seconds(&line["at"]) - seconds(&line["decision"]["at"])).max().unwrap();
     assert!(ahead <= 60, "the plant was {ahead} s ahead of a decision");

@@ -1,4 +1,4 @@
-//! flyball pointed at the workers' Prometheus servers and at an API double, and what it says of itself.
+//! flyball pointed at the workers' Prometheus servers and at an API double, and what it reports.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::eventually;
 use crate::prometheus::Prometheus;
 use crate::support::flyball::{Flyball, Installation};
 
-/// Requests a second that a pod carries, by the settings.
+/// Configured capacity of a pod, requests per second.
 pub const PER_POD: f64 = 8.0;
 /// How soon flyball has to react to anything.
 pub const WITHIN: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const POLICIES: [(&str, &str); 2] = [
     ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
 ];
 
-/// Asks for what the arrival rate needs, up and down.
+/// Requests what the arrival rate needs, up and down.
 const FOLLOW: &str = r#"
 rule("follow", #{ priority: 1, goal: "cost" }, |s, p| [
     when(s.capacity.needed_now < s.replicas.current),
@@ -38,7 +38,7 @@ pub type Governed<'a> = (&'a str, &'a str, usize);
 pub struct Lab {
     /// The API server.
     pub double: KubernetesDouble,
-    /// What it was started with.
+    /// The installation it was started from.
     pub installation: Installation,
     /// The process.
     pub flyball: Flyball,
@@ -47,7 +47,7 @@ pub struct Lab {
     _controller: AbortOnDropHandle<()>,
 }
 
-/// Plays the controller: pods are ready as soon as they are asked for.
+/// Plays the controller: pods are ready as soon as they are requested.
 async fn start_pods(objects: Objects, services: Vec<String>) {
     let mut newest = objects.newest();
     loop {
@@ -69,8 +69,8 @@ impl Lab {
         Self::start_with(&settings_of(sources, history, services), &POLICIES, services, replicas).await
     }
 
-    /// Starts flyball with the shortest waits that settings may ask for, and a policy that asks at once for what
-    /// the arrival rate needs: what it takes to see a lowering within two minutes.
+    /// Starts flyball with the shortest waits that settings allow, and a policy that immediately requests what the
+    /// arrival rate needs, so that a lowering is seen within two minutes.
     pub async fn start_impatient(sources: &[&Prometheus], services: &[Governed<'_>], replicas: u32) -> Self {
         let guards = "guards: { stabilisation: 1m, lower_cooldown: 1m, reversal_lock: 1m }";
         let settings = settings_of(sources, "0s", services);
@@ -109,7 +109,7 @@ impl Lab {
         serde_json::from_str(&body).expect("the API answers in JSON")
     }
 
-    /// Returns the sum of a metric over all series that `labels` occur in.
+    /// Returns the sum of a metric over all series that contain `labels`.
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
         let (_, page) = self.page("/metrics").await;
         let series =
@@ -118,30 +118,30 @@ impl Lab {
         series.filter(|(rest, _)| rest.contains(labels)).map(|(_, value)| value.parse::<f64>().unwrap()).sum()
     }
 
-    /// Returns how the first signal of a service reads now.
+    /// Returns the present reading of a service's first signal.
     pub async fn reading(&self, service: &str) -> Value {
         self.api(&format!("services/{service}")).await["features"]["signals"][0]["reading"].clone()
     }
 
-    /// Returns what flyball wrote so far to a service.
+    /// Returns flyball's writes to a service so far.
     pub fn writes(&self, service: &str) -> Vec<Write> {
         let ours = |write: &Write| write.who == "flyball" && format!("{}/{}", write.namespace, write.name) == service;
         self.double.objects().history().into_iter().filter(ours).collect()
     }
 
-    /// Asserts that flyball never took a replica away.
+    /// Asserts that flyball never removed a replica.
     pub fn assert_nothing_lowered(&self) {
         let history = self.double.objects().history();
         let lowered: Vec<_> = history.iter().filter(|write| write.who == "flyball" && write.to < write.from).collect();
         assert!(lowered.is_empty(), "{lowered:?}");
     }
 
-    /// Waits until the replicas asked for of a service are `wanted`.
+    /// Waits until `wanted` replicas of a service are requested.
     pub async fn until_wanted(&self, service: &str, wanted: u32) {
         self.until_wanted_within(service, wanted, WITHIN).await;
     }
 
-    /// The same, for so long.
+    /// The same, with a time limit.
     pub async fn until_wanted_within(&self, service: &str, wanted: u32, within: Duration) {
         let (namespace, name) = service.split_once('/').unwrap();
         let objects = self.double.objects();

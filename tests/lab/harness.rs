@@ -1,5 +1,4 @@
-//! The harness itself: a real Prometheus has the past that was given to it and the present of the workers, and
-//! can be taken away.
+//! The harness itself: a real Prometheus has the given history and the workers' present, and can be taken away.
 
 use std::time::Duration;
 

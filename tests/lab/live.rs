@@ -17,7 +17,7 @@ const CART: &str = "shop/cart";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn surges_of_the_past_and_a_rise_of_the_present_are_answered() {
-    // Each day a surge begins: for one service a few minutes from now, for the others far beyond their lead time.
+    // Each day has a surge: for one service in a few minutes, for the others far beyond their lead time.
     let soon = Load::Surging { seed: 1, minute: minute_now() + 4, factor: 4.0 };
     let later = Load::Surging { seed: 1, minute: minute_now() + 22, factor: 4.0 };
     let usual = soon.at(minute_now()).unwrap();
@@ -68,14 +68,14 @@ async fn surges_of_the_past_and_a_rise_of_the_present_are_answered() {
     assert!(lab.flyball.stop().success());
 }
 
-/// Returns the forecast so many minutes ahead.
+/// Returns the forecast `minutes` ahead.
 fn ahead_of(forecast: &Value, minutes: u64) -> f64 {
     let points = forecast["signals"][0]["points"].as_array().unwrap();
     let point = points.iter().find(|point| point["minutes"] == minutes).unwrap_or_else(|| panic!("{points:?}"));
     point["point"].as_f64().unwrap()
 }
 
-/// Asks the program to explain the write: in words, and for machines.
+/// Has the program explain the write: in words, and for machines.
 fn assert_explained(lab: &Lab, needed: u32) {
     let told = lab.installation.ask(&["explain", CHECKOUT, "-n", "50"]);
     let text = String::from_utf8(told.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! The load of a service over days, in requests a second, for backfill and for live workers alike.
+//! The load of a service over days, in requests per second, for both backfill and live workers.
 
 use std::env;
 use std::fs;
@@ -14,30 +14,30 @@ const SURGE: i64 = 20;
 pub enum Load {
     /// A day with a morning rise, an evening peak and a night, with some noise.
     Made {
-        /// Tells services apart.
+        /// Distinguishes services.
         seed: u64,
     },
-    /// The same, many times as high for twenty minutes of each day.
+    /// The same, multiplied for twenty minutes of each day.
     Surging {
-        /// Tells services apart.
+        /// Distinguishes services.
         seed: u64,
-        /// The minute since the epoch at which one of the surges begins.
+        /// The minute since the epoch at which one of the surges starts.
         minute: i64,
-        /// How many times as high.
+        /// Factor during a surge.
         factor: f64,
     },
-    /// A recorded series of one-minute values, moved by whole days so that its last day is today.
+    /// A recorded series of one-minute values, shifted by whole days so that its last day is today.
     Recorded {
         /// One value a minute; `None` is a gap.
         values: Vec<Option<f64>>,
-        /// The minute since the epoch at which the first value now stands.
+        /// The minute since the epoch of the first value, after the shift.
         first: i64,
     },
 }
 
 impl Load {
-    /// Returns the load of service number `seed`: the recorded file of that number below the directory that
-    /// `FLYBALL_LAB_DATA` names, or one made here.
+    /// Returns the load of service number `seed`: the recorded file of that number in the directory that
+    /// `FLYBALL_LAB_DATA` names, or a generated one.
     pub fn of_service(seed: u64) -> Self {
         let Ok(directory) = env::var("FLYBALL_LAB_DATA") else { return Self::Made { seed } };
         let listed = fs::read_dir(&directory).unwrap_or_else(|error| panic!("FLYBALL_LAB_DATA {directory}: {error}"));
@@ -64,7 +64,7 @@ impl Load {
         Self::Recorded { values, first: today - (days - 1) * DAY + start }
     }
 
-    /// Returns the rate in a minute since the epoch; `None` where the record has a gap.
+    /// Returns the rate in a minute since the epoch; `None` if the record has a gap.
     pub fn at(&self, minute: i64) -> Option<f64> {
         match self {
             Self::Made { seed } => {
@@ -94,7 +94,7 @@ pub fn unix_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
-/// Returns a number from 0 to 1 that is the same for the same input (`SplitMix64`).
+/// Returns a deterministic number from 0 to 1 for its input (`SplitMix64`).
 fn noise(step: u64, seed: u64) -> f64 {
     let mut state = step.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(seed);
     state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

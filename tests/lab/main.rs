@@ -1,13 +1,13 @@
-//! The lab: real programs around flyball, started by the tests themselves on loopback ports in scratch
-//! directories. One file per scenario; its verdict comes from facts outside flyball. Needs the Debian package
-//! `prometheus`, which `scripts/test` installs; without it the tests fail and say so.
+//! The lab: real programs around flyball, started by the tests on loopback ports in scratch directories. One file per
+//! scenario; its verdict comes from facts outside flyball. Needs the Debian package `prometheus`, which `scripts/test`
+//! installs; without it the tests fail and say so.
 //!
 //! | file | part |
 //! |---|---|
 //! | `prometheus` | a Prometheus server: backfill, start, stop, pause, queries |
 //! | `worker` | small HTTP workers with controllable load, scraped by it |
-//! | `load` | the load of a service over days: made here, or from files that `FLYBALL_LAB_DATA` names |
-//! | `support/flyball` | flyball as a process of its own |
+//! | `load` | the load of a service over days: generated, or from files that `FLYBALL_LAB_DATA` names |
+//! | `support/flyball` | flyball as a separate process |
 //! | `support/process` | signals to processes |
 //! | `governed` | flyball over such servers, with an API double to write to |
 //! | `harness` | tests of the parts above |
@@ -46,7 +46,7 @@ mod worker;
 
 use std::time::{Duration, Instant};
 
-/// Asks `probe` until it yields a value; fails with `what` after `within`.
+/// Polls `probe` until it yields a value; fails with `what` after `within`.
 async fn eventually<T>(what: &str, within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

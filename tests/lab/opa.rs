@@ -1,4 +1,4 @@
-//! The four original rules by Open Policy Agent itself, against ours in the Rego reading.
+//! The four original rules evaluated by Open Policy Agent, against ours with Rego semantics.
 
 use crate::parity::opa::Opa;
 use crate::parity::{ACTIONS, Facts, Outcome, Source, in_rego_reading, ours};

@@ -1,4 +1,4 @@
-//! A Prometheus that stops, hangs and comes back, and workers that do not tell the truth: typed, visible, harmless.
+//! A Prometheus that stops, hangs and returns, and workers that report wrong values: typed, visible, harmless.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::prometheus::Prometheus;
 use crate::worker::Worker;
 
 const SCRAPES: Duration = Duration::from_secs(1);
-/// Longer than the cooldown between two raises, and than it takes a value to grow stale.
+/// Longer than the cooldown between two raises, and than a value stays fresh.
 const AWAY: Duration = Duration::from_secs(20);
 const START: u32 = 4;
 
-/// Returns a load that needs so many replicas.
+/// Returns a load that needs this many replicas.
 fn load(replicas: u32) -> f64 {
     (f64::from(replicas) - 0.5) * PER_POD
 }
@@ -33,7 +33,7 @@ async fn until_seen(lab: &Lab, service: &str, rate: f64) {
     .await;
 }
 
-/// Waits until the reading of a service gives this reason for having no value.
+/// Waits until the reading of a service gives this reason for its missing value.
 async fn until_missing(lab: &Lab, service: &str, why: &str) {
     eventually(&format!("{service} is {why}"), WITHIN, async || {
         let reading = lab.reading(service).await;
@@ -75,7 +75,7 @@ async fn p1_prometheus_stopped_in_a_surge_lowers_nothing_and_the_surge_is_met_af
     assert_eq!(lab.flyball.ended(), None);
 }
 
-/// The control beside it shows that a lowering was due: same load, same settings, another Prometheus that stays.
+/// The control shows that a lowering was due: same load, same settings, another Prometheus that stays up.
 #[tokio::test(flavor = "multi_thread")]
 async fn p1_where_prometheus_is_gone_nothing_is_lowered_and_where_it_is_not_it_is() {
     const BLIND: &str = "shop/checkout";
@@ -99,8 +99,8 @@ async fn p1_where_prometheus_is_gone_nothing_is_lowered_and_where_it_is_not_it_i
     tokio::time::sleep(AWAY).await;
     assert_eq!(lab.writes(BLIND), [], "a write without telemetry");
 
-    // A source that has failed for long is asked once a minute; its windows refill, and that of the stabilisation begins
-    // anew. Then the lowering is decided on; what the fleet may lose in ten minutes the control has spent.
+    // A source that has failed for long is queried once a minute; its windows refill, and the stabilisation window
+    // restarts. Then the lowering is decided; the control has spent what the fleet may lose in ten minutes.
     prometheus.start().await;
     eventually("the late lowering is decided on", ASKED_AGAIN + DUE, async || {
         let page = lab.api(&format!("decisions?service={BLIND}&limit=5")).await;

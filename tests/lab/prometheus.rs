@@ -22,7 +22,7 @@ const READY: Duration = Duration::from_secs(30);
 /// Seconds between two backfilled samples.
 pub const STEP: usize = 5;
 
-/// A server; it is killed when it is dropped.
+/// A server; killed on drop.
 #[derive(Debug)]
 pub struct Prometheus {
     directory: TempDir,
@@ -70,7 +70,7 @@ impl Prometheus {
             let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
             assert!(found.is_ok_and(|status| status.success()), "`{program}` is not installed; {INSTALL}");
         }
-        // Already installed by another test of this process is as good.
+        // Fine if another test of this process has already installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap();
         let server = Self { directory: TempDir::new().unwrap(), port: free_port(), process: None, client };
@@ -80,8 +80,8 @@ impl Prometheus {
         server
     }
 
-    /// Writes `days` of request counters into the storage, up to now: for each service the load it would have
-    /// seen. The server must not run.
+    /// Writes `days` of request counters into the storage, up to now: for each service the load it would have seen. The
+    /// server must be stopped.
     pub fn backfill(&self, services: &[(&str, Load)], days: u32) {
         assert!(self.process.is_none(), "backfill goes before the start");
         let path = self.directory.path().join("history.om");
@@ -114,7 +114,7 @@ impl Prometheus {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Starts the server, again under the same URL, and waits until it is ready.
+    /// Starts the server, under the same URL again, and waits until it is ready.
     pub async fn start(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
@@ -148,12 +148,12 @@ impl Prometheus {
         process.wait().unwrap();
     }
 
-    /// Halts the server: it accepts connections and answers nothing.
+    /// Pauses the server: it accepts connections and answers nothing.
     pub fn pause(&self) {
         self.signal("STOP");
     }
 
-    /// Lets a halted server go on.
+    /// Resumes a paused server.
     pub fn resume(&self) {
         self.signal("CONT");
     }
@@ -207,7 +207,7 @@ impl Prometheus {
 impl Drop for Prometheus {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
-            // SIGKILL reaches a halted process too.
+            // SIGKILL reaches a stopped process too.
             let _ = process.kill();
             let _ = process.wait();
         }

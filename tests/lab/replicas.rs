@@ -1,7 +1,6 @@
 //! Two flyballs on one Lease, over an API server: an API double, or the real one. Leaders are asked to stop, killed and
-//! held, at random and at named steps of a write. What came of it is judged by the objects of the server alone: who
-//! holds the Lease, what was written, what became of each intent. The program must be built with the feature
-//! `failpoints`.
+//! paused, at random and at named steps of a write. Judged only by the server's objects: who holds the Lease, what was
+//! written, how each intent ended. The program must be built with the feature `failpoints`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,31 +16,31 @@ use tokio::time::{sleep, timeout};
 use crate::support::flyball::{Flyball, Installation};
 use crate::support::kills::{POLICY, Rates, Server, places, settings};
 
-/// How long anything may take that is not measured.
+/// Time limit for anything that is not measured.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than a lease.
 const HELD: Duration = Duration::from_secs(20);
 /// Steps of a write at which a leader is killed.
 const STEPS: [&str; 3] = ["gate_prepared", "gate_sent", "gate_ended"];
 
-/// What is seen of several processes from outside.
+/// The processes as seen from outside.
 pub trait Outside: Server {
     /// Returns who holds the Lease.
     async fn holder(&self) -> Option<String>;
     /// Returns all `LoopAction`s.
     async fn actions(&self) -> Vec<Value>;
-    /// Returns the environment that leads one of the processes to it.
+    /// Returns the environment with which one of the processes finds it.
     fn environment_of(&self, _process: &str) -> Vec<(&'static str, String)> {
         self.environment()
     }
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// From SIGTERM to the Lease being held by the other, in seconds.
+    /// From SIGTERM to the Lease being held by the other process, seconds.
     pub handover_s: f64,
-    /// From SIGKILL to the first write of the other, the longest, in seconds.
+    /// From SIGKILL to the first write of the other process, the longest, seconds.
     pub failover_s: f64,
     /// Services that were asked to grow by one.
     pub asked: usize,
@@ -66,7 +65,7 @@ impl<S: Outside> Site<'_, S> {
         self.installations[which].start(halt_at)
     }
 
-    /// Waits until this one holds the Lease and returns how long that took.
+    /// Waits until this process holds the Lease and returns how long that took.
     async fn held_by(&self, which: usize) -> Duration {
         let (begin, name) = (Instant::now(), format!("flyball-{which}_"));
         let held = async {
@@ -79,7 +78,7 @@ impl<S: Outside> Site<'_, S> {
         begin.elapsed()
     }
 
-    /// Asks so many services to grow by one, each for the first time, and returns their places.
+    /// Asks `count` services to grow by one, each for the first time, and returns their places.
     fn ask(&mut self, count: usize) -> std::ops::Range<usize> {
         let asked = self.asked..self.asked + count;
         for (namespace, name) in &self.places[asked.clone()] {
@@ -106,12 +105,12 @@ impl<S: Outside> Site<'_, S> {
     }
 }
 
-/// Returns two installations of `program` that share a lease, and services to ask of.
+/// Returns two installations of `program` that share a lease, and services to grow.
 async fn site<'a, S: Outside>(program: &Path, server: &'a S, lease: &str) -> Site<'a, S> {
     site_of([program, program], server, lease).await
 }
 
-/// The same of two programs.
+/// The same with two programs.
 async fn site_of<'a, S: Outside>(programs: [&Path; 2], server: &'a S, lease: &str) -> Site<'a, S> {
     let telemetry = Rates::start().await;
     let cluster =
@@ -122,7 +121,7 @@ async fn site_of<'a, S: Outside>(programs: [&Path; 2], server: &'a S, lease: &st
         environment.push(("HOSTNAME", name.to_owned()));
         Installation::new(program, &text, &[("capacity.rhai", POLICY)]).with_environment(environment)
     };
-    // Namespaces in turn, so that no budget of one of them is met.
+    // Alternating namespaces, so that no namespace budget is reached.
     let mut all: Vec<(String, String)> = places().collect();
     all.sort_by_key(|(namespace, name)| (name.clone(), namespace.clone()));
     let installations = [installation("flyball-0", programs[0]), installation("flyball-1", programs[1])];
@@ -134,7 +133,7 @@ async fn site_of<'a, S: Outside>(programs: [&Path; 2], server: &'a S, lease: &st
     site
 }
 
-/// Runs two of `program` against `server` and reports what came of it.
+/// Runs two instances of `program` against `server` and reports the result.
 pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     let mut site = site(program, server, "flyball").await;
     let mut first = site.start(0, None);
@@ -152,7 +151,7 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     assert!(stopping.await.unwrap().success(), "flyball stops with an error");
     site.grown(asked).await;
 
-    // Killed; at once there is something to do.
+    // Killed, with work to do right after.
     let mut first = site.start(0, None);
     first.ready().await;
     second.kill();
@@ -160,7 +159,7 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     let mut failover = site.grown(asked).await;
     site.held_by(0).await;
 
-    // Held for longer than its lease lasts, and let go.
+    // Paused for longer than its lease, and resumed.
     let mut second = site.start(1, None);
     second.ready().await;
     first.signal("STOP");
@@ -175,7 +174,7 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     site.held_by(1).await;
     first.kill();
 
-    // Killed at named steps: the one that halts is handed the lease.
+    // Killed at named steps: the process that halts is given the lease.
     for step in STEPS {
         let mut halting = site.start(0, Some(step));
         halting.ready().await;
@@ -193,8 +192,8 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     report(&site, handover, failover).await
 }
 
-/// Runs two versions of the program side by side, each of which leads in its turn: handed over in the middle of writes,
-/// and killed.
+/// Runs two versions of the program side by side, each of which leads in turn: handed over in the middle of writes, and
+/// killed.
 #[cfg(feature = "lab")]
 pub async fn mixed(old: &Path, new: &Path, server: &impl Outside) -> Report {
     let mut site = site_of([old, new], server, "flyball").await;
@@ -204,7 +203,7 @@ pub async fn mixed(old: &Path, new: &Path, server: &impl Outside) -> Report {
     leads.ready().await;
     let asked = site.ask(4);
     site.grown(asked).await;
-    // From the older one to the newer and back, asked to and killed.
+    // From the older one to the newer and back, both by request and by kill.
     for (turn, next) in [1, 0, 1, 0].into_iter().enumerate() {
         let mut follows = site.start(next, None);
         follows.ready().await;
@@ -226,12 +225,12 @@ pub async fn mixed(old: &Path, new: &Path, server: &impl Outside) -> Report {
     report(&site, handover, failover).await
 }
 
-/// The shortest lease, and longer than that.
+/// The shortest lease, and a time longer than that.
 const SHORT_LEASE: &str = "{ lease: flyball, duration: 12s, renew_deadline: 6s }";
 const STOPPED: Duration = Duration::from_secs(14);
 
-/// Stops the leader of two (SIGSTOP) at each of these steps of a write, for longer than its lease, and lets it go on
-/// once the other has gone on with the same write.
+/// Stops the leader of two (SIGSTOP) at each of these steps of a write, for longer than its lease, and resumes it once
+/// the other one has continued with the same write.
 pub async fn stops(program: &Path, server: &impl Outside, steps: &[&str]) -> Report {
     let mut site = site(program, server, SHORT_LEASE).await;
     let mut failover = Duration::ZERO;
@@ -248,7 +247,7 @@ pub async fn stops(program: &Path, server: &impl Outside, steps: &[&str]) -> Rep
         site.held_by(1).await;
         sleep(STOPPED.saturating_sub(begin.elapsed())).await;
         stopped.signal("CONT");
-        // Whatever it still sends, it sends now; and it learns who leads.
+        // Whatever it still sends is sent now; and it learns who leads.
         sleep(Duration::from_secs(3)).await;
         site.held_by(1).await;
         settled(server).await;
@@ -258,19 +257,19 @@ pub async fn stops(program: &Path, server: &impl Outside, steps: &[&str]) -> Rep
     report(&site, Duration::ZERO, failover).await
 }
 
-/// What became of a write that its process sent after another one had settled it.
+/// The outcome of a write that its process sent after another one had settled it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Late {
     /// The service, by namespace and name.
     pub service: (String, String),
-    /// Writes of it that the server accepted.
+    /// Accepted writes to it.
     pub writes: usize,
     /// How its intents ended.
     pub intents: Vec<String>,
 }
 
 /// Stops the leader of two (SIGSTOP) between its last check and the request, until the load is gone again and the other
-/// one has settled what it left; nobody else writes. Then lets it go on, and it sends the request.
+/// one has settled what it left; nothing else writes. Then resumes it, and it sends the request.
 pub async fn late(program: &Path, server: &impl Outside) -> Late {
     const STEP: &str = "gate_checked";
     let mut site = site(program, server, SHORT_LEASE).await;
@@ -336,7 +335,7 @@ async fn report<S: Outside>(site: &Site<'_, S>, handover: Duration, failover: Du
     Report { handover_s, failover_s, asked: site.asked, not_once, writes: writes.len(), intents }
 }
 
-/// Asserts what is promised of several replicas.
+/// Asserts the guarantees for several replicas.
 pub fn assert_kept(report: &Report) {
     assert!(report.not_once.is_empty(), "{report:?}");
     assert_eq!(report.writes, report.asked, "{report:?}");

@@ -1,4 +1,4 @@
-//! Small HTTP workers: `/metrics` shows counters that grow with a load the test sets.
+//! Small HTTP workers: `/metrics` shows counters that grow with a load set by the test.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ struct State {
 }
 
 impl State {
-    /// Brings the counters up to now.
+    /// Advances the counters to now.
     fn advance(&mut self) {
         let now = Instant::now();
         let requests = self.rate * (now - self.counted_until).as_secs_f64();
@@ -58,7 +58,7 @@ impl State {
     }
 }
 
-/// A worker of one service. It stops when it is dropped.
+/// A worker of one service. Stops on drop.
 #[derive(Debug)]
 pub struct Worker {
     /// Its service, `namespace/name`.
@@ -70,7 +70,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker of `service` (`namespace/name`) that serves `rate` requests a second in 50 ms each.
+    /// Starts a worker of `service` (`namespace/name`) that serves `rate` requests per second in 50 ms each.
     pub async fn start(service: &str, rate: f64) -> Self {
         let state = Arc::new(Mutex::new(State {
             rate,
@@ -91,14 +91,14 @@ impl Worker {
         Self { service: service.to_owned(), address, state, server }
     }
 
-    /// Sets the load from now on: requests a second, share of errors, seconds a request takes.
+    /// Sets the load from now on: requests per second, error ratio, seconds per request.
     pub fn serve(&self, rate: f64, error_ratio: f64, latency: f64) {
         let mut state = self.state.lock().unwrap();
         state.advance();
         (state.rate, state.error_ratio, state.latency) = (rate, error_ratio, latency);
     }
 
-    /// Multiplies what the page shows: `NAN` and 1000 are ways to lie.
+    /// Multiplies what the page shows: `NAN` and 1000 are ways to report wrong values.
     pub fn lie(&self, factor: f64) {
         self.state.lock().unwrap().factor = factor;
     }

@@ -1,5 +1,5 @@
-//! Layers and purity: parses every path of every file under `src/` and holds the table of
-//! [`rules::LAYERS`]. The checker itself is tested on planted sources below.
+//! Layers and purity: parses every path of every file under `src/` and enforces the table of [`rules::LAYERS`]. The
+//! checker itself is tested on planted sources below.
 
 mod judge;
 #[cfg(test)]
@@ -22,7 +22,7 @@ struct Source {
     text: String,
 }
 
-/// Returns the module that a file is, from the crate root; `src/lib.rs` is the root itself.
+/// Returns the module of a file, from the crate root; `src/lib.rs` is the root itself.
 fn module_of(path: &str) -> Vec<String> {
     let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
     let inner = inner.strip_suffix("/mod").unwrap_or(inner);
@@ -105,7 +105,7 @@ fn dependencies() -> Vec<String> {
     names.filter_map(|line| line.split_once('=')).map(|(name, _)| name.trim().replace('-', "_")).collect()
 }
 
-/// A right to import what is not there hides that nobody needs it.
+/// Permission to import a missing module would hide that it is not needed.
 #[test]
 fn every_row_of_the_table_names_modules_that_exist() {
     let named = rules::LAYERS.iter().flat_map(|layer| layer.may.iter().chain([&layer.module]));

@@ -42,7 +42,7 @@ async fn read(cluster: &Kubernetes) -> Live {
     cluster.read(&change(&target(), 0)).await.unwrap()
 }
 
-/// Returns who moved the target to what, without the plant's own doings.
+/// Returns which manager moved the target to what, without the plant's own moves.
 fn moves(double: &KubernetesDouble) -> Vec<(String, Option<u32>)> {
     let others = double.objects().history().into_iter().filter(|write| write.who != "plant");
     others.map(|write| (write.who, write.to)).collect()
@@ -62,7 +62,7 @@ async fn k1_a_server_that_is_down_is_unavailable_and_comes_back() {
     drop(double);
     let refused = cluster.apply(&change(&target(), 5), &live).await;
     assert!(matches!(refused, Err(ClusterError::Unavailable { .. } | ClusterError::Unknown { .. })), "{refused:?}");
-    // The pooled connection is gone now; a new one is refused, so that nothing can have been sent.
+    // The pooled connection is gone now; a new one is refused, so nothing can have been sent.
     let refused = cluster.apply(&change(&target(), 5), &live).await;
     assert!(matches!(refused, Err(ClusterError::Unavailable { .. })), "{refused:?}");
     objects.add_deployment("shop", "checkout", 4);
@@ -91,7 +91,7 @@ async fn k2_a_patch_that_is_done_after_we_left_meets_a_version_of_its_own() {
     double.faults().order(Verb::Patch, 1, Fault::DelayBefore(Duration::from_millis(500)));
     let outcome = cluster.apply(&change(&target(), 5), &live).await;
     assert!(matches!(outcome, Err(ClusterError::Unknown { .. })), "{outcome:?}");
-    // Not done yet; what is decided on a new read wins, and the late one is a conflict.
+    // Not done yet; a decision based on a new read wins, and the late write is a conflict.
     let live = read(&cluster).await;
     assert_eq!(live.value, 3);
     cluster.apply(&change(&target(), 4), &live).await.unwrap();
@@ -146,7 +146,7 @@ async fn k5_after_410_the_targets_are_listed_again_and_never_seem_to_be_gone() {
     assert_eq!(double.faults().requests_of(Resource::Deployments, Verb::List), 3);
 }
 
-/// The longer the server was away, the longer the pauses; that it lost what was watched it says when it is back.
+/// The longer the server was away, the longer the pauses; when it is back it reports that it lost what was watched.
 #[tokio::test]
 async fn k5_after_an_outage_what_was_lost_is_listed_at_once() {
     let double = double().await;
@@ -167,7 +167,7 @@ async fn k5_after_an_outage_what_was_lost_is_listed_at_once() {
     assert!(told.elapsed() < Duration::from_secs(2), "listed again after {:?}", told.elapsed());
 }
 
-/// A list that fails in between says nothing of the watches: they come to nothing still.
+/// A list that fails in between says nothing about the watches: they still fail.
 #[tokio::test]
 async fn k5_changes_missed_again_and_again_are_listed_ever_more_slowly() {
     let double = double().await;
@@ -228,7 +228,7 @@ async fn k7_a_watch_that_went_silent_is_opened_anew() {
 #[tokio::test]
 async fn k7_a_watch_that_stays_silent_is_outdated_and_waited_for() {
     let double = double().await;
-    // No silence at all is borne, so that none has to be sat out.
+    // No silence is tolerated, so that the test need not wait for one.
     let cluster = cluster(&double, Timeouts { silence: Duration::ZERO, ..TIMEOUTS }).await;
     let outdated = |reading: &TargetReading| matches!(reading, TargetReading::Outdated { .. });
     until(&cluster, &target(), outdated).await;
@@ -239,7 +239,7 @@ async fn k7_a_watch_that_stays_silent_is_outdated_and_waited_for() {
     assert_eq!(cluster.waiting_for(), [silent("Deployments"), silent("HorizontalPodAutoscalers")]);
 }
 
-/// A service that is declared in a new namespace is no trouble of those that are there.
+/// A service declared in a new namespace does not affect the existing ones.
 #[tokio::test]
 async fn k7_a_watch_that_came_later_is_waited_for_by_its_own_targets_alone() {
     let double = double().await;
@@ -293,7 +293,7 @@ async fn k10_a_missing_right_is_told_and_not_asked_for_in_a_hot_loop() {
     assert_eq!(reading, TargetReading::Unknown { reason: expected });
     let [refused] = &*cluster.waiting_for() else { panic!("{:?}", cluster.waiting_for()) };
     assert_eq!(refused.to_string(), "watch of Deployments in shop: not synced: status 403: ordered by a test");
-    // Ordinary failures are tried again within half a second.
+    // Ordinary failures are retried within half a second.
     for _ in 0..6 {
         double.faults().order(Verb::Get, 1, Fault::DelayAnswer(Duration::from_millis(100)));
         read(&cluster).await;
@@ -362,7 +362,7 @@ async fn k9_a_server_that_is_too_busy_says_how_long_to_leave_it_alone() {
     let live = read(&cluster).await;
     double.faults().order(Verb::Patch, 1, Fault::status(429));
     let refused = cluster.apply(&change(&target(), 5), &live).await;
-    // The header alone says so, as of a server that sheds load.
+    // The header alone says so, as from a server that sheds load.
     let (reason, retry_after) = ("ordered by a test".to_owned(), Duration::from_secs(1));
     assert_eq!(refused, Err(ClusterError::Busy { reason, retry_after }));
 }

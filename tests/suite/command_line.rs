@@ -1,4 +1,4 @@
-//! The program as it is typed: what goes wrong names the thing, the place and the remedy.
+//! The program as users type it: every error names the thing, the place and the remedy.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -21,7 +21,7 @@ const POLICIES: [(&str, &str); 2] = [
     ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
 ];
 
-/// Returns flyball as it is called in `place`, without the settings of whoever runs the tests.
+/// Returns the flyball command in `place`, without the settings of the user who runs the tests.
 pub fn command(place: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLYBALL_")) {
@@ -36,7 +36,7 @@ pub fn flyball(place: &Path, arguments: &[&str]) -> Output {
     command(place).args(arguments).output().unwrap()
 }
 
-/// A place with files of all sorts, none of them what is asked for.
+/// A place with files of all kinds, none of them the requested one.
 fn place() -> TempDir {
     let place = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &[u8]| fs::write(place.path().join(name), text).unwrap();
@@ -147,7 +147,7 @@ fn shipped(settings: &str) -> TempDir {
     place
 }
 
-/// What only the set can tell of the settings: a mask that hides nothing, a time where a number is meant.
+/// What only the set reveals about the settings: a mask that hides nothing, a time instead of a number.
 #[test]
 fn settings_that_do_not_fit_the_policies_fail_the_check() {
     for (from, to, expected) in [
@@ -177,7 +177,7 @@ fn settings_that_do_not_fit_the_policies_fail_the_check() {
     }
 }
 
-/// The steps of the README: the example beside the shipped policies is in order as it is.
+/// The steps of the README: the example next to the shipped policies is valid as is.
 #[test]
 fn the_example_with_the_shipped_policies_passes_the_check() {
     let place = shipped(EXAMPLE);
@@ -188,7 +188,7 @@ fn the_example_with_the_shipped_policies_passes_the_check() {
     assert!(said.contains("policies: valid; revision"), "{said}");
 }
 
-/// A switch is turned and let go in the words that the program itself prints.
+/// A switch is engaged and released with the commands that the program itself prints.
 #[test]
 fn a_kill_switch_is_turned_and_released() {
     let place = tempfile::tempdir().unwrap();
@@ -202,7 +202,7 @@ fn a_kill_switch_is_turned_and_released() {
     assert!(engaged.contains("engaged for shop/checkout (k.yaml)"), "{engaged}");
     assert!(engaged.contains(" resume shop/checkout --reason '...' --file k.yaml"), "{engaged}");
     assert!(fs::read_to_string(place.path().join("k.yaml")).unwrap().contains("shop/checkout"));
-    // One name and one reason stand for all that is stopped, and whose went is said.
+    // One name and one reason cover everything that is stopped, and a replaced one is reported.
     let second = said(&["kill", "--file", "k.yaml", "shop/search", "--by", "ops", "-r", "drill"]);
     let replaced = "shop/checkout remains stopped; its reason is replaced by this one (was: by ";
     assert!(second.contains(replaced) && second.contains(": stopped from the command line)"), "{second}");
@@ -215,14 +215,14 @@ fn a_kill_switch_is_turned_and_released() {
     assert!(released.contains("released for shop/checkout; nothing is stopped"), "{released}");
 }
 
-/// Runs flyball with these words, separated by spaces, and returns its exit code and all that it says.
+/// Runs flyball with these words, separated by spaces, and returns its exit code and all its output.
 pub fn run(place: &TempDir, line: &str) -> (Option<i32>, String) {
     let output = flyball(place.path(), &line.split(' ').collect::<Vec<_>>());
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code(), said)
 }
 
-/// What is still stopped is said, with the way back that works, and is no success.
+/// What is still stopped is reported, with a working way back, and is not a success.
 #[test]
 fn a_service_that_is_still_stopped_is_not_told_to_be_released() {
     let place = tempfile::tempdir().unwrap();
@@ -238,7 +238,7 @@ fn a_service_that_is_still_stopped_is_not_told_to_be_released() {
     assert!(said.contains(" resume --class scale --reason '...' --file k.yaml\n"), "{said}");
 }
 
-/// A service cannot be stopped alone where nobody knows what is stopped already.
+/// A single service cannot be stopped if it is unknown what is stopped already.
 #[test]
 fn a_kill_switch_that_cannot_be_read_stops_everything_and_says_so() {
     let place = tempfile::tempdir().unwrap();
@@ -270,7 +270,7 @@ fn on_a_full_disk_kill_stops_everything_or_says_how() {
     assert!(!place.path().join("k.yaml").exists() && !place.path().join(".k.yaml.new").is_symlink());
 }
 
-/// Whoever turns a ConfigMap is told to by the namespace, the scope and the reason that were given.
+/// Instructions for changing a ConfigMap use the given namespace, scope and reason.
 #[test]
 fn a_kill_switch_in_the_cluster_is_turned_by_the_words_that_are_printed() {
     let place = tempfile::tempdir().unwrap();
@@ -292,7 +292,7 @@ fn a_kill_switch_in_the_cluster_is_turned_by_the_words_that_are_printed() {
     );
 }
 
-/// What is offered for pasting is one word to a shell, whatever the file is called.
+/// A path printed for pasting is one word to a shell, whatever the file name.
 #[test]
 fn the_way_back_that_is_printed_works_for_a_file_with_a_space() {
     let place = tempfile::tempdir().unwrap();
@@ -305,12 +305,12 @@ fn the_way_back_that_is_printed_works_for_a_file_with_a_space() {
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "the switch and its lock");
 }
 
-/// Root with a strict umask turns the switch of a flyball that runs as another user.
+/// Root with a strict umask changes the switch of a flyball that runs as another user.
 #[test]
 fn a_switch_that_root_turned_is_read_and_turned_by_others() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
     let place = tempfile::tempdir().unwrap();
-    // Only root may give files away; for everybody else the modes are left to look at.
+    // Only root may give files away; for other users only the modes can be checked.
     let is_root = chown(place.path(), Some(12_345), Some(12_345)).is_ok();
     let other = if is_root { 12_345 } else { fs::metadata(place.path()).unwrap().uid() };
     let turned = |line: &str| {
@@ -327,7 +327,7 @@ fn a_switch_that_root_turned_is_read_and_turned_by_others() {
     assert_eq!(turned("kill"), [(other, 0o644), (other, 0o640)], "as it was");
 }
 
-/// What is done is done, whoever takes the words: a script goes by the exit code.
+/// What is done is done, whether or not the output is read: a script uses the exit code.
 #[test]
 fn a_switch_that_was_turned_is_a_success_also_where_that_cannot_be_said() {
     let place = tempfile::tempdir().unwrap();
@@ -340,7 +340,7 @@ fn a_switch_that_was_turned_is_a_success_also_where_that_cannot_be_said() {
     }
 }
 
-/// The port of the settings belongs to another program.
+/// The port in the settings belongs to another program.
 #[test]
 fn what_is_no_flyball_is_not_taken_for_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -367,8 +367,8 @@ fn what_is_no_flyball_is_not_taken_for_one() {
     );
 }
 
-/// Who mends one fault at a time waits for each: policies are checked beside settings that are at fault, and files that
-/// may be where flyball runs alone are noted.
+/// Fixing faults one at a time means waiting for each: policies are checked even if the settings are faulty, and files
+/// that may exist where flyball runs are only noted.
 #[test]
 fn a_check_goes_on_behind_the_first_fault() {
     let keys = "    kind: prometheus\n    ca_file: ca.pem\n    bearer_token_file: token";
@@ -388,7 +388,7 @@ fn a_check_goes_on_behind_the_first_fault() {
     assert!(told.lines().count() == 2 && told.contains("\"valid\":false") && told.contains("bad.rhai"), "{told}");
 }
 
-/// A pipe that nobody writes to would hold up the start, and a signal with it.
+/// A pipe without a writer would block the start, and with it signal handling.
 #[test]
 fn certificates_that_are_no_file_are_refused() {
     let example = EXAMPLE.replace("listen: 127.0.0.1:9464", "listen: 127.0.0.1:0").replace("/var/lib/flyball", "state");
@@ -407,7 +407,7 @@ fn certificates_that_are_no_file_are_refused() {
     assert!(said.contains("ca.pem") && said.contains("it is not a file"), "{said}");
 }
 
-/// A container sets no USER and knows no names.
+/// A container sets no USER and has no user names.
 #[test]
 fn who_turns_the_switch_is_told_also_without_a_user() {
     let place = tempfile::tempdir().unwrap();
@@ -422,7 +422,7 @@ fn who_turns_the_switch_is_told_also_without_a_user() {
     assert!(kill(&[]).contains(r#""by": "uid "#));
 }
 
-/// What is foreseen of a file is drawn and told; of a service the running flyball is asked.
+/// The forecast of a file is drawn and printed; for a service the running flyball is queried.
 #[test]
 fn a_forecast_is_drawn_and_told() {
     let place = place();
@@ -473,7 +473,7 @@ fn a_forecast_is_drawn_and_told() {
     }
 }
 
-/// Returns settings with which `flyball run` waits at its start for the API server at `url`.
+/// Returns settings with which `flyball run` waits at startup for the API server at `url`.
 fn waiting(url: &str) -> String {
     let example = EXAMPLE.replace("listen: 127.0.0.1:9464", "listen: 127.0.0.1:0").replace("/var/lib/flyball", "state");
     let example = example.replace("\npolicies: policies\n", "\npolicies: configmaps\n");
@@ -481,7 +481,7 @@ fn waiting(url: &str) -> String {
     format!("{before}\ncluster: {{ url: '{url}' }}\n{}", cluster.split_once('\n').unwrap().1)
 }
 
-/// Sends SIGTERM and returns how the process ended, and what it said, within two seconds.
+/// Sends SIGTERM and returns the exit status and the output, within two seconds.
 fn terminated(mut child: Child) -> (std::process::ExitStatus, String) {
     let sent = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &child.id().to_string()]).status();
     assert!(sent.unwrap().success());
@@ -504,20 +504,20 @@ fn terminated(mut child: Child) -> (std::process::ExitStatus, String) {
     (status, said)
 }
 
-/// As the first process of a container an unhandled SIGTERM is ignored, elsewhere it kills.
+/// As the first process of a container, an unhandled SIGTERM is ignored; elsewhere it kills.
 #[test]
 fn a_stop_during_a_start_that_waits_ends_it_at_once_and_cleanly() {
     let (place, silent) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let settings = waiting(&format!("http://{}", silent.local_addr().unwrap()));
     fs::write(place.path().join("flyball.yaml"), settings).unwrap();
     let child = command(place.path()).arg("run").stderr(Stdio::piped()).spawn().unwrap();
-    // It asks, and nobody answers.
+    // It sends a request that is never answered.
     let _asked = silent.accept().unwrap();
     let (status, said) = terminated(child);
     assert_eq!(status.code(), Some(0), "{status}: {said}");
 }
 
-/// The start waits for the policies while the API server would give it the lease.
+/// Startup waits for the policies while the API server would grant it the lease.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_during_a_start_leaves_no_lease_behind() {
     let double = KubernetesDouble::start(Objects::default()).await.unwrap();
@@ -536,7 +536,7 @@ async fn a_stop_during_a_start_leaves_no_lease_behind() {
     assert!(!leases.items.iter().any(|lease| held(lease)), "{:?}", leases.items);
 }
 
-/// A full disk, or a reader that has gone: what cannot be logged is lost and counted, and the loop goes on.
+/// A full disk, or a reader that is gone: what cannot be logged is lost and counted, and the loop continues.
 #[test]
 fn a_log_that_cannot_be_written_ends_nothing() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

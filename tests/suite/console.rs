@@ -1,4 +1,4 @@
-//! The console over a real loopback connection, before a loop that is made up.
+//! The console over a real loopback connection, in front of a fake loop.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub const SERVICE: &str = "shop/checkout";
 pub struct Loop {
     pub ready: bool,
     pub damaged: bool,
-    /// For how many seconds the loop has stood still.
+    /// For how many seconds the loop has been stalled.
     pub still: Option<u64>,
     /// Its state directory.
     pub state: Option<PathBuf>,
@@ -42,9 +42,9 @@ pub struct Loop {
     pub settings: Option<String>,
     /// What was decided after those two, newest first.
     pub later: Arc<Mutex<Vec<DecisionRecord>>>,
-    /// How many pages of decisions were asked for.
+    /// How many pages of decisions were requested.
     pub pages: Arc<AtomicUsize>,
-    /// The threads on which all services were looked at.
+    /// The threads on which all services were visited.
     pub walked: Arc<Mutex<Vec<ThreadId>>>,
 }
 
@@ -263,7 +263,7 @@ async fn long_lists_come_page_by_page() {
     }
 }
 
-/// What a schema refers to is in the document.
+/// Everything a schema refers to is in the document.
 #[tokio::test]
 async fn every_reference_of_the_document_resolves() {
     fn references(value: &Value, found: &mut Vec<String>) {
@@ -287,7 +287,7 @@ async fn every_reference_of_the_document_resolves() {
     }
 }
 
-/// Every path of the document is asked, every answer and refusal held against what the document says.
+/// Every path of the document is requested, and every answer and refusal checked against the document.
 #[tokio::test]
 async fn the_answers_are_as_the_document_describes_them() {
     let server = start(Loop { ready: true, ..Loop::default() }).await;
@@ -315,7 +315,7 @@ async fn the_answers_are_as_the_document_describes_them() {
     assert_eq!((&limit["name"], &limit["required"]), (&"limit".into(), &false.into()));
 }
 
-/// Holds an answer against the schema of its response.
+/// Validates an answer against the schema of its response.
 fn hold(document: &Value, response: &Value, answer: &Value) {
     let mut schema = response["content"]["application/json"]["schema"].clone();
     if let Value::Object(schema) = &mut schema {
@@ -325,7 +325,7 @@ fn hold(document: &Value, response: &Value, answer: &Value) {
     let faults: Vec<String> =
         validator.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(faults.is_empty(), "{faults:#?}");
-    // A schema that says nothing would be kept by anything.
+    // An empty schema would accept anything.
     let nothing = validator.is_valid(&serde_json::json!([7]));
     assert!(!nothing || schema.get("$ref").is_none(), "{schema}");
 }
@@ -402,7 +402,7 @@ async fn what_is_refused_says_why_and_what_to_do() {
     }
 }
 
-/// What is restarted is a process whose loop will not go on, and none that waits for something.
+/// Restart applies to a process whose loop is stalled, not to one that waits for something.
 #[tokio::test]
 async fn a_loop_that_stands_still_for_minutes_is_not_alive() {
     for (still, live) in [(None, 200), (Some(70), 200), (Some(301), 503)] {
@@ -414,7 +414,7 @@ async fn a_loop_that_stands_still_for_minutes_is_not_alive() {
     }
 }
 
-/// The threads of the loop have better to do than to look at ten thousand services.
+/// The loop's threads must not be used to visit ten thousand services.
 #[tokio::test]
 async fn what_looks_at_all_services_does_so_off_the_threads_of_the_loop_and_the_probe_of_life_does_not() {
     let control = Loop { ready: true, ..Loop::default() };
@@ -445,7 +445,7 @@ async fn a_shutdown_ends_the_server_though_a_client_stays() {
     drop(idle);
 }
 
-/// Where `ServiceLoop` objects declare the services, the running flyball knows them, and the settings do not.
+/// If `ServiceLoop` objects declare the services, the running flyball knows them and the settings do not.
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
     let server = start(Loop::default()).await;
@@ -515,15 +515,14 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
     }
 }
 
-/// Two flyballs with the usual address on one machine: what one says is not about the other, and its switch is not
-/// theirs.
+/// Two flyballs with the usual address on one machine: the answers of one are not about the other, nor is its switch.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_of_another_flyball_is_not_taken_for_ones_own() {
     for is_own in [false, true] {
         let place = tempfile::tempdir().unwrap();
         let (own, other) = (place.path().join("state"), place.path().join("other"));
         std::fs::create_dir(&own).unwrap();
-        // As the running one says it: without symbolic links.
+        // As the running one reports it: without symbolic links.
         let state = if is_own { std::fs::canonicalize(&own).unwrap() } else { other };
         let server = start(Loop { ready: true, state: Some(state), ..Loop::default() }).await;
         let example = include_str!("../../docs/flyball.example.yaml").replace("/var/lib/flyball", "state");
@@ -556,7 +555,7 @@ async fn the_answer_of_another_flyball_is_not_taken_for_ones_own() {
             .unwrap();
             let words = match line.split(' ').next() {
                 Some("kill") => "KEEPS WRITING: it runs with different settings",
-                // Who let go the writes of another flyball must not wait for them.
+                // Releasing the writes of another flyball must not wait for them.
                 Some("resume") => "IS UNAFFECTED: it runs with different settings",
                 _ => " is a different one: ",
             };
@@ -571,8 +570,8 @@ async fn the_answer_of_another_flyball_is_not_taken_for_ones_own() {
     }
 }
 
-/// Settings that were changed after a flyball was started with them: it reads the switch that they named then, and that
-/// is what whoever turns another one is told.
+/// Settings changed after a flyball was started with them: it still reads the switch they named then, and a command
+/// that changes another one reports that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_success() {
     let place = tempfile::tempdir().unwrap();
@@ -604,7 +603,7 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
             (output.status.code(), said)
         })
     };
-    // Nobody answers: the file is turned, and no more is claimed.
+    // No flyball answers: the file is changed, and nothing more is claimed.
     let (code, said) = run("resume -r start", false).await.unwrap();
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = run("kill -r drill", false).await.unwrap();
@@ -615,7 +614,7 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
             )),
         "{said}"
     );
-    // The settings are faulty elsewhere.
+    // The settings have an unrelated fault.
     std::fs::create_dir(root.join("faulty")).unwrap();
     let faulty = root.join("faulty/flyball.yaml");
     std::fs::write(&faulty, format!("listen: {free}\nkill_switch: ../ks/third.yaml\nservices: 7\n")).unwrap();
@@ -676,7 +675,7 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
     server.stop().await;
 }
 
-/// The highest bound is of the owner and of the autoscaler; what is needed beyond it is for people to see.
+/// The upper bound comes from the owner and from the autoscaler; a need beyond it is reported to people.
 #[test]
 fn a_service_that_needs_more_than_its_max_says_so() {
     let mut snapshot = Loop::default().services(None, 1).remove(0);

@@ -1,4 +1,4 @@
-//! Intents as `LoopAction` objects, on the API double: what one process began, the next one finds and ends.
+//! Intents as `LoopAction` objects, on the API double: what one process started, the next one finds and ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +102,7 @@ async fn an_intent_is_an_object_before_its_write_and_ends_once() {
     assert_eq!(known.reverted, Some(revert), "who goes on knows of it");
 }
 
-/// What is foreseen and what was measured lies in the API; the record of the decision stays with who made it.
+/// Forecast and measurement are in the API; the decision record stays with the process that made it.
 #[tokio::test]
 async fn inv_12_whoever_goes_on_measures_what_a_process_wrote_and_the_first_effect_stands() {
     let double = server().await;
@@ -124,7 +124,7 @@ async fn inv_12_whoever_goes_on_measures_what_a_process_wrote_and_the_first_effe
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    // The old one comes to, and says what it saw.
+    // The old process resumes, and reports what it saw.
     old.submit(Entry::Measured { change, measured: measured(Impact::Neutral) });
     let of_old = || old.remembered_since(Timestamp::now(), HOUR).unwrap()[0].measured.clone();
     for _ in 0..1_000 {
@@ -151,7 +151,7 @@ async fn inv_10_inv_12_what_a_process_left_open_the_next_one_finds_and_the_first
     assert_eq!(found.change, records::change(&id(1)));
     end(&new, change.clone(), WriteOutcome::Applied).await;
     assert!(new_local.decisions(None, None, 10).unwrap().is_empty(), "a decision of the old one is not the new one's");
-    // The old one comes to, and says what it believes.
+    // The old process resumes, and reports what it believes.
     end(
         &old,
         change.clone(),
@@ -161,7 +161,7 @@ async fn inv_10_inv_12_what_a_process_left_open_the_next_one_finds_and_the_first
     assert_eq!(objects(&double)[0]["status"]["outcome"], "applied");
     assert_eq!(old.remembered_since(Timestamp::now(), HOUR).unwrap().len(), 1, "and takes over what it finds");
 
-    // One that starts again with an old volume ends its copies as the API says.
+    // A process restarted with an old volume ends its copies as the API says.
     let orphan = prepare(&old, 3).await.unwrap();
     let name = format!("checkout-{orphan}");
     double
@@ -181,7 +181,7 @@ async fn inv_28_without_the_object_there_is_no_write_and_an_end_is_tried_until_i
     assert!(prepare(&journal, 1).await.is_err());
     assert!(objects(&double).is_empty() && journal.open_intents().unwrap().is_empty());
     assert!(local.open_intents().unwrap().is_empty());
-    // Made, and the answer lost: nothing was sent for it, so it is ended.
+    // Created, but the answer was lost: nothing was sent for it, so it is ended.
     double.faults().order(Verb::Create, 1, Fault::Cut);
     assert!(prepare(&journal, 3).await.is_err());
     for _ in 0..1_000 {
@@ -198,7 +198,7 @@ async fn inv_28_without_the_object_there_is_no_write_and_an_end_is_tried_until_i
     assert!(journal.open_intents().unwrap().is_empty());
     assert_eq!(objects(&double).iter().filter(|object| object["status"]["outcome"] == "applied").count(), 1);
     assert!(journal.health().is_ok());
-    // As long as ends are refused, nothing more may be written.
+    // While ends are refused, nothing more may be written.
     let change = prepare(&journal, 7).await.unwrap();
     double.faults().order(Verb::Patch, 1, Fault::status(422));
     let ending = end(&journal, change, WriteOutcome::Applied);
@@ -216,7 +216,7 @@ async fn inv_28_without_the_object_there_is_no_write_and_an_end_is_tried_until_i
     assert!(journal.health().is_ok(), "the second try wrote it");
 }
 
-/// A custom resource without its status: the object is there, and no end can be written to it.
+/// A custom resource without a status subresource: the object exists, but no end can be written to it.
 #[tokio::test]
 async fn inv_28_an_end_for_which_there_is_no_place_is_named_and_tried_again_after_a_pause() {
     let double = server().await;
@@ -292,7 +292,7 @@ async fn inv_18_an_open_object_that_cannot_be_read_is_named_and_stops_nobody_els
     assert_eq!(new.unreadable(), [], "once it is gone, its service goes on");
 }
 
-/// The sender gives up, finds no object, and then the server makes it.
+/// The sender gives up, finds no object, and then the server creates it.
 #[tokio::test]
 async fn an_object_that_the_server_makes_after_its_sender_gave_up_does_not_stay_open() {
     let double = server().await;

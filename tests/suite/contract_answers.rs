@@ -1,5 +1,5 @@
-//! What an answer of the API server means, whichever request it answers: its status counts, whatever its body is. Who
-//! stands in front of a server answers with pages and objects of its own.
+//! What an API server answer means, for any request: its status counts, whatever its body is. Proxies in front of a
+//! server answer with their own pages and objects.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ use crate::records;
 
 const OWN: &str = "flyball-system";
 
-/// Refusals that are no objects of the API, and how they are told.
+/// Refusals that are not API objects, and how they are reported.
 const REFUSALS: [(&str, &[u8], &str); 6] = [
     ("429 Busy", b"<html>busy</html>", "status 429: <html>busy</html>"),
     ("429 Busy", br#"{"error":"too many requests"}"#, r#"status 429: {"error":"too many requests"}"#),
@@ -37,7 +37,7 @@ const REFUSALS: [(&str, &[u8], &str); 6] = [
     ("403 No", b"{}", "status 403: {}"),
 ];
 
-/// Answers each request with the same bytes and hangs up, as gateways do. Returns where, and how many it has answered.
+/// Answers each request with the same bytes and closes, as gateways do. Returns the address, and the number of answers.
 pub async fn gateway(answer: Vec<u8>) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -72,7 +72,7 @@ async fn double() -> (KubernetesDouble, ApiServer) {
     (double, server)
 }
 
-/// An answer that says nothing but by its status.
+/// An answer whose only information is its status.
 fn bare(code: u16) -> Fault {
     Fault::Answer { code, body: json!({}) }
 }
@@ -101,7 +101,7 @@ async fn k9_k10_at_loop_actions() {
         let journal = journal(&server);
         let refused = journal.append(Entry::Prepared(open())).await.unwrap_err().to_string();
         assert!(refused.contains(expected), "{expected}: {refused}");
-        // What was refused was not made: nothing is looked for, and nothing to be ended.
+        // A refused object was not created: there is nothing to look for or to end.
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!((answered.load(Ordering::SeqCst), journal.health()), (1, Ok(())), "{expected}");
         let unread = journal.refresh().await.unwrap_err().to_string();
@@ -152,7 +152,7 @@ async fn k10_at_a_list() {
     flyball::ports::Cluster::follow(&cluster, &[target()].into());
     let told = |reading: &TargetReading| matches!(reading, TargetReading::Unknown { reason } if reason.contains("403"));
     until(&cluster, &target(), told).await;
-    // Ordinary failures are tried again within half a second.
+    // Ordinary failures are retried within half a second.
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert_eq!(double.faults().requests_of(Resource::Deployments, Verb::List), 1);
     let (server, _) = refusing("403 No", b"{}").await;

@@ -1,9 +1,9 @@
 //! The contract of the Cluster port, kept by the Kubernetes adapter on any API server.
 //!
-//! By default each test starts an API double of its own. `FLYBALL_CONTRACT_URL` names a real server instead (one
-//! that wants TLS or credentials has a `kubectl proxy` put before it), `FLYBALL_CONTRACT_KUBECONFIG` the account that
-//! the adapter has there. Only standard API calls are made, and the verdict comes from outside: from the objects and
-//! their changes as the API tells them to anybody.
+//! By default each test starts its own API double. `FLYBALL_CONTRACT_URL` names a real server instead (through `kubectl
+//! proxy` if it requires TLS or credentials), `FLYBALL_CONTRACT_KUBECONFIG` the adapter's account there. Only standard
+//! API calls are made, and the verdict comes from outside: from the objects and their changes as any API client sees
+//! them.
 //!
 //! The numbers in the names are rows of the fault matrix.
 
@@ -32,7 +32,7 @@ struct Site {
     _double: Option<KubernetesDouble>,
 }
 
-/// A change of the number of replicas as the API tells it.
+/// A change of the number of replicas, as reported by the API.
 #[derive(Debug, PartialEq, Eq)]
 struct Move {
     replicas: i64,
@@ -41,7 +41,7 @@ struct Move {
 
 impl Site {
     async fn open() -> Self {
-        // A second installation is refused, which is what several tests in one process need.
+        // A second installation is refused, which is fine with several tests in one process.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).no_proxy().build().unwrap();
         if let Ok(url) = std::env::var("FLYBALL_CONTRACT_URL") {
@@ -59,7 +59,7 @@ impl Site {
         format!("{}/apis/apps/v1/namespaces/{}/{plural}", self.url, target.namespace)
     }
 
-    /// Creates a target anew and returns it; deletes what an earlier run left.
+    /// Recreates a target and returns it; deletes what an earlier run left.
     async fn create(&self, kind: TargetKind, name: &str, replicas: u32) -> TargetRef {
         let target = TargetRef { kind, namespace: NAMESPACE.to_owned(), name: format!("contract-{name}") };
         self.delete(&target).await;
@@ -94,7 +94,7 @@ impl Site {
         response.json().await.unwrap()
     }
 
-    /// Changes the number of replicas as somebody else.
+    /// Changes the number of replicas as another manager.
     async fn scale_as(&self, manager: &str, target: &TargetRef, replicas: u32) {
         let url = format!("{}/{}/scale?fieldManager={manager}", self.path(target), target.name);
         let request = self.http.patch(url).header("content-type", "application/merge-patch+json");
@@ -106,7 +106,7 @@ impl Site {
         format!("{}/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers", self.url)
     }
 
-    /// Puts an autoscaler on a target, anew; it wants to look at CPU, of which there is none.
+    /// Recreates an autoscaler on a target; it uses CPU metrics, which do not exist.
     async fn autoscale(&self, name: &str, target: &TargetRef, (floor, ceiling): (u32, u32)) -> Value {
         let name = format!("contract-{name}");
         self.free(&name).await;
@@ -133,7 +133,7 @@ impl Site {
         assert!([200, 202, 404].contains(&status.as_u16()), "{status}");
     }
 
-    /// Changes the floor of an autoscaler as somebody else.
+    /// Changes the floor of an autoscaler as another manager.
     async fn floor_as(&self, manager: &str, autoscaler: &str, floor: u32) {
         let url = format!("{}/{autoscaler}?fieldManager={manager}", self.autoscalers());
         let request = self.http.patch(url).header("content-type", "application/merge-patch+json");
@@ -192,7 +192,7 @@ fn floor_change(target: &TargetRef, autoscaler: &Value, baseline: u32, to: u32) 
     ChangeSet { uid: text("uid").to_owned(), knob: Knob::AutoscalerFloor, floor: Some(floor), ..change(target, to) }
 }
 
-/// Reads and writes until no controller came between.
+/// Reads and writes until no controller interferes.
 async fn written(cluster: &Kubernetes, change: &ChangeSet) -> Live {
     loop {
         let live = cluster.read(change).await.unwrap();
@@ -203,7 +203,7 @@ async fn written(cluster: &Kubernetes, change: &ChangeSet) -> Live {
     }
 }
 
-/// Returns the autoscaler of a view once its floor is so.
+/// Returns the autoscaler of a view once its floor has this value.
 async fn floor_seen(cluster: &Kubernetes, target: &TargetRef, floor: u32) -> Autoscaler {
     let of = |reading: &TargetReading| reading.known().and_then(TargetState::autoscaler).cloned();
     let reading = until(cluster, target, |reading| of(reading).is_some_and(|one| one.floor == floor)).await;
@@ -231,7 +231,7 @@ pub(crate) async fn until(
     ended.unwrap_or_else(|_| panic!("still {:?}", cluster.observed(target)))
 }
 
-/// Tells whether a reading is current and asks for `replicas`.
+/// Returns whether a reading is current and requests `replicas`.
 pub(crate) fn asks_for(replicas: u32) -> impl Fn(&TargetReading) -> bool {
     move |reading| reading.known().is_some_and(|target| target.replicas == replicas)
 }
@@ -277,7 +277,7 @@ async fn k4_a_write_on_an_old_read_is_a_conflict_and_changes_nothing() {
     site.delete(&target).await;
 }
 
-/// A name is a DNS subdomain: 253 characters in all, and no limit on a part of it.
+/// A name is a DNS subdomain: 253 characters in total, without a limit on its parts.
 #[tokio::test]
 async fn a_target_may_have_any_name_that_kubernetes_gives() {
     let site = Site::open().await;
@@ -418,7 +418,7 @@ async fn x2_a_floor_is_moved_in_our_name_and_remembers_where_it_was() {
         assert_eq!(stored["metadata"]["annotations"]["flyball.dev/floor-baseline"], "2");
         let seen = floor_seen(&cluster, &target, 4).await;
         assert_eq!((seen.baseline, seen.owner.as_deref()), (2, Some("flyball")));
-        // Somebody else's floor is their choice, and the new baseline.
+        // A floor set by another manager is its choice, and the new baseline.
         site.floor_as("somebody", "contract-floor", 3).await;
         let seen = floor_seen(&cluster, &target, 3).await;
         assert_eq!((seen.baseline, seen.owner.as_deref()), (3, Some("somebody")));
@@ -445,7 +445,7 @@ async fn k4_a_floor_written_on_an_old_read_is_a_conflict_and_changes_nothing() {
     site.floor_as("somebody", "contract-floor-conflict", 3).await;
     assert_eq!(cluster.apply(&raise, &live).await, Err(ClusterError::Conflict { target: target.clone() }));
     assert_eq!(cluster.read(&raise).await.unwrap().value, 3);
-    // Above its ceiling the server takes none.
+    // The server accepts none above its ceiling.
     let beyond = floor_change(&target, &autoscaler, 2, 12);
     let refused = loop {
         let live = cluster.read(&beyond).await.unwrap();
@@ -484,7 +484,7 @@ async fn x2_an_autoscaler_that_comes_or_goes_displaces_the_lever() {
     assert!(cluster.read(&raise).await.unwrap().displaced.is_some_and(|why| why.contains("scale it concurrently")));
     site.free("contract-comes-too").await;
 
-    // One made anew is another one, and what is gone is not found.
+    // A recreated one is a different one, and a deleted one is not found.
     site.autoscale("comes", &target, (3, 9)).await;
     let anew = cluster.read(&raise).await.unwrap();
     assert!(anew.uid != raise.uid && anew.displaced.is_some(), "{anew:?}");
@@ -494,7 +494,7 @@ async fn x2_an_autoscaler_that_comes_or_goes_displaces_the_lever() {
     site.delete(&target).await;
 }
 
-/// A fleet that changes while others read: nobody waits for the other for ever.
+/// A fleet that changes while others read: neither blocks the other forever.
 #[tokio::test]
 async fn targets_can_be_read_while_it_is_said_anew_which_are_followed() {
     const ROUNDS: usize = 50_000;

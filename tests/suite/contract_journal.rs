@@ -1,4 +1,4 @@
-//! What every journal must do, held against both: the one in memory and the one on disk.
+//! What every journal must do, checked on both: the one in memory and the one on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -211,7 +211,7 @@ fn of_each_signal_the_last_fit_is_kept_over_a_restart() {
     both(|subject| {
         let [rps, queue] = [fitted("shop/cart", "rps", 500, 0.2), fitted("shop/cart", "queue", 400, 0.4)];
         let others = [fitted("shop/car", "rps", 600, 0.5), fitted("shop/carts", "rps", 600, 0.6)];
-        // The clock was ahead in the second one, and nobody knew.
+        // The clock was ahead in the second one, unnoticed.
         let before = [fitted("shop/cart", "rps", 450, 0.3), fitted("shop/cart", "rps", 9000, 0.7)];
         for fit in before.into_iter().chain([rps.clone(), queue.clone()]).chain(others) {
             subject.append(Entry::Fitted(fit)).unwrap();
@@ -236,7 +236,7 @@ fn fits_of_signals_that_are_no_more_are_forgotten() {
     assert_eq!(kept, [0, 1, 0]);
 }
 
-/// What goes on after a restart is all there: what was foreseen, and what was measured.
+/// What continues after a restart is complete: forecast and measurement.
 #[test]
 fn what_a_write_was_expected_to_do_and_did_stays_with_its_intent() {
     both(|subject| {
@@ -274,7 +274,7 @@ fn the_newest_records_come_first_whatever_the_clock_said() {
 #[test]
 fn the_past_is_read_page_by_page() {
     both(|subject| {
-        // Of one service by its cycles, of all in the order in which they came.
+        // Of one service by cycle, of all in order of arrival.
         for seq in [9, 1, 2, 3, 5, 7] {
             subject.append(decision(seq)).unwrap();
         }
@@ -340,7 +340,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![12 => (0..4u8, kind).prop_map(|(seq, kind)| Step::Take(seq, kind)), 1 => Just(Step::Restart)]
 }
 
-/// What a history must leave, worked out without looking at the journal's own rules.
+/// What a history must leave, derived independently of the journal's own rules.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Expected {
     decided: BTreeSet<u8>,
@@ -424,8 +424,8 @@ fn holds(steps: &[Step], mut subject: Subject) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// INV-10, INV-12: whatever is sent, in whatever order, across restarts, an intent has at most one
-    /// beginning and one end, and the end that was acknowledged is the one that is remembered.
+    /// INV-10, INV-12: whatever is sent, in whatever order, across restarts, an intent has at most one start and one
+    /// end, and the acknowledged end is the one that is remembered.
     #[test]
     fn each_intent_ends_once(steps in prop::collection::vec(step(), 0..40)) {
         holds(&steps, Subject::memory())?;

@@ -42,7 +42,7 @@ impl Site {
         lease["spec"].clone()
     }
 
-    /// What the holder has said.
+    /// The holder's announcement.
     fn announcement(&self) -> Value {
         let lease = self.double.objects().get(Resource::Leases, OWN, "flyball").unwrap();
         lease["metadata"]["annotations"]["flyball.dev/policies-in-force"].clone()
@@ -117,7 +117,7 @@ async fn k1_a_holder_that_cannot_renew_steps_down_and_names_the_trouble() {
     let site = Site::open().await;
     let process = site.process("flyball-0").await;
     eventually("it leads", || epoch(&process).is_some()).await;
-    // Somebody touches the object: the renewal after that reads it, and goes on.
+    // Another client touches the object: the next renewal reads it and continues.
     let objects = site.double.objects();
     objects
         .update(Resource::Leases, OWN, "flyball", &Author::named("kubectl"), |old| {
@@ -162,7 +162,7 @@ async fn what_the_holder_says_is_heard_by_who_follows_and_by_who_comes_after() {
     eventually("its own is no news", || theirs.borrow().is_none()).await;
 }
 
-/// A rollback just before the server goes away: what stands in the Lease is older than what this process does.
+/// A rollback just before the server goes away: the Lease is older than the state of this process.
 #[tokio::test]
 async fn who_loses_the_lease_does_not_hear_what_it_said_itself_before() {
     let site = Site::open().await;
@@ -186,7 +186,7 @@ async fn who_loses_the_lease_does_not_hear_what_it_said_itself_before() {
     assert!(!mine.has_changed().unwrap(), "nor afterwards");
 }
 
-/// Between two terms somebody else has led, and said something newer.
+/// Between two terms another process has led, and announced something newer.
 #[tokio::test]
 async fn a_new_term_does_not_begin_with_the_last_word_of_a_former_one() {
     let site = Site::open().await;
@@ -211,7 +211,7 @@ async fn a_new_term_does_not_begin_with_the_last_word_of_a_former_one() {
     eventually("its own is no news", || announced.borrow().is_none()).await;
 }
 
-/// Fifty services ahead and fifty behind, with the longest names there are.
+/// Fifty services ahead and fifty behind, with the longest possible names.
 #[tokio::test]
 async fn the_longest_word_is_heard() {
     let site = Site::open().await;

@@ -104,7 +104,7 @@ async fn policies_are_announced_by_label_and_by_namespace() {
     eventually("an empty set is none", || now().files.is_err()).await;
 }
 
-/// Keys of ConfigMaps hold no slash.
+/// ConfigMap keys cannot contain a slash.
 #[tokio::test]
 async fn a_library_is_a_key_that_starts_with_lib() {
     let (double, server) = server().await;
@@ -126,7 +126,7 @@ async fn a_library_is_a_key_that_starts_with_lib() {
     assert_eq!(set.rules().collect::<Vec<_>>(), ["up"]);
 }
 
-/// As in a directory: a set that one store accepts the other one accepts, too.
+/// As in a directory: a set accepted by one store is accepted by the other, too.
 #[tokio::test]
 async fn c3_what_cannot_be_a_set_is_named_in_configmaps_too() {
     let (double, server) = server().await;
@@ -152,7 +152,7 @@ async fn c3_what_cannot_be_a_set_is_named_in_configmaps_too() {
     assert!(announced.files.is_ok());
 }
 
-/// What one tenant piles up is refused, and does not come back before it fits.
+/// Excess from one tenant is refused, and not accepted again before it fits.
 #[tokio::test]
 async fn a_namespace_with_too_much_is_refused_and_taken_again_once_it_fits() {
     let double = KubernetesDouble::start(Objects::default()).await.unwrap();
@@ -195,7 +195,7 @@ async fn the_annotations_of_a_configmap_say_where_its_policies_come_from() {
     assert_eq!(Provenance::read(said).unwrap().to_string(), "commit 3f2a9c1 by Ann Lee");
 }
 
-/// `kubectl apply` of several files changes one ConfigMap after the other; what lies between is nobody's set.
+/// `kubectl apply` of several files changes one ConfigMap after another; the intermediate states are not valid sets.
 #[tokio::test]
 async fn c4_configmaps_that_change_together_are_announced_together() {
     let (double, server) = server().await;
@@ -217,9 +217,9 @@ async fn c4_configmaps_that_change_together_are_announced_together() {
         tokio::time::timeout(Duration::from_secs(20), announced.changed()).await.unwrap().unwrap();
         told += 1;
     }
-    // All at once, but on a machine that stands still for longer than edits are waited for.
+    // All at once, except on a machine that stalls for longer than edits are awaited.
     assert!(told <= 2, "{told} announcements of five edits");
-    // Edits that never end are announced nevertheless.
+    // Endless edits are announced nevertheless.
     let editing = async {
         for edit in 0.. {
             put(&double, OWN, "base", &labels, &json!({ "a.rhai": format!("edit {edit}") }));
@@ -232,7 +232,7 @@ async fn c4_configmaps_that_change_together_are_announced_together() {
     }
 }
 
-/// The platform's edit is in force within a second, whatever tenants do.
+/// The platform's edit is active within a second, whatever tenants do.
 #[tokio::test]
 async fn c4_edits_of_tenants_that_never_end_hold_up_no_edit_of_the_platform() {
     let (double, server) = server().await;

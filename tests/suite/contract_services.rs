@@ -1,5 +1,5 @@
-//! The contract of the Services port, kept by `ServiceLoop` objects on an API server (here the double): what is
-//! declared becomes the roster, and what happens comes back as status and Events. Judged by the objects.
+//! The contract of the Services port, kept by `ServiceLoop` objects on an API server (here the double): declarations
+//! become the roster, and events come back as status and Events. Judged by the objects.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,7 +47,7 @@ fn person() -> Author {
     Author::named("kubectl")
 }
 
-/// Reads as the settings say, and counts.
+/// Reads with the settings, and counts.
 #[derive(Default)]
 struct Counts {
     read: AtomicUsize,
@@ -191,7 +191,7 @@ async fn loops_come_change_pause_and_go() {
     site.roster(|specs| names(specs) == ["search"]).await;
 }
 
-/// As a cluster may hold one from before the schema ruled it out.
+/// As a cluster may contain one from before the schema forbade it.
 #[tokio::test]
 async fn a_loop_whose_name_is_none_of_a_service_is_named_and_its_neighbours_go_on() {
     let mut site = Site::open().await;
@@ -228,7 +228,7 @@ async fn k14_an_invalid_spec_lists_all_faults_and_the_last_good_one_stays() {
     assert_eq!((&status["observedGeneration"], &accepted["observedGeneration"]), (&json!(2), &json!(2)));
     site.roster(|specs| specs.len() == 1 && specs[0].bounds.min == 3).await;
     site.until("told", |site| site.events().iter().any(|event| event["reason"] == "SpecInvalid")).await;
-    // One that never was valid is not supervised, and says so; its neighbour is not touched.
+    // One that never was valid is not supervised, and says so; its neighbour is unaffected.
     site.apply("search", &json!({ "target": { "kind": "Pod" } }));
     site.until("refused", |site| site.condition("search", "Ready")["reason"] == "NoSpec").await;
     site.roster(|specs| names(specs) == ["checkout"]).await;
@@ -254,8 +254,8 @@ async fn x4_of_two_loops_on_one_target_the_older_one_stays() {
     assert_eq!(site.condition("another", "Accepted")["status"], "True");
 }
 
-/// Whoever changes a spec takes nothing from a loop that is at work, however much older the own one is; and of two that
-/// change at once each falls back to what it had.
+/// A changed spec takes nothing from an active loop, however much older the changed one is; and of two that change at
+/// once each falls back to what it had.
 #[tokio::test]
 async fn x4_a_changed_loop_takes_no_target_from_one_that_is_in_force() {
     let mut site = Site::open().await;
@@ -265,17 +265,17 @@ async fn x4_a_changed_loop_takes_no_target_from_one_that_is_in_force() {
     site.roster(|specs| specs.len() == 2).await;
     let targets = |specs: &[&ServiceSpec]| specs.iter().map(|spec| spec.target.name.clone()).collect::<Vec<_>>();
     site.apply("a-older", &json!({ "target": { "name": "b-newer" } }));
-    // What the changed one leaves is not free either, for it falls back to that.
+    // What the changed one leaves is not free either, since it falls back to that.
     site.apply("0-oldest-by-name", &json!({ "target": { "name": "a-older" } }));
     site.until("told", |site| site.condition("a-older", "Accepted")["reason"] == "Collision").await;
     site.until("told", |site| site.condition("0-oldest-by-name", "Ready")["reason"] == "Collision").await;
     let message = site.condition("a-older", "Accepted")["message"].to_string();
     assert!(message.contains("already the target of shop/b-newer") && message.contains("last good spec"), "{message}");
     site.roster(|specs| targets(specs) == ["a-older", "b-newer"]).await;
-    // A flyball that starts anew knows by the statuses who was in force.
+    // A restarted flyball knows from the statuses which one was active.
     site.until("told", |site| site.condition("b-newer", "Accepted")["status"] == "True").await;
     let mut site = site.restarted().await;
-    // What was refused is remembered by nobody.
+    // Refused declarations are not remembered.
     site.roster(|specs| names(specs) == ["0-oldest-by-name", "b-newer"]).await;
     site.delete("b-newer");
     site.roster(|specs| names(specs) == ["0-oldest-by-name", "a-older"]).await;
@@ -356,7 +356,7 @@ async fn a_hold_is_told_once_and_again_only_after_it_ended() {
     assert_eq!(reasons, ["ActionBlocked", "Quarantined"]);
 }
 
-/// The status follows what is decided, and not each of its numbers: a quiet service costs the API server nothing.
+/// The status follows decisions, not each of their numbers: a quiet service costs the API server nothing.
 #[tokio::test]
 async fn a_status_is_written_on_change_only() {
     let mut site = Site::open().await;
@@ -374,7 +374,7 @@ async fn a_status_is_written_on_change_only() {
         record.id.cycle.seq = seq;
         site.services.tell(&checkout(), News::Decided(Arc::new(record)));
     }
-    // What comes after them is written, so they were all looked at.
+    // What comes after them is written, so all of them were processed.
     site.services.tell(&checkout(), News::Quarantined(Some("keeps failing".to_owned())));
     site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "Quarantined").await;
     assert_eq!(written(&site), before + 1);
@@ -392,7 +392,7 @@ async fn an_event_with_a_long_note_is_written() {
     assert_eq!(note, 1000);
 }
 
-/// A namespace that denies writes is a matter of its own loops.
+/// A namespace that denies writes affects only its own loops.
 #[tokio::test]
 async fn a_refused_status_or_event_holds_up_no_other_loop() {
     let mut site = Site::open().await;
@@ -409,7 +409,7 @@ async fn a_refused_status_or_event_holds_up_no_other_loop() {
         site.services.tell(&service.parse().unwrap(), News::Quarantined(Some("it fails".to_owned())));
     }
     site.until("one has an Event", |site| !site.events().is_empty()).await;
-    // One pause after a failure of the server is longer.
+    // A single pause after a server failure is longer.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(site.double.faults().requests_of(LOOPS, Verb::Patch), 3, "what was refused is not sent again at once");
 }
@@ -428,7 +428,7 @@ async fn a_bound_that_is_not_heard_of_for_too_long_permits_no_write_and_changes_
     while site.services.unbounded().is_none() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // Longer than the keeper waits before it looks by itself.
+    // Longer than the keeper waits before it checks on its own.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!changes.has_changed().unwrap(), "what is declared stays as it is");
     let why = site.services.unbounded().unwrap();
@@ -440,7 +440,7 @@ async fn a_bound_that_is_not_heard_of_for_too_long_permits_no_write_and_changes_
 
 #[tokio::test]
 async fn k1_loops_stay_while_the_server_is_away_and_news_are_told_afterwards() {
-    // Watches end after a second, so that the next ones meet the server that is away.
+    // Watches end after a second, so that the next ones hit the missing server.
     let mut site =
         Site::open_with(Timeouts { watch: Duration::from_secs(1), ..Timeouts::default() }, Arc::new(Alone::default()))
             .await;
@@ -465,7 +465,7 @@ async fn a_follower_knows_the_loops_and_tells_nothing_of_them_until_it_leads() {
     site.apply("search", &json!({}));
     site.roster(|specs| names(specs) == ["search"]).await;
     site.services.tell(&checkout(), News::Quarantined(Some("it fails".to_owned())));
-    // Longer than the writer rests between two looks.
+    // Longer than the writer rests between two checks.
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert!(site.status("checkout").is_null() && site.events().is_empty(), "the leader tells it");
     leadership.set(holds(1, 15_000));
@@ -475,7 +475,7 @@ async fn a_follower_knows_the_loops_and_tells_nothing_of_them_until_it_leads() {
     assert!(site.events().is_empty(), "what was news for the former leader is none now: {:?}", site.events());
 }
 
-/// A thousand statuses take a hundred seconds, a lease a few: who has lost it stops in between.
+/// A thousand statuses take a hundred seconds, a lease a few: a process that loses it stops in between.
 #[tokio::test]
 async fn who_leads_no_more_writes_no_status_more() {
     let leadership = Scripted::new(follows());
@@ -525,7 +525,7 @@ async fn a_status_that_somebody_else_overwrote_is_mended() {
     site.until("mended", |site| site.status("checkout")["mode"] == "shadow").await;
 }
 
-/// Every status comes back as a change: of thousands of loops not one is read again for it.
+/// Every status comes back as a change: with thousands of loops, none is read again because of it.
 #[tokio::test]
 async fn a_spec_is_read_once_and_a_status_is_no_reason_to_compare_all() {
     let counts: Arc<Counts> = Arc::default();
@@ -536,7 +536,7 @@ async fn a_spec_is_read_once_and_a_status_is_no_reason_to_compare_all() {
     let counted = || (counts.read.load(Ordering::SeqCst), counts.compared.load(Ordering::SeqCst));
     let told = |site: &Site| ["checkout", "search"].iter().all(|name| !site.status(name).is_null());
     site.until("told", told).await;
-    // What they were told has come back.
+    // Their statuses have come back as changes.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (read, compared) = counted();
     assert_eq!(read, 2);
@@ -608,10 +608,10 @@ async fn a_refused_loop_is_named_and_shows_no_decision_of_a_process_that_is_gone
             ignored.len() == 1 && ignored[0].starts_with(begin) && ignored[0].ends_with(instead)
         }
     };
-    site.until("named", named("the last good spec stays in force")).await;
+    site.until("named", named("the last good spec remains active")).await;
     let mut site = site.restarted().await;
     site.roster(|specs| specs.is_empty()).await;
-    site.until("named", named("nothing is in force")).await;
+    site.until("named", named("no spec is active")).await;
     site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "NoSpec").await;
     let status = site.status("checkout");
     for field in ["mode", "lastDecision", "replicas", "readyReplicas", "forecastAuthority"] {

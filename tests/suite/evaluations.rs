@@ -1,12 +1,12 @@
-//! What a past is said to be worth: the forecasts of `flyball forecast evaluate`, the alarms of `flyball anomalies
-//! evaluate`.
+//! The measured worth of a series' history: the forecasts of `flyball forecast evaluate`, the alarms of `flyball
+//! anomalies evaluate`.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use crate::command_line::flyball;
 
-/// Two weeks of five-minute steps with a day's wave; from step 3000 on it stands 40 higher for four hours.
+/// Two weeks of five-minute steps with a daily wave; from step 3000 on it is 40 higher for four hours.
 pub fn wave(steps: usize) -> String {
     let value = |step: usize| {
         let wave = (step as f64 / 288.0 * std::f64::consts::TAU).sin();
@@ -17,8 +17,8 @@ pub fn wave(steps: usize) -> String {
     rows.fold("timestamp,value\n".to_owned(), |text, row| text + row.as_str())
 }
 
-/// Labels of the benchmark's form are found by the path below the directory; what is said of a row does not depend on
-/// what comes after it; the program's answer is alone on the standard output.
+/// Labels in the benchmark's form are found by the path below the directory; the result for a row does not depend on
+/// later rows; the program's answer is alone on standard output.
 #[test]
 fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
     let place = tempfile::tempdir().unwrap();
@@ -46,12 +46,12 @@ fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
         panic!("{report}")
     };
     assert_eq!((&series["windows"], &series["found"]), (&1.into(), &1.into()));
-    // A day later what was learned of the shift may be missed once.
+    // A day later the learned shift may be missed once.
     assert!(series["false_alarms"].as_u64().unwrap() <= 1, "{report}");
     assert!(series["delay_steps"].as_f64().unwrap() <= 6.0, "{report}");
     assert!(overall["nab"][0]["shipped"].as_f64().unwrap() > 80.0, "{report}");
     assert_eq!(whole.lines().count(), 4033);
-    // What nothing is said of has no false alarms either, and that is no result.
+    // A series without results has no false alarms either, and that is not a result.
     let empty: Vec<String> = wave(400).lines().map(|line| format!("{},nan", line.split(',').next().unwrap())).collect();
     for text in [empty.join("\n").replacen("timestamp,nan", "timestamp,value", 1), wave(2)] {
         fs::write(path("little.csv"), text).unwrap();
@@ -60,7 +60,7 @@ fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("little.csv: no row was scored: "), "{said}");
     }
-    // Cut within the shift, and without labels: the rows up to there are the same but for their names and labels.
+    // Cut within the shift, and without labels: the rows up to there are the same except for names and labels.
     fs::write(path("wave.csv"), wave(3010)).unwrap();
     let (report, _, cut) = evaluate("wave.csv", "cut.csv", 0, &[]);
     assert_eq!(report["overall"]["nab"][0]["optimised"], serde_json::Value::Null);
@@ -71,7 +71,7 @@ fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
     assert_eq!(told(&cut), told(&whole)[..3011]);
 }
 
-/// Whoever has the file of the forecasts and the series has the scores; names of series stay one cell of it.
+/// The forecast file and the series suffice to compute the scores; series names stay within one cell.
 #[test]
 fn scores_can_be_computed_anew_from_the_forecasts() {
     let place = tempfile::tempdir().unwrap();
@@ -93,7 +93,7 @@ fn scores_can_be_computed_anew_from_the_forecasts() {
         let cells: Vec<&str> = line.strip_prefix("\"load, \"\"old\"\"\",").unwrap().split(',').collect();
         let origin: i64 = cells[0].parse().unwrap();
         let window: Vec<f64> = (1..=10).filter_map(|step| values.get(&(origin + 300 * step)).copied()).collect();
-        // Behind the warm-up, which is half of so short a series.
+        // After the warm-up, which is half of such a short series.
         if cells[column("horizon")] != "1" || origin < 1_700_000_100 + 300 * 450 || window.len() < 10 {
             continue;
         }
@@ -105,7 +105,7 @@ fn scores_can_be_computed_anew_from_the_forecasts() {
     assert!(series["skill_holt_winters"].is_f64() && report["overall"]["mase_vs_holt_winters"].is_f64(), "{report}");
 }
 
-/// What a command reads it does not write over.
+/// A command does not overwrite its input.
 #[test]
 fn a_series_is_never_written_over() {
     let place = tempfile::tempdir().unwrap();
@@ -132,8 +132,8 @@ fn a_series_is_never_written_over() {
     assert!(["wave.csv", "all/wave.csv"].iter().all(|name| fs::read_to_string(path(name)).unwrap() == wave(200)));
 }
 
-/// The detector that is judged is the one of the loop: of a signal that is never negative it knows so, and its seasons
-/// follow the clocks that are named.
+/// The evaluated detector is that of the loop: it knows that a signal is never negative, and its seasons follow the
+/// named time zones.
 #[test]
 fn alarms_are_those_of_the_loop() {
     let place = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ fn alarms_are_those_of_the_loop() {
         fs::read_to_string(place.path().join(name)).unwrap()
     };
     let usual = dump("usual.csv", &[]);
-    // The models of ratios take part where nothing is negative.
+    // The ratio models take part if nothing is negative.
     assert_ne!(usual, dump("negative.csv", &["--negative"]));
     assert_eq!(usual.lines().count(), dump("berlin.csv", &["--timezone", "Europe/Berlin"]).lines().count());
 }

@@ -1,4 +1,4 @@
-//! How a record reads. A change of these texts is a change of what operators see.
+//! The wording of records. A change of these texts is a change of what operators see.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn applied() -> DecisionRecord {
     record
 }
 
-/// The lowering that this decision takes back is another one of the same service.
+/// The lowering that this decision rolls back is an earlier one of the same service.
 fn undone() -> DecisionRecord {
     let of = records::id("shop/checkout", 3);
     let trace = records::change(&of).trace;
@@ -114,7 +114,7 @@ fn sentences() {
     insta::assert_snapshot!("headlines", lines.join("\n"));
 }
 
-/// At its bounds nothing is done, and nothing suffices.
+/// At its bounds nothing is done, although it is not enough.
 #[test]
 fn what_is_lacking_where_nothing_is_done_is_told() {
     let short = with(records::nothing(id()), |record| {
@@ -204,8 +204,8 @@ fn a_record_reads_the_same_after_it_was_stored() {
     assert_eq!(text(&stored), text(&record));
 }
 
-/// Records of earlier versions, names of field managers and errors of servers hold what they hold: no letter of it is
-/// obeyed by a terminal, and no line of it passes for one of ours.
+/// Records of earlier versions, field manager names and server errors contain arbitrary text: none of it is interpreted
+/// by a terminal, and no line of it passes for one of ours.
 #[test]
 fn nothing_that_a_record_holds_is_obeyed_by_a_terminal() {
     let is_unprintable = |letter: char| letter.is_control() || letter == '\u{202e}';
@@ -230,7 +230,7 @@ fn nothing_that_a_record_holds_is_obeyed_by_a_terminal() {
             let mut changed = whole.clone();
             let held = changed.pointer_mut(&place).unwrap();
             *held = format!("{}\u{1b}[2J\u{9b}\u{202e}\nodd", held.as_str().unwrap()).into();
-            // Most are of a closed set.
+            // Most are from a closed set.
             let Ok(record) = serde_json::from_value::<DecisionRecord>(changed) else { continue };
             tried += 1;
             let (text, short) = (text(&record), headline(&record));

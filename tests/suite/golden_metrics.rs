@@ -1,4 +1,4 @@
-//! The metrics page. A change of a name or a label breaks somebody's alert.
+//! The metrics page. Changing a name or a label breaks alerts.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn exercised() -> Metrics {
 #[test]
 fn names_help_and_labels() {
     let page = exercised().encode().unwrap();
-    // Another one after each commit.
+    // Differs after each commit.
     let page = page.replace(&format!("commit=\"{}\"", flyball::model::build::COMMIT), "commit=\"4d75eac2c0de\"");
     let kept = page.lines().filter(|line| !line.contains("_bucket{"));
     let zeroed = kept.map(|line| match line.rsplit_once(' ') {
@@ -58,7 +58,7 @@ fn names_help_and_labels() {
         _ => line.to_owned(),
     });
     let mut lines: Vec<String> = zeroed.collect();
-    // The series of a family come in no order.
+    // The series of a family are unordered.
     lines.chunk_by_mut(|left, right| left.starts_with('#') == right.starts_with('#')).for_each(|chunk| {
         if chunk.iter().all(|line| !line.starts_with('#')) {
             chunk.sort();

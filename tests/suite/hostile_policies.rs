@@ -1,4 +1,4 @@
-//! No script hurts: each hostile one is refused, none takes the process or the set in force with it.
+//! No script does harm: each hostile one is refused, none takes down the process or the active set.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -124,7 +124,7 @@ fn every_hostile_class_has_a_test() {
     }
 }
 
-/// The allocator of this program is that of the binary, and knows what a thread holds.
+/// This program uses the binary's allocator, which knows how much a thread holds.
 #[test]
 fn a_load_may_hold_so_much_memory_and_no_more() {
     let expired = deadline();
@@ -136,7 +136,7 @@ fn a_load_may_hold_so_much_memory_and_no_more() {
     assert_eq!(expired(), None);
 }
 
-/// The deadline of the loop is asked for often enough to end what is within every other limit.
+/// The loop's deadline is checked often enough to end what is within every other limit.
 #[test]
 fn a_deadline_ends_what_the_limits_would_let_pass() {
     let slow = format!("{GOOD}let x = 0; for i in 0..20000 {{ x += i; }}");
@@ -149,8 +149,8 @@ fn a_deadline_ends_what_the_limits_would_let_pass() {
     assert!(faults[0].to_string().contains("deadline"), "{faults:?}");
 }
 
-/// No script runs in a decision, so nothing can grow from tick to tick but what rules have held and failed; that is
-/// bounded by the set, whatever the data does.
+/// No script runs in a decision, so nothing can grow from tick to tick except how long conditions have held and which
+/// rules failed; that is bounded by the set, whatever the data does.
 #[test]
 fn the_state_of_a_decider_does_not_grow_with_time() {
     let rule = |name: usize| {
@@ -181,7 +181,7 @@ fn the_state_of_a_decider_does_not_grow_with_time() {
     assert!(largest < 80 * 600, "{sizes:?}");
 }
 
-/// Scripts kept because they once were interesting; the fuzz target starts from them.
+/// Scripts kept because they were interesting once; the fuzz target starts from them.
 fn corpus() -> Vec<String> {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let mut paths: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -189,10 +189,10 @@ fn corpus() -> Vec<String> {
     paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
-/// Whatever a text is, it is compiled, tested, linted and asked without a panic.
+/// Any text is compiled, tested, linted and evaluated without a panic.
 fn survives(text: &str) {
     let words = Vocabulary::of([]).unwrap();
-    // The operations of a hostile loop add up to seconds in a debug build; a handful of looks is enough here.
+    // The operations of a hostile loop take seconds in a debug build; a few checks are enough here.
     let asked = std::sync::atomic::AtomicU32::new(0);
     let deadline: Deadline =
         Arc::new(move || (asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 200).then_some(Spent::Time));

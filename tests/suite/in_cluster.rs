@@ -1,4 +1,4 @@
-//! The program over an API server (the double), with the settings that are shipped: what is missing there is told by
+//! The program against an API server (the double), with the shipped settings: what is missing there is reported by
 //! `doctor`, by `status` and by a metric.
 
 use std::fs;
@@ -48,7 +48,7 @@ async fn said(place: &Path, line: &'static str) -> (Option<i32>, String) {
     .unwrap()
 }
 
-/// Returns the metrics page of the flyball that listens there, if one does.
+/// Returns the metrics page of the flyball that listens there, if any.
 async fn page(address: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
@@ -94,7 +94,7 @@ async fn doctor_looks_at_the_bound_the_loops_and_their_targets() {
     assert!(!told.contains("flyball resume"), "that writes no ConfigMap: {told}");
 }
 
-/// Nothing is written without a bound, so that it is missing is nothing that may go unnoticed.
+/// Nothing is written without a bound, so a missing one must not go unnoticed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bound_that_is_missing_is_told_by_status_and_by_a_metric() {
     let double = KubernetesDouble::start(Objects::default()).await.unwrap();

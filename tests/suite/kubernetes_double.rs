@@ -1,4 +1,4 @@
-//! The API double, as a client over HTTP sees it: errors, versions, scale, pages, watches, faults.
+//! The API double as seen by an HTTP client: errors, versions, scale, pages, watches, faults.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn double() -> (KubernetesDouble, reqwest::Client) {
 }
 
 fn client() -> reqwest::Client {
-    // A second installation is refused, which is what several tests in one process need.
+    // A second installation is refused, which is fine with several tests in one process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap()
 }
@@ -34,7 +34,7 @@ async fn read(request: reqwest::RequestBuilder) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-/// Reads the events of a watch, up to the last one that `count` asks for or the end.
+/// Reads `count` events of a watch, or up to its end.
 async fn events(double: &KubernetesDouble, client: &reqwest::Client, query: &str, count: usize) -> Vec<Value> {
     let url = format!("{}/apis/apps/v1/namespaces/shop/deployments?watch=1&{query}", double.url());
     let mut response = client.get(url).send().await.unwrap();

@@ -33,6 +33,6 @@ mod rego;
 mod scenarios;
 mod version;
 
-/// That of the binary: it tells what a policy set holds.
+/// The binary's allocator: it reports how much memory a policy set holds.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

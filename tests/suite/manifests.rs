@@ -63,12 +63,12 @@ fn every_key_of_the_schema_is_one_that_is_read_and_the_other_way_round() {
     let declarations = Settings::parse(&text).unwrap().declarations.unwrap();
     let id = "shop/checkout".parse().unwrap();
     let mut spec = full(&schema_of_spec());
-    // Labels are named by the queries; a free map has no keys in the schema.
+    // Labels are named by the queries; a free-form map has no keys in the schema.
     spec["labels"] = json!({ "namespace": "shop", "service": "checkout" });
-    // The one span whose least value is longer than a minute.
+    // The only span whose minimum is longer than a minute.
     spec["guards"]["humanHold"] = json!("30m");
     declarations.read(&id, &spec).unwrap_or_else(|faults| panic!("{faults}\n{spec:#}"));
-    // What the parser knows it names when it meets a key that it does not.
+    // The parser lists the keys it knows when it meets an unknown one.
     for place in ["", "/slo", "/bounds", "/budgets", "/capacity", "/guards", "/target"] {
         let mut odd = spec.clone();
         odd.pointer_mut(place).unwrap()["zzzzzzzzzzzzzzzzzz"] = json!(1);
@@ -80,10 +80,11 @@ fn every_key_of_the_schema_is_one_that_is_read_and_the_other_way_round() {
     }
 }
 
-/// Tells whether the API server takes a spec: its schema by its own words, and the rules on spans, which are all of one form.
+/// Returns whether the API server accepts a spec: by the schema's own terms, and by the rules on spans, which all have
+/// one form.
 fn admits(schema: &Value, spec: &Value) -> bool {
     let mut plain = schema.clone();
-    // `nullable` is a word of the API alone.
+    // `nullable` exists only in the API.
     plain["properties"]["capacity"]["type"] = json!(["object", "null"]);
     jsonschema::validator_for(&plain).unwrap().is_valid(spec) && spans_fit(schema, spec)
 }
@@ -107,7 +108,7 @@ fn spans_fit(schema: &Value, value: &Value) -> bool {
         && inner.filter_map(|(key, inner)| Some((inner, value.get(key)?))).all(|(inner, value)| spans_fit(inner, value))
 }
 
-/// What an owner may write and what flyball takes is the same: nothing is admitted only to be refused for good.
+/// The schema and flyball accept the same specs: nothing is admitted only to be refused for good.
 #[test]
 fn what_the_schema_admits_is_accepted_and_what_it_refuses_is_not() {
     let text = fs::read_to_string(deploy("base/settings.yaml")).unwrap();
@@ -207,7 +208,7 @@ fn several_replicas_are_granted_the_lease_the_intents_and_the_kept_policies_and_
 #[test]
 fn the_role_grants_the_rights_in_use_and_nothing_else() {
     let file = "base/rbac.yaml";
-    // Of ConfigMaps that are no policies flyball reads the kill switch alone.
+    // Of ConfigMaps that are not policies flyball reads only the kill switch.
     assert_eq!(granted(file, kill_map::NAME), used(&KILL_SWITCH_RIGHTS));
     let switch = read(file).into_iter().find(|it| it["kind"] == "Role").unwrap();
     assert_eq!(switch["rules"][0]["resourceNames"], json!([kill_map::NAME]));
@@ -267,8 +268,8 @@ fn flyball_runs_as_nobody_on_a_root_it_cannot_write() {
     assert_eq!(workload[0]["spec"]["replicas"], json!(1), "a second one would have another journal");
 }
 
-/// One after the other: writes under way and their answers, what is sent about the lease and its end, open connections
-/// of the console, and what the journal has yet to write. A process that is killed before gives no lease up.
+/// In sequence: writes in flight and their answers, the requests about the lease and its release, open console
+/// connections, and what the journal has yet to write. A process that is killed earlier does not release its lease.
 #[test]
 fn a_pod_has_the_time_to_stop() {
     let gate = LANDS_WITHIN + Duration::from_secs(2);
@@ -281,7 +282,7 @@ fn a_pod_has_the_time_to_stop() {
     assert!(!patched.contains("GracePeriod"), "several replicas stop no faster");
 }
 
-/// What is no name of a service would be a loop that nobody heeds.
+/// A name that is not a service name would make an ignored loop.
 #[test]
 fn the_schema_admits_no_loop_whose_name_is_not_one_of_a_service() {
     let root = documents(CRDS)[0].pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap().clone();
@@ -290,7 +291,7 @@ fn the_schema_admits_no_loop_whose_name_is_not_one_of_a_service() {
     assert_eq!(root.pointer("/properties/metadata/properties/name/maxLength"), Some(&json!(63)));
 }
 
-/// A pod that is not ready holds up no drain, and the Prometheus of the operator reaches the metrics.
+/// An unready pod blocks no drain, and the operator's Prometheus reaches the metrics.
 #[test]
 fn drains_go_on_and_the_monitoring_is_let_in() {
     let workload = read("base/workload.yaml");

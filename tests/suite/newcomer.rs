@@ -1,4 +1,4 @@
-//! The first hour with flyball: what is written to start from, and what is told of how it stands.
+//! The first hour with flyball: the initial files, and how its state is reported.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::command_line::{command, flyball, run};
 use crate::{console, contract_maps, records};
 
-/// What is written to start from passes the check as it is, and its policies their tests.
+/// The initial files pass the check as they are, and the policies their tests.
 #[test]
 fn what_init_writes_passes_the_check() {
     let place = tempfile::tempdir().unwrap();
@@ -36,7 +36,7 @@ fn what_init_writes_passes_the_check() {
     assert_eq!(code, Some(0), "{said}");
 }
 
-/// Nothing of anybody is written over, and half a start is none.
+/// No existing file is overwritten, and a partial init is no init.
 #[test]
 fn init_overwrites_nothing() {
     let place = tempfile::tempdir().unwrap();
@@ -62,7 +62,7 @@ fn init_overwrites_nothing() {
     assert!(!place.path().join("new").exists());
 }
 
-/// How it stands is a table and an exit code: what is waited for stands first, and nobody who answers is a third thing.
+/// The state is a table and an exit code: what is waited for comes first, and no answer is a third result.
 #[tokio::test(flavor = "multi_thread")]
 async fn status_tells_how_the_running_one_stands() {
     let place = tempfile::tempdir().unwrap();
@@ -107,7 +107,7 @@ async fn status_tells_how_the_running_one_stands() {
     assert!(code == Some(2) && said.contains("no service `shop/nobody`"), "{said}");
 }
 
-/// Each thing that the loop needs is looked at, and what is missing comes with its remedy.
+/// Everything the loop needs is checked, and what is missing is reported with its remedy.
 #[test]
 fn doctor_looks_at_all_that_the_loop_needs() {
     let place = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ fn doctor_looks_at_all_that_the_loop_needs() {
         "policies: 1 fault, the first: odd.rhai:1:",
         "is in use by a process that is not flyball; set `listen` or FLYBALL_LISTEN to a free address",
     ]);
-    // One of another version is one, too.
+    // Another version counts, too.
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let body = "{\"ready\":true,\"waiting_for\":[]}";
@@ -185,7 +185,7 @@ fn doctor_looks_at_all_that_the_loop_needs() {
     ]);
 }
 
-/// A flyball that goes on, ended with the test.
+/// A running flyball, ended with the test.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -209,7 +209,7 @@ impl Running {
         Self { child, lines }
     }
 
-    /// Returns the lines that it says up to the one with `text`.
+    /// Returns its output lines up to the one with `text`.
     fn until(&self, text: &str) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         while !lines.last().is_some_and(|line| line.contains(text)) {
@@ -233,7 +233,7 @@ impl Drop for Running {
     }
 }
 
-/// Returns a place with the settings of `init`, changed so.
+/// Returns a place with the settings of `init`, with these changes.
 fn changed(changes: &[(&str, &str)]) -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     run(&place, "init");
@@ -251,7 +251,7 @@ fn listening(address: std::net::SocketAddr) -> tempfile::TempDir {
     changed(&[("listen: 127.0.0.1:9464", &format!("listen: {address}"))])
 }
 
-/// A switch that is a ConfigMap is read before anything is said of it: what a watch has not shown yet is not missing.
+/// A ConfigMap switch is read before anything is reported about it: what a watch has not shown yet is not missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn run_says_of_a_switch_in_the_cluster_what_it_reads() {
     let (double, _) = contract_maps::server().await;
@@ -273,7 +273,7 @@ async fn run_says_of_a_switch_in_the_cluster_what_it_reads() {
     assert!(!lines.contains("NOTHING IS WRITTEN"), "{lines}");
 }
 
-/// What is watched is asked again and again, also where none answers; the exit code is that of the last look.
+/// A watched status is polled, even without an answer; the exit code is that of the last poll.
 #[tokio::test(flavor = "multi_thread")]
 async fn status_is_watched() {
     let server = console::start(console::Loop { ready: true, ..console::Loop::default() }).await;
@@ -293,7 +293,7 @@ async fn status_is_watched() {
     assert!(code == Some(2) && said.contains("it is shorter than 500ms"), "{said}");
 }
 
-/// Each decision is told once as it is recorded, also those that come at once, and over a restart.
+/// Each decision is printed once as it is recorded, including simultaneous ones, and across a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn decisions_are_followed() {
     let later = Arc::new(Mutex::new(Vec::new()));
@@ -328,7 +328,7 @@ async fn decisions_are_followed() {
     server.stop().await;
 }
 
-/// However many there are: page by page, each decision once, and whole records not one by one.
+/// However many there are: page by page, each decision once, without fetching whole records individually.
 #[tokio::test(flavor = "multi_thread")]
 async fn decisions_are_told_back_to_a_moment() {
     let later = (3..=1001).rev().map(|number| records::nothing(records::id(console::SERVICE, number))).collect();
@@ -389,7 +389,8 @@ fn check_and_doctor_tell_a_program_whatever_is_wrong() {
     assert_eq!((&doctor[0]["failed"], &doctor[0]["findings"][0]["level"]), (&1.into(), &"fail".into()));
 }
 
-/// That nothing is written for want of a switch is said at the start, and who has the journal to whoever comes second.
+/// Startup reports that nothing is written because the switch is missing, and a second process is told which one has
+/// the journal.
 #[test]
 fn run_says_that_the_switch_is_missing_and_who_has_the_journal() {
     let place = tempfile::tempdir().unwrap();
@@ -414,8 +415,8 @@ fn run_says_that_the_switch_is_missing_and_who_has_the_journal() {
     assert!(said.contains(&holder), "no `{holder}` in {said}");
 }
 
-/// Tells whether the system says who holds the lock of a file of this directory. Not every one does, and of some file
-/// systems the kernel names another device.
+/// Returns whether the system reports the holder of a file lock in this directory. Not every system does, and for some
+/// file systems the kernel reports another device.
 fn tells_holders(directory: &Path) -> bool {
     let file = fs::File::create(directory.join("probe")).unwrap();
     file.lock().unwrap();
@@ -425,7 +426,7 @@ fn tells_holders(directory: &Path) -> bool {
     fs::read_to_string("/proc/locks").is_ok_and(|locks| locks.contains(&held))
 }
 
-/// Whoever asks for help finds the variables, and whoever reports a fault what they run.
+/// Help lists the environment variables, and version output identifies the build for fault reports.
 #[test]
 fn help_names_the_environment_and_version_the_commit() {
     let place = tempfile::tempdir().unwrap();

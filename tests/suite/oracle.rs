@@ -1,4 +1,4 @@
-//! Forecasts against reference numbers. `scripts/oracle/` made them and says how.
+//! Forecasts against reference numbers, made and documented by `scripts/oracle/`.
 
 use flyball::forecast::history::History;
 use flyball::forecast::models::holt_winters::HoltWinters;
@@ -29,7 +29,7 @@ struct Case {
     path: Vec<f64>,
 }
 
-/// The cells of the season are short numbers; nothing else is.
+/// The season's cells have reduced precision; nothing else has.
 fn close(got: f64, expected: f64) -> bool {
     (got - expected).abs() <= 1e-6 * expected.abs().max(1.0)
 }

@@ -1,4 +1,4 @@
-//! `flyball policy check` and `test` as a program: exit codes and forms of the output.
+//! `flyball policy check` and `test` as programs: exit codes and output formats.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn run(directory: &Path, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// A gate tells by its exit code what it found, also where `| head` or a pager has gone; what finds nothing ends as by
+/// A gate reports its findings by exit code, even if `| head` or a pager is gone; without findings it ends as by
 /// SIGPIPE.
 #[test]
 fn a_finding_is_the_exit_code_also_where_nobody_reads_it() {
@@ -186,7 +186,7 @@ fn test_says_by_its_exit_code_how_it_went() {
     }
 }
 
-/// A gate that could find nothing out is no gate that found something; and none is silent.
+/// A gate that could not check anything is not a gate that found something; and none is silent.
 #[test]
 fn gates_say_why_they_fail_and_whether_they_ran() {
     let files = [("t.rhai", RULE), ("t_test.rhai", TEST)];
@@ -205,8 +205,7 @@ fn gates_say_why_they_fail_and_whether_they_ran() {
     }
 }
 
-/// What is asked for as JSON is JSON also where it is bad news; what people are told beside it goes to the other
-/// stream.
+/// Requested JSON is JSON even for bad news; messages for people go to the other stream.
 #[test]
 fn json_is_json_whatever_happens() {
     for (rule, part, faults) in [("rule(", "acts", 1), (RULE, "zzz", 0)] {
@@ -235,7 +234,7 @@ fn test_writes_junit_and_json() {
     assert!(junit.contains("name=\"&lt;no&gt; &amp; &quot;never&quot;\"><failure message=\"t_test.rhai:2:"), "{junit}");
 }
 
-/// What records do not show no command shows either, from the settings as it has them.
+/// What records mask no command shows either, according to its own settings.
 #[test]
 fn what_is_masked_is_not_told_when_it_is_decided_once_more() {
     let rule = "param(\"secret\", rps(9), #{ doc: \"x\" });\n\
@@ -255,7 +254,7 @@ fn what_is_masked_is_not_told_when_it_is_decided_once_more() {
     }
 }
 
-/// A report of an earlier run would stay, and be read as one of this.
+/// A report of an earlier run would remain, and be read as this one's.
 #[test]
 fn what_does_not_load_is_a_failure_in_junit_too() {
     let faulty = RULE.replace("current", "curent");
@@ -284,7 +283,7 @@ fn names_of_tests_are_spelled_out_where_none_matches() {
     assert!(text.contains("a\\u{1b}[2Jcts") && !text.contains('\u{1b}'), "{text}");
 }
 
-/// The first run, an edit that makes a test fail, another that mends it: each is tested when it is saved.
+/// The first run, an edit that breaks a test, another that fixes it: each is tested when saved.
 #[test]
 fn test_watches_the_files() {
     use std::io::{BufRead, BufReader};
@@ -305,7 +304,7 @@ fn test_watches_the_files() {
     child.wait().unwrap();
 }
 
-/// A program that watches reads one document after the other.
+/// A watching program reads one document after another.
 #[test]
 fn test_watches_the_files_in_json() {
     let directory = tempfile::tempdir().unwrap();
@@ -325,7 +324,7 @@ fn test_watches_the_files_in_json() {
     assert!(second.unwrap().is_object());
 }
 
-/// The shipped set passes its own tests with every condition seen in every state, and has nothing odd.
+/// The shipped set passes its own tests with every condition seen in every state, and has no findings.
 #[test]
 fn the_shipped_set_is_what_it_asks_of_others() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies");
@@ -337,15 +336,15 @@ fn the_shipped_set_is_what_it_asks_of_others() {
     }
 }
 
-/// What flyball declares itself has a range and, where the settings do not say where it comes from, no data; what
-/// nobody declares does not load, wherever a set is read.
+/// What flyball declares itself has a range and, if the settings give no source, no data; an undeclared name does not
+/// load, wherever a set is read.
 #[test]
 fn what_rules_may_name_is_declared() {
     let odd = RULE.replace("cpu.current > pct(60)", "cpux.current > pct(60)");
     let standard = RULE.replace("s.cpu.current > pct(60)", "s.emergency");
     let (_, _, directory) = flyball(&[("t.rhai", &standard)], &["words"]);
     let example = include_str!("../../docs/flyball.example.yaml").replace("/var/lib/flyball", "state");
-    // Parameters that the shipped set has.
+    // Parameters of the shipped set.
     let example = example.lines().filter(|line| !line.trim_start().starts_with("parameters: {")).collect::<Vec<_>>();
     fs::write(directory.path().join("flyball.yaml"), example.join("\n")).unwrap();
     let said = |arguments: &[&str]| {

@@ -1,4 +1,4 @@
-//! Every piece of policy on the pages of docs is loaded, tested, or refused with the words that stand below it.
+//! Every policy snippet in the docs is loaded, tested, or refused with the message below it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Parser;
 use flyball::decide::{Deadline, Vocabulary, compile, lint, reference, run_tests};
 
-/// A fenced block: what stands behind the fence, and the text.
+/// A fenced block: its info string and its text.
 fn blocks(page: &str) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page)).unwrap();
     let mut blocks = Vec::new();
@@ -32,7 +32,8 @@ const DEMO: [(&str, &str); 2] = [
     ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
 ];
 
-/// The shipped files that a page has its reader copy into the demo: name and text. A shell reads `*` and `{a,b}` of it.
+/// The shipped files that a page has its reader copy into the demo: name and text. A shell would expand `*` and `{a,b}`
+/// in it.
 fn copied(page: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("docs").join(page)).unwrap();
@@ -55,7 +56,7 @@ impl Directory {
         self.0.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
-    /// Loads the set as a running flyball does. Returns the tests that fail, and what the tests saw of the conditions.
+    /// Loads the set as a running flyball does. Returns the failing tests, and the condition coverage.
     fn load(&self, page: &str) -> (Vec<String>, f64) {
         let (words, never) = (Vocabulary::of([]).unwrap(), Arc::new(|| None) as Deadline);
         let set = compile(self.texts(), &words, &never).unwrap_or_else(|faults| panic!("{page}: {faults:#?}"));
@@ -69,9 +70,9 @@ impl Directory {
     }
 }
 
-/// Goes through a page as a reader does: each block is saved as the file it names, beside what is there. A set whose
-/// tests fail is followed by the tests that fit, and the text above says that it is refused. Returns how many blocks
-/// were saved.
+/// Follows a page as a reader would: each block is saved as the file it names, next to the existing ones. A set whose
+/// tests fail is followed by fitting tests, and the text above says that it is refused. Returns how many blocks were
+/// saved.
 fn read(page: &str, files: &[(&str, &str)], least_coverage: f64) -> usize {
     let (words, never) = (Vocabulary::of([]).unwrap(), Arc::new(|| None) as Deadline);
     let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
@@ -97,7 +98,7 @@ fn read(page: &str, files: &[(&str, &str)], least_coverage: f64) -> usize {
         directory.0.insert(path.to_owned(), text.clone());
         let (failures, coverage) = directory.load(page);
         assert!(failures.is_empty() || !is_test, "{page}: {failures:#?}");
-        // As `--fail-under` of the page says.
+        // As with the page's `--fail-under`.
         assert!(!is_test || coverage >= least_coverage, "{page}: behind {path} the tests see {coverage}");
         refused = failures;
         saved += usize::from(kind == "rhai");
@@ -121,7 +122,7 @@ fn the_page_for_those_who_come_from_rego_works_as_it_is_written() {
     assert_eq!(read("coming-from-rego.md", &[], 1.0), 1);
 }
 
-/// `just bless` writes the page anew.
+/// `just bless` regenerates the page.
 #[test]
 fn the_page_is_the_one_in_docs() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/policies.md");
@@ -132,7 +133,7 @@ fn the_page_is_the_one_in_docs() {
     assert!(page == reference(), "docs/reference/policies.md is not what the reference says: run `just bless`");
 }
 
-/// The commands of a line of a shell, without its comment; those of flyball alone.
+/// The flyball commands in a shell line, without its comment.
 fn commands(line: &str) -> Vec<Vec<String>> {
     let line = line.split(" #").next().unwrap_or_default();
     let parts = line.split("&&").flat_map(|part| part.split(['|', '>']));

@@ -18,7 +18,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::records;
 
-/// Histories a property; each is up to 360 cycles.
+/// Histories per property; each has up to 360 cycles.
 fn config() -> Config {
     Config { cases: 150, failure_persistence: None, ..Config::default() }
 }
@@ -38,7 +38,7 @@ fn since(cycle: &Cycle, before: &[Cycle], raise: bool) -> Option<(u64, Cycle)> {
     Some((cycle.at - last.at, last.clone()))
 }
 
-/// Whether a restart and a clock set forward lie between two cycles: then wall times of the journal mislead.
+/// Whether a restart and a forward clock jump lie between two cycles: then wall times in the journal mislead.
 fn misled(past: &Cycle, cycle: &Cycle) -> bool {
     past.run != cycle.run && past.forward != cycle.forward
 }
@@ -85,8 +85,7 @@ proptest! {
             if change.to > change.from {
                 return;
             }
-            // What somebody proposed to a count of its own says nothing of what the arrivals need, and the other way
-            // round.
+            // A count proposed on other grounds says nothing about what the arrivals need, and vice versa.
             let need = |cycle: &Cycle| if change.backed_by_arrivals { cycle.arrivals } else { Some(cycle.need) };
             let (mut later, mut peak, mut full) = (cycle, need(cycle), false);
             for past in before.iter().rev() {
@@ -306,7 +305,7 @@ fn change(namespace: &str, from: u32, to: u32) -> ChangeSet {
     ChangeSet { target, ..records::replicas(&decision, "uid", (from, to), decided) }
 }
 
-/// Properties over histories without writes would hold for nothing: the generator must reach all of them.
+/// Properties over histories without writes would hold vacuously: the generator must reach all of them.
 #[test]
 fn the_histories_reach_every_kind_of_write_and_every_guard() {
     let mut runner = TestRunner::deterministic();

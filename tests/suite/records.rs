@@ -13,7 +13,7 @@ use flyball::model::{
     TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit, Verdict, VerdictKind,
 };
 
-/// The moment `second` after the beginning of these records.
+/// The time `second` seconds after the start of these records.
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
@@ -43,8 +43,7 @@ pub fn change(decision: &DecisionId) -> ChangeSet {
     ChangeSet { cause, revision, backed_by_arrivals: true, ..plain }
 }
 
-/// A change of the replicas of the Deployment `uid` that has the name of its service, in time and fresh for half a
-/// minute.
+/// A change of the replicas of the Deployment `uid` named like its service, valid and fresh for half a minute.
 pub fn replicas(decision: &DecisionId, uid: &str, (from, to): (u32, u32), decided: Now) -> ChangeSet {
     let (namespace, name) = (decision.service.namespace().to_owned(), decision.service.name().to_owned());
     ChangeSet {
@@ -68,7 +67,7 @@ pub fn replicas(decision: &DecisionId, uid: &str, (from, to): (u32, u32), decide
     }
 }
 
-/// The service that these records are of.
+/// The service of these records.
 pub fn spec(service: &str) -> ServiceSpec {
     let signal = |name, unit, role, forecast| SignalSpec {
         name: SignalName::new(name).unwrap(),
@@ -261,7 +260,7 @@ fn act() -> Choice {
     Choice::Act { rule: "raise".into(), action: Action::ScaleTo { replicas: 7 }, backed_by_arrivals: true }
 }
 
-/// A raise that passed every guard; its write is under way.
+/// A raise that passed every guard; its write is in flight.
 pub fn acted(id: DecisionId) -> DecisionRecord {
     DecisionRecord {
         trace: TraceId::derive(&id.service, id.cycle, at(0)),
@@ -336,7 +335,7 @@ pub fn nothing(id: DecisionId) -> DecisionRecord {
     idle(id, "no rule matched", rules)
 }
 
-/// A rule could not be told: its signal is missing.
+/// A rule was unknown: its signal is missing.
 pub fn unknown(id: DecisionId) -> DecisionRecord {
     let rules = vec![raise(4.0, RuleOutcome::NotMatched), scale_up(0.25, RuleOutcome::Unknown)];
     idle(id, "no rule matched", rules)

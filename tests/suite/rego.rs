@@ -1,4 +1,4 @@
-//! Parity with Rego, and every difference that is meant. The page `docs/coming-from-rego.md` has a line for each.
+//! Parity with Rego, and every intended difference. The page `docs/coming-from-rego.md` has a line for each.
 
 use flyball::decide::{Decider, decide};
 use flyball::model::{Choice, RuleOutcome};
@@ -22,7 +22,7 @@ fn the_shipped_rules_decide_as_rego_does_in_its_reading() {
     assert!(share(tally.with_missing) > 0.2 && share(tally.on_a_bound) > 0.2, "{tally:?}");
 }
 
-/// A comparison that cannot fail would prove nothing: a bound moved by one percent is found.
+/// A comparison that cannot fail would prove nothing: a bound moved by one percent is detected.
 #[test]
 fn a_bound_that_is_off_is_found() {
     let moved = SHIPPED.map(|(path, text)| (path, text.replace("pct(60)", "pct(61)")));
@@ -59,7 +59,7 @@ fn late_in_region_a() -> Facts {
     Facts { region_a: Some(300.0), region_a_ahead: Some(300.0), ..calm() }
 }
 
-/// Returns what Rego says, what the shipped rules say in its reading, and what they say as shipped.
+/// Returns the result of Rego, of the shipped rules with Rego semantics, and of the shipped rules.
 fn three_ways(facts: &Facts) -> [Outcome; 3] {
     let (spec, features, outlook) = facts.flyball();
     let by = |set| ours(&set, &spec, &features, &outlook, Facts::now());
@@ -70,11 +70,11 @@ fn three_ways(facts: &Facts) -> [Outcome; 3] {
 #[test]
 fn difference_two_matches_are_a_choice_and_no_error() {
     let surge = Facts { p99_ahead: Some(300.0), cpu: Some(80.0), change: Some(50.0), ..late_in_region_a() };
-    // Of the two that match only one can be carried out so far.
+    // Only one of the two matching rules can be carried out so far.
     assert_eq!(three_ways(&surge), [Outcome::Conflict, Outcome::Conflict, Outcome::ScaleUp]);
 }
 
-/// Of one document two rules may give the same, there and here in its reading.
+/// Two rules may give the same result for one document, in Rego and here with its semantics.
 #[test]
 fn two_matches_that_want_the_same_are_no_conflict() {
     let decided = |one: &str, other: &str| {
@@ -126,8 +126,8 @@ fn rego_with(field: &str, value: Value) -> Outcome {
     Rego::new().unwrap().decide(input).unwrap()
 }
 
-/// In Rego a text outranks every number, so a bound is passed by accident. Here the types do not meet: a sample is a
-/// number, and a policy that compares a signal with anything else does not load.
+/// In Rego a text compares greater than every number, so a bound is passed by accident. Here types do not mix: a sample
+/// is a number, and a policy that compares a signal with anything else does not load.
 #[test]
 fn difference_values_of_different_types_are_not_compared() {
     assert_eq!(rego_with("predicted_p99_latency", Value::from("180")), Outcome::ScaleUp);
@@ -148,7 +148,8 @@ fn difference_values_of_different_types_are_not_compared() {
     }
 }
 
-/// In Rego whatever is there and not `false` is true. A flag here is a signal: 0 is off, anything else on, no text.
+/// In Rego whatever exists and is not `false` is true. A flag here is a signal: 0 is off, anything else on, never a
+/// text.
 #[test]
 fn difference_only_a_flag_that_is_on_holds() {
     for value in [Value::from(0_i64), Value::from("no"), Value::Null] {

@@ -1,4 +1,4 @@
-//! The actor tree in paused time: what it does, and what a fault in one service costs the others.
+//! The actor tree in paused time: its behaviour, and what a fault in one service costs the others.
 
 mod faults;
 mod loops;

@@ -1,5 +1,5 @@
-//! Which commit a build says it is of: that of its source, and whether the source differs from it; and which compiler
-//! it takes.
+//! The commit that a build reports: that of its source, and whether the source differs from it; and which compiler it
+//! uses.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The `flyball` program as a process of its own, with a directory of its own.
+//! The `flyball` program as a separate process with its own directory.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::process;
 
 /// How long the program may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it may take from there to be ready.
+/// How long it may then take to become ready.
 const READY: Duration = Duration::from_secs(60);
 
 /// What `flyball` is started with; it outlives the process.
@@ -25,10 +25,10 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Writes settings and policies, and releases the kill switch. `settings` goes on after `state`, and after
-    /// `policies` if it does not say itself where they are.
+    /// Writes settings and policies, and releases the kill switch. `settings` is appended after `state`, and after
+    /// `policies` unless it sets that itself.
     pub fn new(program: &Path, settings: &str, policies: &[(&str, &str)]) -> Self {
-        // Already installed by another test of this process is as good; HTTP clients need it.
+        // Fine if another test of this process has already installed it; HTTP clients need it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = TempDir::new().expect("a scratch directory");
         let path = directory.path();
@@ -44,12 +44,12 @@ impl Installation {
         Self { program: program.to_owned(), directory, environment: Vec::new() }
     }
 
-    /// Returns the same with variables that the program finds in its environment.
+    /// Returns the same with additional environment variables for the program.
     pub fn with_environment(self, environment: Vec<(&'static str, String)>) -> Self {
         Self { environment, ..self }
     }
 
-    /// Goes on by another program, from its next start.
+    /// Uses another program from the next start on.
     pub fn run_by(&mut self, program: &Path) {
         program.clone_into(&mut self.program);
     }
@@ -59,7 +59,7 @@ impl Installation {
         self.directory.path().join("journal.redb")
     }
 
-    /// Returns where a file of it lies.
+    /// Returns the path of one of its files.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -73,12 +73,12 @@ impl Installation {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (lines, seen) = mpsc::channel();
         let log = child.stderr.take().expect("stderr is piped");
-        // Ends with the process, whose death closes the pipe.
+        // Ends with the process, whose exit closes the pipe.
         std::thread::spawn(move || BufReader::new(log).lines().map_while(Result::ok).try_for_each(|l| lines.send(l)));
         Flyball { child, seen, log: Vec::new() }
     }
 
-    /// Runs `flyball` with these arguments and returns what it said.
+    /// Runs `flyball` with these arguments and returns its output.
     pub fn ask(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("flyball runs")
     }
@@ -92,7 +92,7 @@ impl Installation {
     }
 }
 
-/// A running `flyball run`. It is killed when it is dropped.
+/// A running `flyball run`. Killed on drop.
 #[derive(Debug)]
 pub struct Flyball {
     child: Child,
@@ -119,7 +119,7 @@ impl Flyball {
 
     /// Waits until it runs and returns the base URL of its console.
     pub fn url(&mut self) -> String {
-        // No other line has it, in this version or the one before.
+        // No other line has it, in this version or the previous one.
         let line = self.line("\"address\":\"", PATIENCE);
         let line = line.unwrap_or_else(|| panic!("flyball does not run:\n{}", self.log()));
         let line: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
@@ -143,7 +143,7 @@ impl Flyball {
         self.log.join("\n")
     }
 
-    /// Returns how it ended, if it has.
+    /// Returns its exit status, if it has exited.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it is our child")
     }
@@ -160,7 +160,7 @@ impl Flyball {
         process::signal(self.child.id(), name);
     }
 
-    /// Ends it by a signal, and waits for that.
+    /// Ends it by a signal, and waits for its exit.
     pub fn end(&mut self, signal: &str) {
         self.signal(signal);
         while self.ended().is_none() {
@@ -168,13 +168,13 @@ impl Flyball {
         }
     }
 
-    /// Ends it without warning.
+    /// Kills it.
     pub fn kill(mut self) {
         self.child.kill().expect("it is our child");
         self.child.wait().expect("it is our child");
     }
 
-    /// Asks it to stop, as an operator would, and waits for that.
+    /// Asks it to stop, as an operator would, and waits for its exit.
     pub fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
         let end = Instant::now() + PATIENCE;

@@ -1,6 +1,5 @@
-//! Kills a writing flyball again and again, on one state directory, and compares at the end what its journal says
-//! with what the API server has seen: an API double, or the real one. The program must be built with the feature
-//! `failpoints`.
+//! Repeatedly kills a writing flyball on one state directory, and at the end compares its journal with what the API
+//! server, real or a double, has seen. The program must be built with the feature `failpoints`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,26 +24,26 @@ use super::flyball::{Flyball, Installation};
 
 /// The steps of the write protocol after which the process is killed.
 const STEPS: [&str; 5] = ["gate_admitted", "gate_prepared", "gate_checked", "gate_sent", "gate_ended"];
-/// Namespaces, of which each has a budget of its own.
+/// Namespaces, each with its own budget.
 const NAMESPACES: usize = 5;
-/// Services in each; each is asked to grow once in a while, far below its own budget.
+/// Services in each; each is asked to grow occasionally, far below its own budget.
 const SERVICES: usize = 16;
-/// How long the process may take to come to a step.
+/// How long the process may take to reach a step.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// The policy that sizes by arrival rate.
 pub const POLICY: &str = include_str!("../../deploy/policies/capacity.rhai");
 
 /// An API server that flyball writes to, seen from outside.
 pub trait Server {
-    /// Returns the line of the settings that leads to it; empty if the environment does.
+    /// Returns the settings line that leads to it; empty if the environment does.
     fn settings(&self) -> String;
     /// Returns the environment that leads to it.
     fn environment(&self) -> Vec<(&'static str, String)>;
-    /// Makes a Deployment that nobody else scales.
+    /// Creates a Deployment that nothing else scales.
     async fn add(&self, namespace: &str, name: &str, replicas: u32);
-    /// Returns the replicas that a Deployment asks for.
+    /// Returns the replicas that a Deployment requests.
     async fn wanted(&self, namespace: &str, name: &str) -> u32;
-    /// Returns every write of flyball that was accepted.
+    /// Returns every accepted write of flyball.
     async fn writes(&self) -> Vec<Step>;
     /// Returns how requests can be held up, if they can.
     fn faults(&self) -> Option<&Faults>;
@@ -81,20 +80,20 @@ impl Server for KubernetesDouble {
     }
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Kills, by where.
+    /// Kills, by place.
     pub kills: BTreeMap<String, usize>,
     /// Intents in the journal, by how they ended.
     pub intents: BTreeMap<String, usize>,
     /// Writes that the server accepted.
     pub writes: usize,
-    /// Intents without an end, writes that no applied intent stands for, applied intents without their write.
+    /// Intents without an end, writes without an applied intent, applied intents without a write.
     pub lost: usize,
-    /// Which these are.
+    /// Descriptions of the losses.
     pub losses: Vec<String>,
-    /// Writes or intents beyond the first for one and the same step of a service.
+    /// Writes or intents beyond the first for the same step of a service.
     pub doubled: usize,
 }
 
@@ -105,27 +104,27 @@ impl Report {
     }
 }
 
-/// Where a kill falls.
+/// When a kill happens.
 #[derive(Debug, Clone)]
 enum Moment {
     /// Right after a step of the write protocol.
     Step(&'static str),
-    /// While a fault holds a request up.
+    /// While a fault delays a request.
     Request(Verb, Fault),
-    /// So long after the start.
+    /// This long after the start.
     Any(Duration),
 }
 
 impl Moment {
-    /// Returns the moment of kill number `index`: a quarter of the kills fall at random, a quarter into requests
-    /// where these can be held up.
+    /// Returns the moment of kill number `index`: a quarter of the kills are at random times, a quarter during requests
+    /// if these can be delayed.
     fn of(index: usize, faults: bool) -> Self {
         let turn = index / 4;
         match index % 4 {
             0 | 1 => Self::Step(STEPS[(turn * 2 + index % 4) % STEPS.len()]),
             2 if !faults => Self::Step(STEPS[turn % STEPS.len()]),
             2 => {
-                // The write lands after the next process has asked for it, and before that one would write anew.
+                // The write lands after the next process has asked about it, and before that process would write again.
                 let late = Duration::from_millis(700);
                 let faults = [
                     (Verb::Patch, Fault::DelayBefore(late)),
@@ -153,7 +152,7 @@ impl Moment {
     }
 }
 
-/// Kills `program` so many times while it writes to `server`, and reports what was lost or doubled.
+/// Kills `program` `count` times while it writes to `server`, and reports what was lost or doubled.
 pub async fn kills(program: &Path, count: usize, server: &impl Server) -> Report {
     let telemetry = Rates::start().await;
     let installation =
@@ -166,7 +165,7 @@ pub async fn kills(program: &Path, count: usize, server: &impl Server) -> Report
     let mut places = places().cycle();
     let mut killed = BTreeMap::new();
     for index in 0..count {
-        // One more replica for one or two services that have rested longest.
+        // One more replica for one or two services, those that have rested longest.
         for (namespace, name) in places.by_ref().take(1 + index % 2) {
             let wanted = server.wanted(&namespace, &name).await;
             telemetry.set(&namespace, &name, f64::from(wanted) * 10.0 + 5.0);
@@ -188,7 +187,7 @@ pub async fn kills(program: &Path, count: usize, server: &impl Server) -> Report
     compare(killed, &installation, server.writes().await)
 }
 
-/// Tells whether the process is ready and no write of an earlier one is open.
+/// Returns whether the process is ready and no earlier write is open.
 async fn has_settled(url: &str) -> bool {
     let Ok(answer) = reqwest::get(format!("{url}/api/v1/status")).await else { return false };
     let status: serde_json::Value = answer.json().await.unwrap_or_default();
@@ -211,7 +210,7 @@ async fn kill_at(installation: &Installation, faults: Option<&Faults>, moment: &
             let arrived = async {
                 faults.wait_for_requests(*verb, received + 1).await;
                 if !delayed {
-                    // Counts of received and handled requests run apart where earlier ones are still delayed.
+                    // The counts of received and handled requests differ while earlier ones are still delayed.
                     sleep(Duration::from_millis(30)).await;
                 }
             };
@@ -234,8 +233,8 @@ fn reach(mut flyball: Flyball, line: &str) -> Flyball {
     flyball
 }
 
-/// Compares the journal with the writes that the server accepted. Replicas only grow, by one write a step, so
-/// that (target, from, to) names one write.
+/// Compares the journal with the writes that the server accepted. Replicas only grow, one write per step, so that
+/// (target, from, to) names one write.
 fn compare(kills: BTreeMap<String, usize>, installation: &Installation, writes: Vec<Step>) -> Report {
     let journal = JournalReader::open(&installation.journal()).unwrap();
     let open = journal.open_intents().unwrap();
@@ -270,18 +269,18 @@ fn compare(kills: BTreeMap<String, usize>, installation: &Installation, writes: 
     }
 }
 
-/// Returns the services, by namespace and name, one namespace after the other in turn.
+/// Returns the services, by namespace and name, alternating between namespaces.
 pub fn places() -> impl Iterator<Item = (String, String)> + Clone {
     (0..NAMESPACES * SERVICES).map(|index| (format!("n{}", index % NAMESPACES), format!("s{}", index / NAMESPACES)))
 }
 
-/// Returns the settings of all services, sized by the rates that `telemetry` tells; `cluster` is a line or nothing.
+/// Returns the settings of all services, sized by the rates from `telemetry`; `cluster` is a line or empty.
 pub fn settings(telemetry: &str, cluster: &str) -> String {
     settings_of(places(), telemetry, cluster)
 }
 
-/// Returns the same for other services. The journal keeps all records: each start decides on every service, and what is
-/// compared in the end is all of it.
+/// Returns the same for other services. The journal keeps all records: each start decides on every service, and the
+/// final comparison covers all of them.
 pub fn settings_of(places: impl Iterator<Item = (String, String)>, telemetry: &str, cluster: &str) -> String {
     let services: Vec<String> = places.map(|(namespace, name)| format!("  - name: {namespace}/{name}")).collect();
     let services = services.join("\n");
@@ -297,7 +296,7 @@ pub fn settings_of(places: impl Iterator<Item = (String, String)>, telemetry: &s
     )
 }
 
-/// A telemetry source that answers with the rates it was told, sampled now. It stops when it is dropped.
+/// A telemetry source that answers with the rates it was given, sampled now. Stops on drop.
 pub struct Rates {
     /// Its base URL.
     pub url: String,
@@ -341,7 +340,7 @@ async fn rates(State(told): State<Told>, Form(asked): Form<BTreeMap<String, Stri
     Json(json!({ "status": "success", "data": { "resultType": "vector", "result": result } }))
 }
 
-/// Returns a number that is the same for the same `step` (`SplitMix64`).
+/// Returns a deterministic number for `step` (`SplitMix64`).
 pub fn random(step: u64) -> u64 {
     let mut state = step.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

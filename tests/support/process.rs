@@ -4,11 +4,11 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// How long a process may take to stand still.
+/// How long a process may take to stop.
 const STILL: Duration = Duration::from_secs(10);
 
-/// Sends a process a signal by its name, such as `TERM`. After `STOP` it stands still when this returns: the kernel
-/// stops the threads of a process one after the other, and those on other cores may go on for a while.
+/// Sends a process a signal by its name, such as `TERM`. After `STOP` it is stopped when this returns: the kernel stops
+/// threads one by one, and those on other cores may run a little longer.
 pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "cannot send {name} to process {pid}");
@@ -21,11 +21,11 @@ pub fn signal(pid: u32, name: &str) {
     }
 }
 
-/// Says whether every thread of a process is stopped.
+/// Returns whether every thread of a process is stopped.
 fn stands_still(pid: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
     threads.flatten().all(|thread| {
-        // The state follows the name of the program, in parentheses; without a file the thread has ended.
+        // The state follows the program name in parentheses; a missing file means that the thread has ended.
         let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
         stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with(['T', 't', 'Z', 'X']))
     })

@@ -3,10 +3,10 @@
 //! | action | knob | value |
 //! |---|---|---|
 //! | scale by, scale to | replicas | count |
-//! | the same where an autoscaler scales the target; set its floor | floor of the autoscaler | count |
+//! | the same if an autoscaler scales the target; set its floor | floor of the autoscaler | count |
 //!
-//! A kind with a lever has a file here and reads its `from` off the target. What stands at any other knob nobody
-//! has read: nothing is planned for it, because a write whose `from` is made up could not be conditional on it.
+//! A kind with a lever has a file here and reads its `from` from the target. The values of other knobs are not read:
+//! nothing is planned for them, because a write with a made-up `from` could not be conditional on it.
 
 mod scale;
 

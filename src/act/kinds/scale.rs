@@ -1,10 +1,10 @@
-//! Replicas of a Deployment or StatefulSet: by its scale subresource, or where an autoscaler scales it by the floor of
-//! that.
+//! Replicas of a Deployment or StatefulSet: through its scale subresource, or, if an autoscaler scales it, through the
+//! autoscaler's floor.
 
 use crate::model::{Autoscaling, TargetState};
 
-/// Returns the present value of the lever and the one permitted; `None` when none is, when it lies in `rest`, where
-/// nothing needs to be turned, or when others leave no lever. Never zero (INV-01).
+/// Returns the present value of the lever and the permitted one; `None` if none is permitted, if it is in `rest`, where
+/// nothing needs to change, or if other autoscalers leave no lever. Never zero (INV-01).
 pub fn values(target: &TargetState, rest: (u32, u32), permitted: Option<u32>) -> Option<(u32, u32)> {
     if matches!(target.autoscaling, Autoscaling::Closed { .. }) {
         return None;

@@ -1,4 +1,4 @@
-//! The policy sets in force, for whom, and what stands beside them.
+//! The active policy sets, for which services, and their candidates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,33 +19,33 @@ use crate::ports::policy_memory::{
 };
 use crate::ports::{PolicyFaults, PolicyFiles};
 
-/// Which policies are in force, and what was wrong with the newest if they were refused. Every change is one swap; one
+/// Which policies are active, and what was wrong with the newest if they were refused. Every change is one swap; one
 /// cycle uses one snapshot.
 #[derive(Default)]
 pub struct InForce {
     staging: ArcSwap<Staging<Release>>,
     pub(super) reported: Mutex<Reported>,
-    /// Held while the staging is changed.
+    /// Held while the staging changes.
     turn: Mutex<()>,
-    /// Held while it is kept: what is read first is written first.
+    /// Held while persisting: what is read first is written first.
     keeping: Mutex<()>,
 }
 
-/// The sets that one service goes by.
+/// The sets that one service uses.
 pub struct Sets {
-    /// What decides.
+    /// The set that decides.
     pub in_force: Option<Arc<PolicySet>>,
-    /// What is asked beside it, for the record.
+    /// The set evaluated alongside it, for the record.
     pub candidate: Option<Arc<PolicySet>>,
 }
 
 impl InForce {
-    /// Returns policies without a set yet, whose candidates stand beside for `soak`.
+    /// Returns policies without a set yet, whose candidates soak for `soak`.
     pub fn staged(soak: Duration) -> Self {
         Self { staging: ArcSwap::from_pointee(Staging::new(soak)), ..Self::default() }
     }
 
-    /// Returns the sets that a service goes by.
+    /// Returns the sets that a service uses.
     pub fn of(&self, service: &ServiceId) -> Sets {
         let staging = self.staging.load();
         let (in_force, candidate) = staging.of(service);
@@ -56,7 +56,7 @@ impl InForce {
         Sets { in_force, candidate }
     }
 
-    /// Returns the set in force for services whose namespace has none of its own.
+    /// Returns the active set for services whose namespace has none of its own.
     pub fn load(&self) -> Option<Arc<PolicySet>> {
         self.staging.load().in_force.as_ref().map(|staged| staged.release.all.clone())
     }
@@ -66,13 +66,13 @@ impl InForce {
         self.staging.load().due()
     }
 
-    /// Compiles `files`, runs their tests and lets them follow the set in force; on any fault or failure the last good
-    /// set stays. A fault in the files of a namespace concerns nobody else.
+    /// Compiles `files`, runs their tests and stages them after the active set; on any fault or failure the last good
+    /// set stays. A fault in the files of a namespace affects only that namespace.
     pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: Compiling, metrics: &ProcessMetrics) {
         self.announced(files, Loader { vocabulary, deadline }, &Recorded::default(), Duration::ZERO, metrics);
     }
 
-    /// The same at a time, with decisions on which the new is compared with the old.
+    /// The same at a given time, with decisions on which the new set is compared with the old one.
     pub(super) fn announced(
         &self,
         files: &PolicyFiles,
@@ -85,7 +85,7 @@ impl InForce {
         let newest = before.candidate.as_ref().map(|candidate| &candidate.staged).or(before.in_force.as_ref());
         let (mut release, namespaces) = match loader.load(files, newest.map(|staged| &*staged.release)) {
             Ok(loaded) => loaded,
-            // What the namespaces have goes on as it was, faults included.
+            // The sets of namespaces stay as they were, including faults.
             Err(all) => {
                 let namespaces = self.refused().namespaces;
                 return self.settle(&files.origin, PolicyFaults { all, namespaces }, metrics);
@@ -100,8 +100,8 @@ impl InForce {
         self.settle(&files.origin, PolicyFaults { all: Vec::new(), namespaces }, metrics);
     }
 
-    /// Puts back in force what was when the process ended, and beside it what stood beside. What does not load any more
-    /// is left out. `last` is when the process before is known to have decided last: what passed since does not count.
+    /// Restores what was active when the process ended, and its candidate. What no longer loads is dropped. `last` is
+    /// the time of the previous process's last known decision: the time since then does not count.
     pub(super) fn restore(
         &self,
         kept: KeptPolicies,
@@ -139,7 +139,7 @@ impl InForce {
         note(step.as_ref(), "the state directory", metrics);
     }
 
-    /// Keeps what has to outlive the process.
+    /// Persists what has to outlive the process.
     ///
     /// # Errors
     /// Why it could not.
@@ -171,14 +171,14 @@ impl InForce {
         }
     }
 
-    /// Lets a candidate whose time has come take its place.
+    /// Promotes a candidate whose time has come.
     pub(super) fn passed(&self, now: Duration, metrics: &ProcessMetrics) {
         let step = self.change(|staging| staging.passed(now));
         note(step.as_ref(), "soak", metrics);
     }
 
-    /// Hears a person, once, obeys, and tells whether it was the first time: then it has to be kept, also where there
-    /// was nothing to do. Who was told so would not be told better by a start.
+    /// Executes an operator's order once, and returns whether it was new: then it has to be persisted, even if there
+    /// was nothing to do. A restart must not execute it again.
     pub(super) fn obey(&self, order: &PolicyOrder, now: Duration, metrics: &ProcessMetrics) -> bool {
         if self.reported.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
             return false;
@@ -216,7 +216,7 @@ impl InForce {
     }
 }
 
-/// Returns the time so long before another; the same where there is none.
+/// Returns the time `span` earlier; the same if there is none.
 fn before(at: Timestamp, span: Duration) -> Timestamp {
     at.checked_sub(span).unwrap_or(at)
 }
@@ -225,7 +225,7 @@ fn staged(release: Release) -> Staged<Release> {
     Staged::new(release.revisions(), release)
 }
 
-/// Returns a release as it compared when it was loaded.
+/// Attaches to a release its comparison at load time.
 fn compared(staged: Staged<Release>, replay: Comparison) -> Staged<Release> {
     Staged { release: Arc::new(Release { replay, ..(*staged.release).clone() }), ..staged }
 }
@@ -245,7 +245,7 @@ mod tests {
 
     const NOW: Now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::ZERO };
 
-    /// Where keeping takes a while, and others have every occasion to begin meanwhile.
+    /// A memory that persists slowly, so that others get every chance to start meanwhile.
     #[derive(Default)]
     struct Slow {
         inside: AtomicUsize,

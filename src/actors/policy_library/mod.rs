@@ -1,14 +1,14 @@
-//! Compiles what the policy store announces, runs its tests, replays recorded inputs, and lets it follow the set in
-//! force: whole or not at all, after its time beside it, or when a person says so.
+//! Compiles what the policy store announces, runs its tests, replays recorded inputs, and activates it after the
+//! current set: all of it or none, after its soak time, or when an operator says so.
 //!
 //! | file | duty |
 //! |---|---|
 //! | this one | the actor: what is announced, ordered, due |
-//! | `in_force` | which sets are in force, and for whom |
-//! | `status` | what is said of them |
-//! | `following` | several processes: what the one that leads says |
+//! | `in_force` | which sets are active, and for which services |
+//! | `status` | what is reported about them |
+//! | `following` | several processes: the leader's announcements |
 //! | `release` | files to sets |
-//! | `replay` | recorded inputs, decided once more |
+//! | `replay` | recorded inputs, decided again |
 
 mod following;
 mod in_force;
@@ -33,14 +33,14 @@ pub use in_force::{InForce, Sets};
 use release::Loader;
 use replay::Recorded;
 
-/// Recorded decisions on which a new set is compared with the one in force.
+/// Recorded decisions on which a new set is compared with the active one.
 const REPLAYED: usize = 200;
 
-/// What the library hears.
+/// The only message of the library.
 #[derive(Debug)]
 pub struct Await;
 
-/// The actor that waits for new sets, orders, and the time of a candidate.
+/// The actor that waits for new sets, orders, and the soak time of a candidate.
 pub struct PolicyLibrary {
     /// Signals that policies may name.
     pub vocabulary: Arc<Vocabulary>,
@@ -52,22 +52,22 @@ pub struct PolicyLibrary {
 pub struct Awaited {
     announced: watch::Receiver<Arc<PolicyFiles>>,
     orders: watch::Receiver<Option<PolicyOrder>>,
-    /// A set that is being loaded; orders are obeyed meanwhile.
+    /// A set being loaded; orders are executed meanwhile.
     loading: Option<BoxFuture<'static, ()>>,
-    /// Whether what was in force when the process ended is back: until then no order is obeyed.
+    /// Whether what was active when the process ended is restored: until then no order is executed.
     is_restored: bool,
-    /// In which term this process is, if it leads.
+    /// The term of this process, if it leads.
     terms: watch::Receiver<Option<Epoch>>,
-    /// What the one that leads says.
+    /// The leader's announcements.
     announcements: watch::Receiver<Option<Arc<str>>>,
-    /// Whether it may say more.
+    /// Whether more announcements may come.
     hears: bool,
-    /// Whether this process leads, as far as that was taken in; `None` before it was.
+    /// Whether this process leads, as last processed; `None` before that.
     leads: Option<bool>,
 }
 
 impl PolicyLibrary {
-    /// Loads a set off the loop's threads: its scripts run then, and may be hostile.
+    /// Loads a set off the loop's threads: that runs its scripts, which may be hostile.
     fn load(&self, files: Arc<PolicyFiles>) -> BoxFuture<'static, ()> {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
         let load = move || {
@@ -80,12 +80,12 @@ impl PolicyLibrary {
         self.world.ports.executor.run(Urgency::Fleet, Box::new(load))
     }
 
-    /// Puts back in force what was, before anything is announced.
+    /// Restores what was active, before any announcement.
     fn restore(&self) -> BoxFuture<'static, ()> {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
         let restore = move || {
             let loader = Loader { vocabulary: &vocabulary, deadline: world.ports.deadline };
-            // What decided last tells how long a candidate was there: no time counts in which nobody looked.
+            // The last decision tells how long a candidate was observed: time without decisions does not count.
             let last = world.ports.journal.decisions(None, None, 1).unwrap_or_default().first().map(|record| record.at);
             let now = world.ports.clock.now().mono;
             world.policy.restore(world.ports.policy_memory.kept(), last, loader, now, &world.process);
@@ -93,7 +93,7 @@ impl PolicyLibrary {
         self.world.ports.executor.run(Urgency::Fleet, Box::new(restore))
     }
 
-    /// Takes in what the leader has said last.
+    /// Processes the leader's latest announcement.
     fn follow(&self, announcements: &mut watch::Receiver<Option<Arc<str>>>) {
         let announcement = announcements.borrow_and_update().clone();
         if let Some(announcement) = announcement {
@@ -130,7 +130,7 @@ fn keep(world: &World) {
     leave(world);
 }
 
-/// Tells those who follow, if this process leads, what is in force, and leaves it with those who will.
+/// If this process leads, announces to followers what is active, and shares it with future processes.
 fn leave(world: &World) {
     if let Some(announcement) = world.policy.announcement().filter(|_| world.ports.leadership.lead().speaks()) {
         world.ports.leadership.announce(&announcement);
@@ -172,11 +172,11 @@ impl Actor for PolicyLibrary {
                 *loading = None;
                 *is_restored = true;
             }
-            // Whether it leads is known first: who follows takes no set for the one in force.
+            // Leadership is determined first: a follower does not activate a set on its own.
             changed = terms.changed(), if is_ready => {
                 changed?;
                 let term = *terms.borrow_and_update();
-                // Who begins to lead goes on from the last announcement of the one before.
+                // A new leader continues from the last announcement of its predecessor.
                 if *leads != Some(true) {
                     self.follow(announcements);
                 }

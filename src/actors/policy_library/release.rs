@@ -1,4 +1,4 @@
-//! Announced files to a release: compiled, linted and through their own tests, or refused with every fault.
+//! Turns announced files into a release: compiled, linted and tested by their own tests, or refused with every fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use crate::model::{Comparison, PolicyRevision, Provenance};
 use crate::ports::policy_memory::GoodFiles;
 use crate::ports::{PolicyFile, PolicyFiles};
 
-/// The set of all services, and those of namespaces that have policies of their own beside it.
+/// The set of all services, and those of namespaces with policies of their own.
 #[derive(Debug, Clone)]
 pub(super) struct Release {
     /// The set of all services.
     pub(super) all: Arc<PolicySet>,
-    /// What binds the services of a namespace in its place.
+    /// The sets that bind the services of a namespace instead.
     pub(super) namespaces: BTreeMap<String, Arc<PolicySet>>,
     /// What it was made of.
     pub(super) files: GoodFiles,
-    /// What loads and is likely a mistake.
+    /// What loads but is likely a mistake.
     pub(super) warnings: Vec<String>,
-    /// How it compares with the release in force when it was loaded, on recorded inputs.
+    /// How it compares with the active release on recorded inputs, as of its load.
     pub(super) replay: Comparison,
 }
 
@@ -30,13 +30,13 @@ impl Release {
         self.namespaces.get(namespace).unwrap_or(&self.all)
     }
 
-    /// Returns the revisions of its sets by namespace; that of all the others has no name.
+    /// Returns the revisions of its sets by namespace; the set of all others has the empty name.
     pub(super) fn revisions(&self) -> BTreeMap<String, PolicyRevision> {
         let own = self.namespaces.iter().map(|(namespace, set)| (namespace.clone(), set.revision().clone()));
         std::iter::once((String::new(), self.all.revision().clone())).chain(own).collect()
     }
 
-    /// Returns where its sets come from, by their revisions, as far as they say so.
+    /// Returns where its sets come from, by revision, if they say so.
     pub(super) fn provenance(&self) -> impl Iterator<Item = (PolicyRevision, Provenance)> {
         let whole = std::iter::once((self.revision(), self.all.provenance()));
         let sets = std::iter::once(&self.all).chain(self.namespaces.values());
@@ -70,13 +70,13 @@ impl Parts for Release {
     }
 }
 
-/// What is wrong with files, each fault in a line.
+/// What is wrong with files, one fault per line.
 pub(super) type Faults = Vec<String>;
 
-/// Makes the deadline of one compilation.
+/// Creates the deadline of one compilation.
 pub(super) type Compiling = fn() -> Deadline;
 
-/// By what a release is made.
+/// The inputs for making a release.
 #[derive(Clone, Copy)]
 pub(super) struct Loader<'a> {
     pub(super) vocabulary: &'a Vocabulary,
@@ -84,11 +84,11 @@ pub(super) struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Makes a release, and lists the faults of each namespace whose own policies are not good; there the good ones of
-    /// `last` go on. A fault in the files of a namespace concerns nobody else.
+    /// Makes a release, and lists the faults of each namespace whose own policies are bad; there the good ones of
+    /// `last` stay. A fault in the files of a namespace affects only that namespace.
     ///
     /// # Errors
-    /// The faults of the files for everybody: then there is no release.
+    /// The faults of the files for all services: then there is no release.
     pub(super) fn load(
         self,
         files: &PolicyFiles,
@@ -106,7 +106,7 @@ impl Loader<'_> {
         for (namespace, own) in &files.namespaces {
             let compiled = own.as_ref().map_err(|error| vec![error.clone()]);
             let compiled = compiled.and_then(|own| Ok((with(own)?, own.clone())));
-            // Its last good files go on beside the set of now, or, where they do not stand there, as they were.
+            // Its last good files stay, combined with the current common set, or, if that fails, as they were.
             let last_good = || {
                 let last = last?;
                 let (set, own) = (last.namespaces.get(namespace)?, last.files.namespaces.get(namespace)?);
@@ -127,10 +127,10 @@ impl Loader<'_> {
         Ok((release, faults))
     }
 
-    /// Makes the release again that was made of these files.
+    /// Recreates the release made from these files.
     ///
     /// # Errors
-    /// The faults of the files for everybody, or of those that a namespace still stands on.
+    /// The faults of the files for all services, or of those that a namespace still uses.
     pub(super) fn restored(self, files: GoodFiles) -> Result<Release, Faults> {
         let (bases, own) = (files.bases.clone(), files.namespaces.clone());
         let (mut release, _) = self.load(&announced(files), None)?;
@@ -161,7 +161,7 @@ fn worded(faults: &[PolicyFault]) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
 }
 
-/// Returns files that were kept as they are announced.
+/// Returns persisted files as if announced.
 fn announced(files: GoodFiles) -> PolicyFiles {
     let GoodFiles { origin, files, namespaces, .. } = files;
     let namespaces = namespaces.into_iter().map(|(namespace, files)| (namespace, Ok(files))).collect();

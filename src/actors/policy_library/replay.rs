@@ -1,4 +1,4 @@
-//! What a release would have decided on recorded inputs, beside the release in force.
+//! What a release would have decided on recorded inputs, compared with the active release.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::decide::{Decider, decide};
 use crate::model::time::elapsed;
 use crate::model::{Comparison, DecisionRecord, Now, ServiceId, ServiceSpec};
 
-/// Recorded decisions, and the services as they are declared now.
+/// Recorded decisions, and the current declarations of their services.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     /// Newest first.
@@ -16,9 +16,9 @@ pub(super) struct Recorded {
     pub(super) services: BTreeMap<ServiceId, Arc<ServiceSpec>>,
 }
 
-/// Decides once more by both, each with a memory of its own for every service, and with what a record says of how long
-/// conditions had held that are still the same: most records are hours apart. Left out are records of services that
-/// are gone or declare other signals now.
+/// Decides again with both, each with its own memory per service, restoring from each record how long still unchanged
+/// conditions had held: most records are hours apart. Skips records of services that are gone or now declare other
+/// signals.
 pub(super) fn replay(in_force: &Release, candidate: &Release, recorded: &Recorded) -> Comparison {
     let mut found = Comparison::default();
     let mut deciders: BTreeMap<&ServiceId, (Decider, Decider)> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What is said of the policies in force: status, faults, how a candidate compares.
+//! What is reported about the active policies: status, faults, how a candidate compares.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ use crate::model::{CandidateDecision, Choice, Comparison, DecisionId, PolicyRevi
 use crate::ports::policy_memory::{CandidateStatus, PolicyOrderEnd, PolicyStatus};
 use crate::ports::{Awaited, PolicyFaults};
 
-/// What is said of it.
+/// What is reported.
 #[derive(Default)]
 pub(super) struct Reported {
     pub(super) faults: PolicyFaults,
     pub(super) last_order: Option<PolicyOrderEnd>,
-    /// Of the candidate of this revision, since it stands beside.
+    /// For the candidate of this revision, since it became the candidate.
     pub(super) compared: Option<(PolicyRevision, Comparison)>,
 }
 
 impl InForce {
-    /// Returns the faults of the newest sets, if they were refused.
+    /// Returns the faults of the newest sets if they were refused.
     pub fn faults(&self) -> Vec<String> {
         worded(&self.reported.lock().faults)
     }
 
-    /// Returns the same, by whom it concerns.
+    /// Returns the same, grouped by whom it affects.
     pub fn refused(&self) -> PolicyFaults {
         self.reported.lock().faults.clone()
     }
 
-    /// Returns what a process without any policies waits for; `None` where a set is in force.
+    /// Returns what a process without any policies waits for; `None` if a set is active.
     pub fn waiting_for(&self) -> Option<Awaited> {
         let staging = self.staging();
         if staging.in_force.is_some() {
@@ -41,11 +41,11 @@ impl InForce {
         })
     }
 
-    /// Hears what the candidate would have done in a decision.
+    /// Adds what the candidate would have done in a decision.
     pub fn compared(&self, decision: &DecisionId, choice: &Choice, wanted: &CandidateDecision) {
         let staging = self.staging();
         let Some(candidate) = &staging.candidate else { return };
-        // It may be another one by now than the one that stood beside when that was decided.
+        // The candidate may have changed since that decision.
         if wanted.revision != *candidate.staged.release.of(decision.service.namespace()).revision() {
             return;
         }
@@ -61,7 +61,7 @@ impl InForce {
         }
     }
 
-    /// Returns all that is shown of it.
+    /// Returns the status shown to operators.
     pub fn status(&self, now: Duration) -> PolicyStatus {
         let staging = self.staging();
         let reported = self.reported.lock();
@@ -108,7 +108,7 @@ impl InForce {
         }
     }
 
-    /// Notes which of the newest sets were refused.
+    /// Records which of the newest sets were refused.
     pub(super) fn settle(&self, origin: &str, faults: PolicyFaults, metrics: &ProcessMetrics) {
         let worded = worded(&faults);
         self.reported.lock().faults = faults;
@@ -128,7 +128,7 @@ fn worded(faults: &PolicyFaults) -> Vec<String> {
     all.iter().cloned().chain(namespaces.iter().flat_map(of)).collect()
 }
 
-/// Logs what changed by an event, and counts it.
+/// Logs and counts what an event changed.
 pub(super) fn note(step: Option<&Step>, origin: &str, metrics: &ProcessMetrics) {
     let Some(step) = step else { return };
     match step {

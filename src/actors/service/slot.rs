@@ -1,4 +1,4 @@
-//! The state of one service. It lives outside the actors, so that a restart costs no learning.
+//! The state of one service. It lives outside the actors, so that a restart loses no learning.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,21 +24,20 @@ use super::standing::{Declared, Standing};
 use crate::actors::inbox::{Inbox, Put};
 use crate::actors::world::World;
 
-/// A core whose steps count only once they are through: a panic half-way leaves the last good state. It goes by the
-/// declaration kept beside it.
+/// A core whose steps count only once they have completed: a panic halfway leaves the last good state. It follows the
+/// declaration kept with it.
 #[derive(Debug)]
 pub(super) struct Committed<T> {
     core: Mutex<(Arc<ServiceSpec>, T)>,
     commit: Commit,
 }
 
-/// How a step comes to count as a whole.
+/// How a step is made atomic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Commit {
-    /// It works on a copy, which replaces the core. Whoever else steps it meanwhile waits, or the later would undo the
-    /// other.
+    /// The step works on a copy, which replaces the core. Concurrent steps wait, or the later one would undo the other.
     Copy,
-    /// The core sees to it: it is too large to be copied for the little that a step changes.
+    /// The core ensures it: it is too large to be copied for the little that a step changes.
     InPlace,
 }
 
@@ -51,7 +50,7 @@ impl<T: Clone> Committed<T> {
         Self { core: Mutex::new((spec.clone(), core)), commit: Commit::InPlace }
     }
 
-    /// Steps the core; `declared` first lets it go on by `spec`, if that is another one than before.
+    /// Steps the core; if `declared` changed, first updates it to the new `spec`.
     pub(super) fn step<R>(
         &self,
         spec: &Arc<ServiceSpec>,
@@ -80,35 +79,35 @@ impl<T: Clone> Committed<T> {
     }
 }
 
-/// What a new slot remembers of the time before it.
+/// What a new slot knows about the time before it.
 #[derive(Debug, Clone)]
 pub struct Past {
     /// The service's last cycle in this run of the process.
     pub cycle: CycleId,
-    /// Its intents of the last hours: those that ended, oldest first, then those that are open.
+    /// Its intents of the last hours: ended ones, oldest first, then open ones.
     pub intents: Vec<Intent>,
-    /// What fits found for its signals.
+    /// Fitted parameters of its signals.
     pub fits: Vec<Fitted>,
 }
 
-/// The share that one service has in a round of a source.
+/// One service's share of a round of a source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Share {
-    /// In the order of the spec's signals; `None` where the source was not asked.
+    /// In the order of the spec's signals; `None` if the source was not queried.
     pub arrivals: Vec<Option<Arrival>>,
     /// When the round arrived.
     pub now: Now,
 }
 
 impl Share {
-    /// Returns what two shares make together: what the later one asked replaces what the earlier one got.
+    /// Combines two shares: what the later one queried replaces what the earlier one got.
     fn followed_by(&self, later: Self) -> Self {
         let arrivals = later.arrivals.into_iter().zip(&self.arrivals).map(|(new, old)| new.or_else(|| old.clone()));
         Self { arrivals: arrivals.collect(), now: later.now }
     }
 }
 
-/// What is shown of a service.
+/// What is shown about a service.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     /// What was last seen.
@@ -131,7 +130,7 @@ pub struct View {
 pub struct Service {
     /// Which service.
     pub id: ServiceId,
-    /// What it goes by. Changed by the roster alone, one change at a time.
+    /// The declaration it follows. Changed only by the roster, one change at a time.
     pub(super) declared: ArcSwap<Declared>,
     /// The ports.
     pub world: Arc<World>,
@@ -153,7 +152,7 @@ pub struct Service {
     heritage: Mutex<Heritage>,
 }
 
-/// Ends of writes that a slot hears of after it was retired: for the slot that takes its place, if one does.
+/// Ends of writes that arrive after a slot was retired: for its successor, if there is one.
 #[derive(Default)]
 struct Heritage {
     heir: Option<Arc<Service>>,
@@ -161,7 +160,7 @@ struct Heritage {
 }
 
 impl Service {
-    /// Returns the slot of a service with a `past`, that waits for the history of so many sources before it decides.
+    /// Returns the slot of a service with a `past`, which waits for the history of this many sources before it decides.
     pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, past: &Past, histories: usize) -> Self {
         let forecaster = ForecasterCore::new(spec.clone(), world.forecast.clone(), &past.fits, histories > 0);
         let now = world.ports.clock.now();
@@ -187,7 +186,7 @@ impl Service {
         }
     }
 
-    /// Ends the service: nothing that waits is begun any more. What is at the write gate goes on to its end.
+    /// Ends the service: nothing that waits is started any more. What is at the write gate completes.
     pub fn retire(&self) {
         self.stands(self.spec(), Standing::Retired);
         self.stages.store(None);
@@ -195,8 +194,8 @@ impl Service {
         self.settle_unbegun();
     }
 
-    /// Settles the changes that wait for an actuator which begins nothing more: nobody else would. Whoever puts one in
-    /// asks for it after that, for the service may have been retired between its step and this.
+    /// Settles the changes that wait for an actuator that no longer starts anything; nothing else would. Whoever queues
+    /// one calls this afterwards, because the service may have been retired in between.
     pub(super) fn settle_unbegun(&self) {
         for event in self.actions.drain() {
             if let ActuatorEvent::Decided(decided) = &*event
@@ -207,7 +206,7 @@ impl Service {
         }
     }
 
-    /// Names the slot that hears of writes which this one, retired, still has under way.
+    /// Names the slot that receives the ends of writes which this retired one still has in flight.
     pub fn succeeded_by(&self, heir: &Arc<Service>) {
         let waiting = {
             let mut heritage = self.heritage.lock();
@@ -219,7 +218,7 @@ impl Service {
         }
     }
 
-    /// Hands the end of a write on to the heir, now or when there is one.
+    /// Passes the end of a write on to the heir, now or once there is one.
     fn bequeath(&self, end: WriteEnd) {
         let heir = {
             let mut heritage = self.heritage.lock();
@@ -229,7 +228,7 @@ impl Service {
         heir.write_ended(end);
     }
 
-    /// Notes that a change is not sent, because its service is no longer supervised.
+    /// Records that a change is not sent because its service is no longer supervised.
     pub(super) fn retired_before(&self, change: &ChangeSet) {
         let outcome = WriteOutcome::unsent("its service is no longer supervised");
         self.world.ports.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome });
@@ -240,34 +239,34 @@ impl Service {
         self.observer.read(ObserverCore::last)
     }
 
-    /// Tells the owner.
+    /// Notifies the owner.
     pub(super) fn tell(&self, news: News) {
         self.world.ports.services.tell(&self.id, news);
     }
 
-    /// Hands over the share of a round. A share that was not yet taken is replaced.
+    /// Delivers the share of a round. A share that was not taken yet is replaced.
     pub fn round_arrived(&self, share: Share) {
         self.put::<ObserverStage>(self.rounds.put_merged(share, Share::followed_by));
     }
 
-    /// Hands over the past of the forecast signals.
+    /// Delivers the past of the forecast signals.
     pub fn history_read(&self, history: Vec<(usize, Vec<MinuteValue>)>) {
         self.put::<ForecasterStage>(self.forecasts.put_fact(ForecasterEvent::HistoryRead(history)));
     }
 
-    /// Notes that the history of one source was learned, or given up.
+    /// Records that the history of one source was learned, or given up.
     pub fn history_settled(&self) {
         let one_less = |owed: usize| Some(owed.saturating_sub(1));
         // Never fails: the closure always yields a value.
         let _ = self.histories_owed.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
     }
 
-    /// Tells whether all history was learned, or given up.
+    /// Returns whether all history was learned, or given up.
     pub fn is_warm(&self) -> bool {
         self.histories_owed.load(Ordering::Acquire) == 0
     }
 
-    /// Tells both stages concerned how a write ended, and after them whoever else listens.
+    /// Informs both stages concerned how a write ended, then other listeners.
     pub fn write_ended(&self, end: WriteEnd) {
         if self.is_retired() {
             return self.bequeath(end);
@@ -285,7 +284,7 @@ impl Service {
         self.tell(News::WriteEnded { change: change.clone(), outcome: outcome.clone() });
     }
 
-    /// Notes that a change ended before it came to the write gate.
+    /// Records that a change ended before it reached the write gate.
     pub(super) fn never_sent(&self, change: &ChangeSet, why: &str) {
         let outcome = WriteOutcome::unsent(why);
         let now = self.world.ports.clock.now();
@@ -293,14 +292,14 @@ impl Service {
         self.world.ports.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome });
     }
 
-    /// Tells both stages concerned of the writes that others made while this process followed.
+    /// Informs both stages concerned about the writes that others made while this process followed.
     pub fn took_over(&self, intents: Vec<Intent>, now: Now) {
         let intents = Arc::new(intents);
         self.put::<ActuatorStage>(self.actions.put_handover(ActuatorEvent::TookOver { intents: intents.clone(), now }));
         self.put::<DeciderStage>(self.decisions.put_handover(DeciderEvent::TookOver { intents, now }));
     }
 
-    /// Why this service may not decide yet, or now.
+    /// Returns why this service may not decide yet, or now.
     pub fn hold(&self) -> Option<String> {
         if !self.is_warm() {
             return Some("warming up: reading history".to_owned());
@@ -314,7 +313,7 @@ impl Service {
         self.world.gate.unsettled(&self.spec().target).then(|| "an earlier write is not settled yet".to_owned())
     }
 
-    /// Returns what the API server last said to its writes, where they came to nothing and that needs a person.
+    /// Returns the API server's last answer to its writes, if they failed in a way that needs a person.
     pub fn denied(&self) -> Option<String> {
         let now = self.world.ports.clock.now();
         self.decider.read(|core| core.denied(now))
@@ -345,7 +344,7 @@ impl Service {
         update(&mut self.view.lock());
     }
 
-    /// Notes why it is quarantined, or that it is not.
+    /// Records why it is quarantined, or that it is not.
     pub(super) fn quarantined(&self, reason: Option<String>) {
         self.metrics.quarantined(reason.is_some());
         let mut told = false;
@@ -359,12 +358,12 @@ impl Service {
         self.put::<DeciderStage>(self.decisions.put_latest(DeciderEvent::Assessed(assessed)));
     }
 
-    /// Follows up on an item put into the inbox of a stage.
+    /// Follows up on an item put into a stage's inbox.
     pub(super) fn put<S: Stage>(&self, put: Put<S::Item>) {
         if put.wake
             && let Some(stages) = &*self.stages.load()
         {
-            // A stage that is being restarted is woken by its start.
+            // A stage that is restarting is woken by its start.
             let _ = stages[S::ROLE as usize].cast(Wake);
         }
         if let Some(left_out) = put.left_out {

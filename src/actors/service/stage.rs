@@ -17,7 +17,7 @@ use crate::actors::inbox::Inbox;
 #[derive(Debug)]
 pub(super) struct Wake;
 
-/// A stage: which inbox, which core, and what its effects mean.
+/// A stage: its inbox, its core, and the meaning of its effects.
 pub(super) trait Stage: Send + Sync + 'static {
     /// What waits in the inbox.
     type Item: Send + Sync + 'static;
@@ -27,19 +27,18 @@ pub(super) trait Stage: Send + Sync + 'static {
     type Effects;
     /// Name in metrics and logs, and place among the stages of a service.
     const ROLE: ActorRole;
-    /// The stage of the loop whose duration its steps are.
+    /// The loop stage to which its step durations are attributed.
     const TIMED: instrument::Stage;
 
     fn inbox(service: &Service) -> &Inbox<Self::Item>;
     fn core(service: &Service) -> &Committed<Self::Core>;
-    /// Lets the core go on by a changed declaration.
+    /// Updates the core to a changed declaration.
     fn declared(core: &mut Self::Core, spec: &Arc<ServiceSpec>);
-    /// Steps the core, which goes by `by` already.
+    /// Steps the core, which already follows `by`.
     fn step(core: &mut Self::Core, item: &Self::Item, by: &Declared, service: &Service) -> Self::Effects;
     fn perform(effects: Self::Effects, service: &Arc<Service>);
 
-    /// Says what it means that an item was left out: the stage died over it, a newer one took its place, or there were
-    /// too many facts.
+    /// Handles a dropped item: the stage died on it, a newer one replaced it, or there were too many facts.
     fn skipped(_item: &Self::Item, _service: &Service) {}
 }
 

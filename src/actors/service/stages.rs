@@ -1,4 +1,4 @@
-//! The four stages: what each reads from the ports for its core, and where its effects go.
+//! The four stages: what each reads from the ports, and where its effects go.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Stage for ObserverStage {
     }
 }
 
-/// Returns the signals by which it is told what is masked; none, which masks nothing, where nothing is.
+/// Returns the signal labels needed for masking; empty if nothing is masked.
 fn labels(service: &Service) -> Vec<SignalLabel> {
     if service.world.mask.is_empty() { Vec::new() } else { SignalLabel::of(&service.spec()) }
 }
@@ -128,7 +128,7 @@ impl Stage for ForecasterStage {
     }
 }
 
-/// Runs a job off the loop's threads and hands its result to the forecaster; `failed` hears of a job without one.
+/// Runs a job off the loop's threads and passes its result to the forecaster; `failed` is called for a job without one.
 fn in_pool(
     service: &Arc<Service>,
     urgency: Urgency,
@@ -192,7 +192,7 @@ impl Stage for DeciderStage {
         core.step(event, inputs)
     }
 
-    /// An end that could not be taken in is remembered as far as the next writes depend on it.
+    /// An end that could not be processed is remembered to the extent that the next writes depend on it.
     fn skipped(event: &DeciderEvent, service: &Service) {
         if let DeciderEvent::WriteEnded(end) = event {
             Self::core(service).step(&service.spec(), Self::declared, |core| core.let_go(end));
@@ -208,7 +208,7 @@ impl Stage for DeciderStage {
     }
 }
 
-/// Tells of a decision, and hands it to the actuator last.
+/// Reports a decision, and passes it to the actuator last.
 fn hand_on(decided: Decided, service: &Arc<Service>) {
     service.world.process.cycles.inc();
     service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
@@ -230,12 +230,12 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
         decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
         service.world.ports.journal.submit(Entry::Decision(decided.record.clone()));
     }
-    // What a follower takes for a revert the leader has seen, and may have done itself.
+    // What looks like a revert to a follower the leader has seen, and may have done itself.
     let speaks = service.world.gate.lead().speaks();
     if let Some((change, revert)) = decided.reverted.clone().filter(|_| speaks) {
         service.world.ports.journal.submit(Entry::Reverted { change, revert });
     }
-    // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
+    // A change must not be replaced by a later cycle, so a decision that carries one is a fact.
     let carries_change = decided.record.change.is_some();
     let event = ActuatorEvent::Decided(decided);
     let inbox = &service.actions;
@@ -246,8 +246,8 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
     }
 }
 
-/// Does the `work` that hands a change on. Where that dies, the change has ended unsent before the supervisor hears of
-/// it: nobody else would tell the decider, which waits for its end.
+/// Runs the `work` that passes a change on. If it dies, the change ends unsent before the supervisor learns of it:
+/// nothing else would inform the decider, which waits for that end.
 fn handed_on(change: &ChangeSet, service: &Service, work: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
         service.never_sent(change, "its stage failed before passing it on");
@@ -255,8 +255,8 @@ fn handed_on(change: &ChangeSet, service: &Service, work: impl FnOnce()) {
     }
 }
 
-/// Returns how this process stands to the lease, for a decision that is being made. Asked in this order: a term that
-/// has begun by now has told the service first, and what of that still waits this decision does not know.
+/// Returns the lease state for a decision in progress. Read in this order: a term that has started has already informed
+/// the service, and what is still queued is unknown to this decision.
 fn lead(service: &Service) -> Lead {
     as_known(service.world.gate.lead(), &service.decisions)
 }
@@ -293,7 +293,7 @@ impl Stage for ActuatorStage {
         core.step(event)
     }
 
-    /// A change that never came to the gate has ended.
+    /// A change that never reached the gate has ended.
     fn skipped(event: &ActuatorEvent, service: &Service) {
         if let ActuatorEvent::Decided(decided) = event
             && let Some(change) = &decided.record.change
@@ -303,7 +303,7 @@ impl Stage for ActuatorStage {
     }
 
     fn perform(mut effects: Vec<ActuatorEffect>, service: &Arc<Service>) {
-        // A failure to tell of a measurement costs no write.
+        // A failure to report a measurement must not cost a write.
         effects.sort_by_key(|effect| !matches!(effect, ActuatorEffect::Write { .. }));
         for effect in effects {
             match effect {
@@ -314,7 +314,7 @@ impl Stage for ActuatorStage {
                     service.metrics.measured(effect.impact);
                     let effect = service.world.mask.effect(&labels(service), effect);
                     service.tell(News::Measured { decision: change.decision.clone(), effect: effect.clone() });
-                    // Who leads measures it too, and it is kept once.
+                    // The leader measures it too, and it is kept once.
                     if service.world.gate.lead().speaks() {
                         let measured = Measured { at: now.wall, effect: effect.clone() };
                         service.world.ports.journal.submit(Entry::Measured { change: change.id.clone(), measured });
@@ -327,7 +327,7 @@ impl Stage for ActuatorStage {
     }
 }
 
-/// Puts a change to the write gate, which tells the service how it ends.
+/// Submits a change to the write gate, which informs the service how it ends.
 fn submit(change: ChangeSet, foreseen: Foreseen, service: &Arc<Service>) {
     if service.is_retired() {
         return service.retired_before(&change);
@@ -337,7 +337,7 @@ fn submit(change: ChangeSet, foreseen: Foreseen, service: &Arc<Service>) {
     service.world.gate.submit(change, foreseen, move |end| owner.write_ended(end));
 }
 
-/// Says which signals raise an alarm that they did not raise in the cycle before.
+/// Reports signals that raise an alarm which they did not raise in the cycle before.
 fn tell_alarms(service: &Service, before: Option<&Outlook>, now: &Outlook) {
     let alarm = |outlook: &Option<SignalOutlook>| outlook.as_ref().is_some_and(|signal| signal.alarm);
     for (position, outlook) in now.signals.iter().enumerate().filter(|(_, outlook)| alarm(outlook)) {

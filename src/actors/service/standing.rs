@@ -1,4 +1,4 @@
-//! What a service goes by: its declaration, and how it stands to that.
+//! What a service follows: its declaration, and its standing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,29 +8,29 @@ use crate::model::{Bounds, Mode, ServiceSpec, TargetReading, TargetState};
 
 use super::slot::Service;
 
-/// How long no floor is seen to be held up before that is believed.
+/// How long no held floor must be visible before that is believed.
 pub const SECOND_LOOK: Duration = Duration::from_secs(15);
 
-/// What a service goes by. One value: whoever looks sees a declaration with how the service stands to that very one.
+/// What a service follows. One value, so that readers see a declaration together with the standing under that very one.
 #[derive(Debug)]
 pub(super) struct Declared {
-    /// The declaration; one that changes what is measured makes a new slot.
+    /// The declaration; one that changes what is measured needs a new slot.
     pub(super) spec: Arc<ServiceSpec>,
-    /// How the service stands.
+    /// The standing of the service.
     pub(super) standing: Standing,
 }
 
-/// How a service stands.
+/// Standing of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It is declared.
     Supervised,
-    /// It is declared no more, and goes on to return the floor that it holds up, or may.
+    /// It is no longer declared, and continues in order to return the floor that it holds up, or may hold up.
     Withdrawn {
-        /// Since when (monotonic) none is seen to be held up; `None` while one is.
+        /// Since when (monotonic) no held floor is visible; `None` while one is.
         bare_since: Option<Duration>,
     },
-    /// It is supervised no more.
+    /// It is no longer supervised.
     Retired,
 }
 
@@ -40,12 +40,12 @@ impl Service {
         self.declared.load().spec.clone()
     }
 
-    /// Returns how it stands.
+    /// Returns its standing.
     pub fn standing(&self) -> Standing {
         self.declared.load().standing
     }
 
-    /// Tells whether it goes on without a declaration.
+    /// Returns whether it continues without a declaration.
     pub fn is_withdrawn(&self) -> bool {
         matches!(self.standing(), Standing::Withdrawn { .. })
     }
@@ -54,16 +54,16 @@ impl Service {
         self.standing() == Standing::Retired
     }
 
-    /// Goes on by a changed declaration of the same series and target; each stage does with its next input.
+    /// Switches to a changed declaration of the same series and target; each stage does so with its next input.
     pub fn declared(&self, spec: Arc<ServiceSpec>) {
         self.metrics.mode(spec.mode);
         self.stands(spec, Standing::Supervised);
     }
 
-    /// Returns how the service stands at `now` (monotonic) where it is declared no more: it goes on while it holds up
-    /// the floor of an autoscaler, or may, for that would stay behind. By what the watch knows, which is ahead of the
-    /// last cycle and behind a write that has just begun or ended: that no floor is held up is believed once it was
-    /// seen twice, [`SECOND_LOOK`] apart.
+    /// Returns the standing at `now` (monotonic) of a service that is no longer declared: it continues while it holds
+    /// up the floor of an autoscaler, or may, since the floor would stay behind. This relies on the watch, which is
+    /// ahead of the last cycle and behind a write that just started or ended: that no floor is held up is believed
+    /// after two observations, [`SECOND_LOOK`] apart.
     pub fn undeclared(&self, now: Duration) -> Standing {
         let (spec, gate) = (self.spec(), &self.world.gate);
         let target = self.world.ports.cluster.observed(&spec.target);
@@ -83,8 +83,8 @@ impl Service {
         if is_believed { Standing::Retired } else { Standing::Withdrawn { bare_since: Some(since) } }
     }
 
-    /// Goes on without a declaration, to return the floor that it holds up, if one is seen. The owner's bounds, and
-    /// the platform's, bind no more: the floor was there before them, and what is returned is lowered.
+    /// Continues without a declaration, to return the floor that it holds up, if one is seen. The bounds of owner and
+    /// platform no longer apply: the floor predates them, and returning it lowers.
     pub fn withdraw(&self, bare_since: Option<Duration>) {
         let mut spec = self.spec();
         if !self.is_withdrawn() {
@@ -94,7 +94,7 @@ impl Service {
         self.stands(spec, Standing::Withdrawn { bare_since });
     }
 
-    /// Returns the floor that is seen to be held up, whoever may return it.
+    /// Returns the floor that is seen to be held up, whichever service may return it.
     pub fn raised_floor(&self) -> Option<String> {
         let target = self.world.ports.cluster.observed(&self.spec().target);
         held_up(&target).map(|one| format!("HPA {}: {}, found at {}", one.name, one.floor, one.baseline))

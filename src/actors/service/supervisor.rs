@@ -1,5 +1,5 @@
-//! Restarts the four stages of a service together; quarantines a service that keeps failing. What a stage
-//! does never goes further up; where one cannot even be spawned the fleet starts all of it again.
+//! Restarts the four stages of a service together; quarantines a service that keeps failing. Stage failures never
+//! propagate further; if a stage cannot even be spawned the fleet restarts the whole service.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ const BUDGET: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Pause before the first restart; doubles with each failure in the window.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// First and longest pause of a quarantine; it doubles with each re-probe that fails.
+/// First and longest pause of a quarantine; it doubles with each failed probe.
 const FIRST_QUARANTINE: Duration = Duration::from_secs(60);
 const LONGEST_QUARANTINE: Duration = Duration::from_secs(3600);
 
-/// What a supervisor hears.
+/// Messages of a supervisor.
 #[derive(Debug)]
 pub enum SupervisorMsg {
-    /// Start the stages, if this is still the wanted generation.
+    /// Start the stages if this generation is still current.
     Start {
-        /// Which attempt this belongs to.
+        /// The attempt it belongs to.
         generation: u64,
     },
 }
@@ -39,7 +39,7 @@ pub struct Supervisor;
 /// State of a [`Supervisor`].
 pub struct SupervisorState {
     service: Arc<Service>,
-    /// Counts the starts; a start scheduled for an older one is void.
+    /// Counts starts; a scheduled start of an older generation is void.
     generation: u64,
     /// Stages that have not ended yet.
     alive: Vec<(ActorId, ActorRole)>,
@@ -113,7 +113,7 @@ impl SupervisorState {
         self.started = self.service.world.ports.clock.now().mono;
         let stages = Arc::new(stages);
         self.service.stages.store(Some(stages.clone()));
-        // What was put in while nobody could be woken waits until somebody looks.
+        // Items put in while no stage could be woken wait until one checks.
         for stage in stages.iter() {
             stage.cast(Wake)?;
         }
@@ -121,7 +121,7 @@ impl SupervisorState {
         Ok(())
     }
 
-    /// One stage failed: the others share its picture, so all four go.
+    /// One stage failed: the others share its view, so all four are stopped.
     fn failed(&mut self, myself: &ActorRef<SupervisorMsg>, stage: &ActorCell, error: &str) {
         let now = self.service.world.ports.clock.now();
         self.failures.push_back(now.mono);
@@ -140,7 +140,7 @@ impl SupervisorState {
         self.ended(myself, stage.get_id());
     }
 
-    /// Plans the restart once the last stage has ended.
+    /// Schedules the restart once the last stage has ended.
     fn ended(&mut self, myself: &ActorRef<SupervisorMsg>, stage: ActorId) {
         let before = self.alive.len();
         self.alive.retain(|(alive, _)| *alive != stage);
@@ -158,8 +158,8 @@ impl SupervisorState {
         });
     }
 
-    /// Returns how long to wait before the next start. A service that fails again soon after a probe goes back
-    /// into quarantine at once, for twice as long.
+    /// Returns how long to wait before the next start. A service that fails again soon after a probe goes straight back
+    /// into quarantine, for twice as long.
     fn pause(&mut self, now: Now) -> Duration {
         if now.since(self.started) > WINDOW {
             self.quarantines = 0;

@@ -1,4 +1,4 @@
-//! What the answers of the API server mean for a change.
+//! What the API server's answers mean for a change.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) fn unsent(error: &ClusterError) -> WriteOutcome {
     }
 }
 
-/// What it means that a write was answered with no, or did not get to the server.
+/// Returns the outcome of a write that was refused, or did not reach the server.
 pub(super) fn declined(error: &ClusterError) -> WriteOutcome {
     match error {
         ClusterError::Busy { retry_after, .. } => busy(error, *retry_after, Reach::Sent),

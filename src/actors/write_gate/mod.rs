@@ -4,15 +4,15 @@
 //!
 //! | step | what | if the process dies right after |
 //! |---|---|---|
-//! | `admitted` | target free, kill switch, deadline, lease, budgets as they are | nothing happened |
-//! | `prepared` | intent durable; the live read is made meanwhile | settled by reading: abandoned |
-//! | `checked` | kill switch (read anew); unchanged, in time and on fresh data still; lease; budgets | the same |
+//! | `admitted` | target free, kill switch, deadline, lease, budgets as last seen | nothing happened |
+//! | `prepared` | intent durable; the live read runs meanwhile | settled by reading: abandoned |
+//! | `checked` | kill switch (read again); still unchanged, in time and on fresh data; lease; budgets | the same |
 //! | `sent` | one PATCH with the resourceVersion of that read | settled by reading: applied or abandoned |
 //! | `ended` | outcome durable | nothing is open |
 //!
-//! Writes run as tracked tasks, at most [`AT_ONCE`] of them and one for each target. No actor's death cancels
-//! one. Nothing is ever sent twice: what became of an open intent is found out by reading. A read that shows the
-//! old value proves nothing while the write may still land ([`LANDS_WITHIN`]): it is made again after that.
+//! Writes run as tracked tasks, at most [`AT_ONCE`] of them and one for each target. No actor's death cancels one.
+//! Nothing is ever sent twice: the outcome of an open intent is determined by reading. A read that shows the old value
+//! proves nothing while the write may still land ([`LANDS_WITHIN`]): it is repeated after that.
 
 mod answers;
 mod state;
@@ -42,13 +42,13 @@ use super::world::Ports;
 use answers::{answered, declined, unsent};
 use state::State;
 
-/// Writes under way at once (a small share of what an API server serves).
+/// Writes in flight at once (a small share of what an API server serves).
 pub const AT_ONCE: usize = 8;
-/// Pause between two attempts to read what became of a write.
+/// Pause between two attempts to read the outcome of a write.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
-/// How long a shutdown waits for writes under way: until one whose answer was lost can be settled.
+/// How long a shutdown waits for writes in flight: until one whose answer was lost can be settled.
 const LONGEST_CLOSE: Duration = LANDS_WITHIN.saturating_add(Duration::from_secs(2));
-/// How far back the journal is asked for what the budgets have spent.
+/// How far back the journal is queried for spent budgets.
 const BUDGET_MEMORY: Duration = Duration::from_mins(10);
 
 /// The write gate.
@@ -60,7 +60,7 @@ pub struct WriteGate {
     tasks: TaskTracker,
 }
 
-/// How a write ended, and the version of its object then, where that was seen.
+/// How a write ended, and the version of its object then, if it was seen.
 struct Ended {
     outcome: WriteOutcome,
     version: Option<u64>,
@@ -71,7 +71,7 @@ impl Ended {
         Self { outcome, version: live.resource_version.parse().ok() }
     }
 
-    /// Adds to what was found why it had to be looked for.
+    /// Adds to the result why a read was necessary.
     fn after(mut self, doubt: &str) -> Self {
         if let WriteOutcome::Abandoned { reason, .. } = &mut self.outcome {
             *reason = format!("{reason} ({doubt})");
@@ -80,11 +80,11 @@ impl Ended {
     }
 }
 
-/// A write of unknown fate.
+/// A write of unknown outcome.
 struct Doubt {
     /// By when it has landed, or never will (monotonic).
     landed: Duration,
-    /// Why nobody knows.
+    /// Why the outcome is unknown.
     reason: String,
 }
 
@@ -95,11 +95,11 @@ impl From<WriteOutcome> for Ended {
 }
 
 impl WriteGate {
-    /// Returns a gate. It refuses writes to targets of open intents until [`WriteGate::settle_open`] is through, and
-    /// all writes until [`WriteGate::take_over`] where another process may have written since this one started.
+    /// Returns a gate. It refuses writes to targets of open intents until [`WriteGate::settle_open`] has completed,
+    /// and, if another process may have written since this one started, all writes until [`WriteGate::take_over`].
     ///
     /// # Errors
-    /// When the journal cannot tell which intents are open.
+    /// When the open intents cannot be read from the journal.
     pub fn new(ports: Arc<Ports>, metrics: ProcessMetrics) -> Result<Self, JournalError> {
         let state = Mutex::new(State::new(ports.budgets));
         let gate = Self { ports, metrics, state, permits: Semaphore::new(AT_ONCE), tasks: TaskTracker::new() };
@@ -109,14 +109,14 @@ impl WriteGate {
         Ok(gate)
     }
 
-    /// Learns from the journal what earlier processes left: open intents, what the budgets have spent. From here on
-    /// writes of the term `epoch` are taken, but for the targets of these intents.
+    /// Reads from the journal what earlier processes left: open intents and spent budgets. From here on writes of the
+    /// term `epoch` are accepted, except to the targets of these intents.
     ///
     /// # Errors
-    /// When the journal cannot tell; nothing is written then.
+    /// When the journal cannot be read; nothing is written then.
     pub fn take_over(&self, epoch: Epoch) -> Result<(), JournalError> {
         let (now, journal) = (self.ports.clock.now(), &self.ports.journal);
-        // Asked before the journal: there an end stands before its target is free.
+        // Read before the journal: there, an end is recorded before its target is free.
         let own = self.state.lock().busy();
         let open = journal.open_intents()?;
         let spent: Vec<Intent> =
@@ -126,12 +126,12 @@ impl WriteGate {
         Ok(())
     }
 
-    /// Tells whether it is known what was left before the term `epoch`.
+    /// Returns whether it is known what was left before the term `epoch`.
     pub fn has_taken_over(&self, epoch: Epoch) -> bool {
         self.state.lock().has_taken_over(epoch)
     }
 
-    /// Returns how this process stands to the lease, and whether it knows by now what its predecessor left.
+    /// Returns the lease state, including whether the predecessor's state has been read.
     pub fn lead(&self) -> Lead {
         let lead = self.ports.leadership.lead();
         match lead.epoch() {
@@ -140,22 +140,22 @@ impl WriteGate {
         }
     }
 
-    /// Tells whether an intent of an earlier run on this target is not settled.
+    /// Returns whether an intent of an earlier run on this target is unsettled.
     pub fn unsettled(&self, target: &TargetRef) -> bool {
         self.state.lock().is_unsettled(target)
     }
 
-    /// Tells whether a write to this target is under way.
+    /// Returns whether a write to this target is in flight.
     pub fn is_writing(&self, target: &TargetRef) -> bool {
         self.state.lock().is_busy(target)
     }
 
-    /// Returns how many intents of earlier runs are not settled.
+    /// Returns how many intents of earlier runs are unsettled.
     pub fn unsettled_intents(&self) -> usize {
         self.state.lock().unsettled.len()
     }
 
-    /// Tells the budgets how many replicas a service has, if it is still supervised when they hear of it.
+    /// Reports a service's replica count to the budgets, if it is still supervised at that point.
     pub fn seen_replicas(&self, service: &ServiceId, replicas: u32, is_supervised: impl FnOnce() -> bool) {
         let mut state = self.state.lock();
         if is_supervised() {
@@ -163,12 +163,12 @@ impl WriteGate {
         }
     }
 
-    /// Tells the budgets that a service is supervised no more. Said after it is so.
+    /// Removes a service that is no longer supervised from the budgets. Called after it was removed.
     pub fn forget_replicas(&self, service: &ServiceId) {
         self.state.lock().forget_replicas(service);
     }
 
-    /// Takes a change, and what is `foreseen` without it for its intent; `on_end` hears its outcome, exactly once
+    /// Accepts a change, and what is `foreseen` without it for its intent; `on_end` receives its outcome, exactly once
     /// unless the process ends first.
     pub fn submit(
         self: &Arc<Self>,
@@ -192,8 +192,8 @@ impl WriteGate {
         });
     }
 
-    /// Finds out what became of the open intents of earlier runs, by reading, each by itself; `on_end` hears of
-    /// each. What could not be made durable stays open, and its target stays shut.
+    /// Determines the outcome of the open intents of earlier runs, by reading, each separately; `on_end` is called for
+    /// each. What could not be made durable stays open, and its target stays blocked.
     pub async fn settle_open<F: Future<Output = ()>>(&self, on_end: impl Fn(WriteEnd) -> F) {
         let earlier = self.state.lock().unsettled.clone();
         let settled = earlier.iter().map(|change| self.settle_earlier(change, &on_end));
@@ -211,8 +211,8 @@ impl WriteGate {
         }
     }
 
-    /// Tells whether an end is durable, once that is known: a journal that failed keeps ends, and is well again only
-    /// when it has them.
+    /// Returns whether an end is durable, once that is known: a failed journal keeps ends, and recovers only after
+    /// writing them.
     async fn lasts(&self, ended: Result<(), JournalError>) -> bool {
         match ended {
             Ok(()) => return true,
@@ -226,8 +226,8 @@ impl WriteGate {
         true
     }
 
-    /// Waits until what is under way has ended; new writes are not taken. A write whose fate cannot be read in
-    /// time stays open and is settled at the next start, or by who leads next. Tells whether nothing is left.
+    /// Waits until everything in flight has ended; new writes are refused. A write whose outcome cannot be read in time
+    /// stays open and is settled at the next start, or by the next leader. Returns whether nothing is left.
     pub async fn close(&self) -> bool {
         self.tasks.close();
         self.permits.close();
@@ -238,7 +238,7 @@ impl WriteGate {
         all_ended
     }
 
-    /// Notes in `prepared` that an intent may exist from here on.
+    /// Sets `prepared` once an intent may exist.
     async fn write(&self, change: &ChangeSet, foreseen: Foreseen, prepared: &AtomicBool) -> Ended {
         if !self.state.lock().claim(change) {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Busy));
@@ -253,7 +253,7 @@ impl WriteGate {
         let Ok(permit) = self.permits.acquire().await else {
             return self.without_intent(change, shutting_down());
         };
-        // As last seen: this only spares an intent. Right before the write it is asked anew.
+        // As last seen: this only saves an intent. It is checked again right before the write.
         if let Err(outcome) = self.admit(change) {
             return self.without_intent(change, outcome);
         }
@@ -267,14 +267,14 @@ impl WriteGate {
         }
         fail::fail_point!("gate_prepared");
         let sent = self.send(change, live).await;
-        // Whoever has to read what became of its write keeps its target shut, and nobody else waiting.
+        // While its outcome is being read, a write keeps its target blocked but not the slot.
         drop(permit);
         let ended = match sent {
             Ok(ended) => ended,
             Err(Doubt { landed, reason }) => self.settle(change, landed).await.after(&reason),
         };
         fail::fail_point!("gate_sent");
-        // Where this fails the journal's health stops all further writes until it has the end, by itself.
+        // If this fails, the journal's health stops all further writes until it has written the end.
         let _ = self.end(change, &ended.outcome).await;
         ended
     }
@@ -285,7 +285,7 @@ impl WriteGate {
         self.state.lock().affords(change, now).map_err(over_budget)
     }
 
-    /// Steps `checked` and `sent`. A write of unknown fate is an error.
+    /// Steps `checked` and `sent`. A write of unknown outcome is an error.
     async fn send(&self, change: &ChangeSet, live: Result<Live, ClusterError>) -> Result<Ended, Doubt> {
         let live = match live {
             Ok(live) => live,
@@ -308,10 +308,10 @@ impl WriteGate {
     }
 
     /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03). The budgets
-    /// of namespace and fleet are charged last: what is not sent costs nothing, and what did nothing is given back as
+    /// of namespace and fleet are charged last: an unsent change costs nothing, and one without effect is refunded when
     /// it ends.
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
-        // Real time, as the limit of a connection is: the clock of the loop may run faster.
+        // Real time, like connection timeouts: the loop's clock may run faster.
         let asked = Instant::now();
         let kill = self.ports.kill.read().await;
         let now = self.ports.clock.now();
@@ -327,8 +327,7 @@ impl WriteGate {
         self.state.lock().charge(change, now).map_err(over_budget)
     }
 
-    /// Reads until it is known what became of a change that can land until `landed`. The target stays shut
-    /// meanwhile.
+    /// Reads until the outcome of a change that may land until `landed` is known. The target stays blocked meanwhile.
     async fn settle(&self, change: &ChangeSet, landed: Duration) -> Ended {
         let clock = &self.ports.clock;
         loop {
@@ -349,7 +348,7 @@ impl WriteGate {
         }
     }
 
-    /// Step `ended`. What is known to have done nothing is given back, now that it is settled.
+    /// Step `ended`. A change known to have had no effect is refunded, now that it is settled.
     async fn end(&self, change: &ChangeSet, outcome: &WriteOutcome) -> Result<(), JournalError> {
         if !outcome.is_charged() {
             self.state.lock().refund(change);
@@ -364,8 +363,8 @@ impl WriteGate {
         ended
     }
 
-    /// A write that panicked is one of unknown fate where an intent may exist: settled by reading, its target shut
-    /// meanwhile, and for good where that panics too.
+    /// A write that panicked has an unknown outcome if an intent may exist: it is settled by reading, with its target
+    /// blocked meanwhile, and permanently if that panics too.
     async fn failed(&self, change: &ChangeSet, prepared: bool) -> Ended {
         const REASON: &str = "the write gate failed";
         let landed = self.ports.clock.now().plus(LANDS_WITHIN).mono;
@@ -393,7 +392,7 @@ impl WriteGate {
     }
 }
 
-/// The checks that are made first, and again right before the write.
+/// The checks made at admission, and again right before the write.
 ///
 /// **Invariants**: INV-03, INV-08, INV-09, INV-17.
 fn permitted(change: &ChangeSet, kill: &KillState, lead: &Lead, now: Now) -> Result<(), WriteOutcome> {

@@ -1,4 +1,4 @@
-//! What the gate knows. All of it changes under one lock, so that a new term finds it whole.
+//! The state of the gate. It changes under one lock, so that a new term sees it consistent.
 
 use std::collections::{BTreeMap, btree_map};
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use crate::guard::{FleetBudget, FleetLimits};
 use crate::model::{ChangeId, ChangeSet, Epoch, Intent, LANDS_WITHIN, Now, ServiceId, TargetRef, WRITE_MARGIN};
 
-/// What the gate knows of the writes of this process and of those before it.
+/// What the gate knows about the writes of this process and of earlier ones.
 #[derive(Debug)]
 pub(super) struct State {
-    /// The term for which it is known what the one before it left.
+    /// The term for which its predecessor's state is known.
     taken_over: Option<Epoch>,
     budget: FleetBudget,
     replicas: Totals,
-    /// Targets with a write under way, and which.
+    /// Targets with a write in flight, and which.
     busy: BTreeMap<TargetRef, ChangeId>,
-    /// Changes of earlier runs that are not settled.
+    /// Unsettled changes of earlier runs.
     pub(super) unsettled: Vec<ChangeSet>,
-    /// When all that earlier runs have sent has landed, or never will (monotonic).
+    /// When everything that earlier runs sent has landed, or never will (monotonic).
     pub(super) landed: Duration,
 }
 
 impl State {
-    /// Returns the state of a gate that knows of nothing before it.
+    /// Returns the state of a gate without a predecessor.
     pub(super) fn new(limits: FleetLimits) -> Self {
         Self {
             taken_over: None,
@@ -34,8 +34,8 @@ impl State {
         }
     }
 
-    /// Goes on in the term `epoch` with what was spent, and with the intents that were `open`. What of them this
-    /// process had under way (`own`) when that was read it settles itself.
+    /// Continues in the term `epoch` with the spent budgets and the `open` intents. Those that this process had in
+    /// flight itself (`own`) at the time of the read it settles on its own.
     pub(super) fn take_over(
         &mut self,
         epoch: Epoch,
@@ -47,7 +47,7 @@ impl State {
         let open = open.into_iter().map(|intent| intent.change);
         self.unsettled = open.filter(|change| own.get(&change.target) != Some(&change.id)).collect();
         self.budget = budget;
-        // A former leader sent nothing in the last seconds of its lease, which are over: what is left to land is less.
+        // A former leader sent nothing in the last seconds of its lease, which has expired: less is left to land.
         let landing = if epoch == Epoch::ALONE { LANDS_WITHIN } else { WRITE_MARGIN };
         self.landed = now.plus(landing).mono;
         self.taken_over = Some(epoch);
@@ -69,7 +69,7 @@ impl State {
         self.busy.clone()
     }
 
-    /// Takes the target for a change, unless another one has it, or an earlier write to it is not settled.
+    /// Claims the target for a change, unless another change holds it, or an earlier write to it is unsettled.
     pub(super) fn claim(&mut self, change: &ChangeSet) -> bool {
         if self.is_unsettled(&change.target) {
             return false;
@@ -83,14 +83,14 @@ impl State {
         }
     }
 
-    /// Frees the target of a change, if that is what has it.
+    /// Frees the target of a change, if that change holds it.
     pub(super) fn release(&mut self, change: &ChangeSet) {
         if self.busy.get(&change.target) == Some(&change.id) {
             self.busy.remove(&change.target);
         }
     }
 
-    /// Tells whether the budgets of namespace and fleet permit a change, which costs nothing yet.
+    /// Returns whether the budgets of namespace and fleet permit a change, without charging it.
     pub(super) fn affords(&self, change: &ChangeSet, now: Now) -> Result<(), String> {
         self.budget.affords(change, self.replicas.sum, now)
     }
@@ -100,7 +100,7 @@ impl State {
         self.budget.charge(change, self.replicas.sum, now)
     }
 
-    /// Gives back what a change was charged.
+    /// Refunds what a change was charged.
     pub(super) fn refund(&mut self, change: &ChangeSet) {
         self.budget.refund(change);
     }

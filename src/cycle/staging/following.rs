@@ -1,7 +1,7 @@
-//! Several processes: the one that leads decides what is in force, the others follow what it says.
+//! Several processes: the leader decides what is active, the others follow its announcements.
 //!
-//! All read the same policies, so a revision is enough to say which release is meant. A process that follows puts
-//! nothing in force by itself, unless it had nothing at all, and is ready to go on from there when it leads.
+//! All read the same policies, so a revision is enough to identify a release. A follower activates nothing on its own,
+//! unless it had nothing at all, and is ready to continue from there when it leads.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,27 +11,27 @@ use serde::{Deserialize, Serialize};
 use super::{Parts, RolledBack, Scope, Staging, Step};
 use crate::model::{PolicyRevision, ServiceId};
 
-/// Most services apart that an announcement names: it travels with every renewal of a lease.
+/// Most separate services that an announcement names: it is part of every lease renewal.
 const NAMED: usize = 50;
 
-/// What the process that leads says of its policies.
+/// What the leader announces about its policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
-    /// The release in force.
+    /// The active release.
     pub in_force: PolicyRevision,
-    /// What people took back.
+    /// What was rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<PolicyRevision>,
-    /// Services that go by the candidate already; the first fifty.
+    /// Services that already use the candidate; the first fifty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ahead: BTreeSet<ServiceId>,
-    /// Services that go by the release before; the first fifty.
+    /// Services that use the previous release; the first fifty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub behind: BTreeSet<ServiceId>,
 }
 
 impl<R: Parts> Staging<R> {
-    /// Returns what those who follow are to know; `None` before anything is in force.
+    /// Returns the announcement for followers; `None` before anything is active.
     pub fn announcement(&self) -> Option<Announcement> {
         let some = |services: &BTreeSet<ServiceId>| services.iter().take(NAMED).cloned().collect();
         Some(Announcement {
@@ -42,7 +42,7 @@ impl<R: Parts> Staging<R> {
         })
     }
 
-    /// Follows what the process that leads says, as far as its release is known here; the rest when it is.
+    /// Follows the leader's announcement to the extent that its release is known here; the rest once it is.
     pub fn follow(&mut self, announcement: Announcement, now: Duration) -> Option<Step> {
         self.follows = None;
         let step = self.go_to(&announcement.in_force, now);
@@ -56,7 +56,7 @@ impl<R: Parts> Staging<R> {
         step
     }
 
-    /// Decides by itself from here on. What the one before took back stays out, though it was never read here.
+    /// Decides on its own from here on. What the predecessor rolled back stays out, even if it was never read here.
     pub fn lead(&mut self) {
         let taken_back = self.follows.take().and_then(|announcement| announcement.rolled_back);
         if self.rolled_back.is_none() {
@@ -65,13 +65,13 @@ impl<R: Parts> Staging<R> {
         }
     }
 
-    /// Returns the release that it follows, where that is not known here and another one is in force.
+    /// Returns the release being followed, if it is unknown here and another one is active.
     pub fn astray(&self) -> Option<&PolicyRevision> {
         let in_force = self.in_force.as_ref().map(|staged| &staged.revision);
         self.follows.as_ref().map(|announcement| &announcement.in_force).filter(|revision| in_force != Some(*revision))
     }
 
-    /// Puts a release in force that is known here, by the way that the process that leads has gone.
+    /// Activates a release that is known here, along the path that the leader took.
     fn go_to(&mut self, revision: &PolicyRevision, now: Duration) -> Option<Step> {
         let is = |other: Option<&PolicyRevision>| other == Some(revision);
         if is(self.in_force.as_ref().map(|staged| &staged.revision)) {
@@ -101,8 +101,8 @@ impl<R: Parts> Staging<R> {
         Some(step)
     }
 
-    /// Returns by when the sets of the candidate were due that make this release with those in force: here and there
-    /// they come in the same order.
+    /// Returns the due time of the candidate's sets that, combined with the active ones, make this release: they come
+    /// in the same order in every process.
     fn part(&self, revision: &PolicyRevision) -> Option<Duration> {
         let (in_force, candidate) = (self.in_force.as_ref()?, self.candidate.as_ref()?);
         let makes = |by: &Duration| in_force.with(&candidate.staged, &candidate.due_by(*by)).revision == *revision;
@@ -133,7 +133,7 @@ mod tests {
         Duration::from_mins(minutes)
     }
 
-    /// Two processes that have read the same.
+    /// Two processes that have read the same policies.
     fn pair() -> (Staging<String>, Staging<String>) {
         let mut leader = Staging::new(SHADOW);
         leader.announced(staged("one"), at(0));
@@ -158,7 +158,7 @@ mod tests {
         leader.passed(at(11));
         assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Some(Step::InForce(revision("two"))));
         assert_eq!(follower.previous.as_ref().unwrap().revision, revision("one"));
-        // Without a shadow time, too: the leader may not have read it yet.
+        // Also without a soak time: the leader may not have read it yet.
         let mut at_once: Staging<String> = Staging::new(Duration::ZERO);
         assert_eq!(
             at_once.announced(staged("one"), at(0)),
@@ -179,7 +179,7 @@ mod tests {
         follower.lead();
         assert_eq!(follower.announced(staged("two"), at(9)), Some(Step::KeptOut(revision("two"))));
         assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), None));
-        // And a candidate that was taken back before it was in force.
+        // Also a candidate that was rolled back before it was active.
         let (mut leader, mut follower) = pair();
         leader.roll_back(&Scope::All).unwrap();
         follower.follow(leader.announcement().unwrap(), at(50));
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(late.announced(staged("two"), at(2)), Some(Step::KeptOut(revision("two"))));
         late.lead();
         assert_eq!((in_force(&late), late.passed(at(99))), ("one".to_owned(), None));
-        // One that has nothing else waits until somebody mends or promotes it.
+        // A process that has nothing else waits until someone fixes or promotes it.
         let mut empty = Staging::new(SHADOW);
         empty.follow(leader.announcement().unwrap(), at(50));
         assert_eq!(empty.announced(staged("two"), at(2)), Some(Step::KeptOut(revision("two"))));
@@ -250,7 +250,7 @@ mod tests {
         leader.announced(release("fleet 1", "shop 1"), at(0));
         let mut follower = leader.clone();
         follower.follow(leader.announcement().unwrap(), at(0));
-        // It reads a bit later, and the leader is asked a bit later, too.
+        // It reads a bit later, and announcements arrive a bit later, too.
         for (minute, edit) in [(1, release("fleet 2", "shop 2")), (5, release("fleet 2", "shop 3"))] {
             leader.announced(edit.clone(), at(minute));
             follower.announced(edit, at(minute + 1));

@@ -1,5 +1,5 @@
-//! Which revision of the policies is in force for whom: a candidate stands beside the set in force for a while before
-//! it takes its place, and people may hurry it, keep it out or go back. Pure: knows releases by their revisions alone.
+//! Which policy revision is active for which service: a candidate soaks for a while before it replaces the active set,
+//! and operators may promote it early, keep it out or roll back. Pure: knows releases only by their revisions.
 //!
 //! ```text
 //! announced -> candidate --(shadow time is over, promote)--> in force --(the next one)--> before
@@ -7,11 +7,11 @@
 //!                  +------------- roll back ----> rolled back <-+ <------- roll back --------+ (in force again)
 //! ```
 //!
-//! The sets of a release wait each for itself: an edit of one namespace neither holds up the others nor takes back what
-//! people promoted there. What is in force meanwhile has the sets that were due, and the ones before of the rest.
+//! The sets of a release soak independently: an edit of one namespace neither delays the others nor reverts what was
+//! promoted there. The release active meanwhile has the sets that were due, and the previous ones for the rest.
 //!
-//! Of those before the last few are kept, one step back each: not those that were in force for a moment alone, such as
-//! an edit that was saved half-finished.
+//! The last few previous releases are kept, one step back each, except those that were active only for a moment, such
+//! as an edit saved half-finished.
 
 mod following;
 mod staged;
@@ -26,57 +26,57 @@ use crate::model::{PolicyRevision, ServiceId};
 pub use following::Announcement;
 pub use staged::{Candidate, Parts, RolledBack, Staged, revision_of};
 
-/// How many releases before the one in force are kept.
+/// How many releases before the active one are kept.
 const KEPT: usize = 10;
-/// A release that was in force for less is none that anybody wants to go back to, if there is another one.
+/// A release that was active for less is not worth rolling back to, if there is another one.
 const LEAST: Duration = Duration::from_secs(5);
 
-/// For whom an order is.
+/// To which services an order applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// Every service.
     All,
-    /// One.
+    /// One service.
     Service(ServiceId),
 }
 
-/// What changed by an event.
+/// What an event changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Another release is in force.
+    /// Another release is active.
     InForce(PolicyRevision),
-    /// A release stands beside the one in force.
+    /// A release is the candidate.
     Candidate(PolicyRevision),
-    /// A release that people took back is not taken again.
+    /// A release that was rolled back is not activated again.
     KeptOut(PolicyRevision),
-    /// One service goes by the set of another release than the rest: which set.
+    /// One service uses a set of another release than the rest: which set.
     Apart(PolicyRevision),
 }
 
-/// The releases, and who goes by which.
+/// The releases, and which services use which.
 #[derive(Debug, Clone)]
 pub struct Staging<R> {
-    /// How long each set of a candidate stands beside the release in force.
+    /// How long each set of a candidate soaks.
     soak: Duration,
-    /// The release in force.
+    /// The active release.
     pub in_force: Option<Staged<R>>,
-    /// Since when, by the monotonic clock; `None` where it was in force before already, or in an earlier life.
+    /// Since when, by the monotonic clock; `None` if it was active earlier already, or in an earlier process.
     since: Option<Duration>,
-    /// The one before it.
+    /// The previous release.
     pub previous: Option<Staged<R>>,
-    /// Those before that, newest first.
+    /// Those before it, newest first.
     pub earlier: Vec<Staged<R>>,
-    /// The one that will follow it.
+    /// The next release.
     pub candidate: Option<Candidate<R>>,
-    /// What people took back.
+    /// What was rolled back.
     pub rolled_back: Option<RolledBack<R>>,
-    /// Services that go by the candidate already.
+    /// Services that already use the candidate.
     pub ahead: BTreeSet<ServiceId>,
-    /// Services that go by the release before.
+    /// Services that use the previous release.
     pub behind: BTreeSet<ServiceId>,
-    /// How often people went back, for all.
+    /// Number of rollbacks for all services.
     pub returns: u64,
-    /// What the process that leads has said, where this one follows.
+    /// The leader's announcement, if this process follows.
     pub(super) follows: Option<Announcement>,
 }
 
@@ -87,7 +87,7 @@ impl<R: Parts> Default for Staging<R> {
 }
 
 impl<R: Parts> Staging<R> {
-    /// Returns a staging without any release, whose candidates wait for `soak`; zero puts them in force at once.
+    /// Returns a staging without any release, whose candidates soak for `soak`; zero activates them immediately.
     pub fn new(soak: Duration) -> Self {
         Self {
             soak,
@@ -104,7 +104,7 @@ impl<R: Parts> Staging<R> {
         }
     }
 
-    /// Returns the release a service goes by, and the one beside it.
+    /// Returns the release that a service uses, and its candidate.
     pub fn of(&self, service: &ServiceId) -> (Option<&Staged<R>>, Option<&Staged<R>>) {
         let candidate = self.candidate.as_ref().map(|candidate| &candidate.staged);
         if self.behind.contains(service) && self.previous.is_some() {
@@ -116,11 +116,12 @@ impl<R: Parts> Staging<R> {
         (self.in_force.as_ref(), candidate)
     }
 
-    /// Hears of a release. Where none is in force it is at once: no service is to be without policies.
+    /// Processes an announced release. If none is active it becomes active immediately: no service is to be without
+    /// policies.
     pub fn announced(&mut self, staged: Staged<R>, now: Duration) -> Option<Step> {
         let is = |other: Option<&Staged<R>>| other.is_some_and(|other| other.revision == staged.revision);
         if is(self.in_force.as_ref()) {
-            // The edit was taken back.
+            // The edit was reverted.
             self.drop_candidate();
             self.rolled_back = None;
             return None;
@@ -135,7 +136,7 @@ impl<R: Parts> Staging<R> {
         }
         self.rolled_back = None;
         let taken_back = self.follows.as_ref().and_then(|announcement| announcement.rolled_back.as_ref());
-        // Where nothing is in force either: people have said that nothing is better than this.
+        // Even if nothing is active: operators have decided that nothing is better than this.
         if taken_back == Some(&staged.revision) {
             let revision = staged.revision.clone();
             self.keep_out(staged);
@@ -160,8 +161,8 @@ impl<R: Parts> Staging<R> {
         Some(Step::Candidate(revision))
     }
 
-    /// Hears of a release whose load began after so many returns. Where people went back meanwhile it is kept out, as
-    /// if it had stood beside by then.
+    /// Processes a release whose load started after this many rollbacks. If there was a rollback meanwhile it is kept
+    /// out, as if it had been the candidate by then.
     pub fn loaded(&mut self, staged: Staged<R>, returns: u64, now: Duration) -> Option<Step> {
         let stands = self.in_force.as_ref().is_some_and(|in_force| in_force.revision == staged.revision);
         if self.returns == returns || stands {
@@ -172,8 +173,8 @@ impl<R: Parts> Staging<R> {
         Some(Step::KeptOut(revision))
     }
 
-    /// Takes up a candidate whose sets `stood` beside the release in force in an earlier life, each by its namespace,
-    /// and which was ahead for some. Without a release in force there is nothing for it to stand beside.
+    /// Resumes a candidate whose sets soaked for `stood` in an earlier process, by namespace, and which was ahead for
+    /// some services. Without an active release there is no candidate.
     pub fn resume(
         &mut self,
         staged: Staged<R>,
@@ -187,18 +188,18 @@ impl<R: Parts> Staging<R> {
         }
     }
 
-    /// Returns how long the sets of the candidate have stood beside the release in force, by namespace.
+    /// Returns how long the sets of the candidate have soaked, by namespace.
     pub fn stood(&self, now: Duration) -> BTreeMap<String, Duration> {
         let due = self.candidate.iter().flat_map(|candidate| &candidate.due);
         due.map(|(namespace, due)| (namespace.clone(), self.soak.saturating_sub(due.saturating_sub(now)))).collect()
     }
 
-    /// Returns when the first set of the candidate is due; never where this process follows.
+    /// Returns when the first set of the candidate is due; never in a follower.
     pub fn due(&self) -> Option<Duration> {
         self.candidate.as_ref().filter(|_| self.follows.is_none()).map(Candidate::first)
     }
 
-    /// Hears that time passed.
+    /// Processes the passage of time.
     pub fn passed(&mut self, now: Duration) -> Option<Step> {
         if self.due().is_none_or(|due| due > now) {
             return None;
@@ -211,7 +212,7 @@ impl<R: Parts> Staging<R> {
         }
     }
 
-    /// Puts those sets of the candidate in force that are due by then; the others go on standing beside.
+    /// Activates those sets of the candidate that are due by then; the others keep soaking.
     fn put_part_in_force(&mut self, mut candidate: Candidate<R>, by: Duration, now: Duration) -> Option<Step> {
         let in_force = self.in_force.as_ref()?;
         let mixed = in_force.with(&candidate.staged, &candidate.due_by(by));
@@ -223,7 +224,7 @@ impl<R: Parts> Staging<R> {
         Some(step)
     }
 
-    /// Puts the candidate in force now, or what was taken back; for one service, only there.
+    /// Activates the candidate now, or what was rolled back; for one service, only there.
     ///
     /// # Errors
     /// When there is nothing to promote.
@@ -246,7 +247,7 @@ impl<R: Parts> Staging<R> {
                          provide its files again"
                     ));
                 };
-                // What else was taken back and is not meant stays out.
+                // What else was rolled back and is not meant stays out.
                 let rest = rolled_back.without(&staged);
                 let step = self.put_in_force(staged, now);
                 self.rolled_back = rest;
@@ -272,11 +273,11 @@ impl<R: Parts> Staging<R> {
         }
     }
 
-    /// Goes back to the release before, and keeps the newest one out until it is promoted or edited; for one service,
-    /// only there, until the next release is in force.
+    /// Returns to the previous release, and keeps the newest one out until it is promoted or edited; for one service,
+    /// only there, until the next release is active.
     ///
     /// # Errors
-    /// When there is nothing to go back to.
+    /// When there is no previous release.
     pub fn roll_back(&mut self, scope: &Scope) -> Result<Option<Step>, String> {
         self.may_be_ordered()?;
         match scope {
@@ -295,7 +296,7 @@ impl<R: Parts> Staging<R> {
                 self.previous = (!self.earlier.is_empty()).then(|| self.earlier.remove(0));
                 self.since = None;
                 let taken_back = self.in_force.replace(previous.clone());
-                // Both: who goes back from a release wants neither it nor what was to come after it.
+                // Both: a rollback is meant against the release and against what was to follow it.
                 taken_back.into_iter().chain(newest).for_each(|staged| self.keep_out(staged));
                 self.behind.clear();
                 self.returns = self.returns.saturating_add(1);
@@ -314,7 +315,7 @@ impl<R: Parts> Staging<R> {
         }
     }
 
-    /// Refuses an order where it would not hold.
+    /// Refuses an order that would not last.
     fn may_be_ordered(&self) -> Result<(), String> {
         match self.follows {
             None => Ok(()),
@@ -325,7 +326,7 @@ impl<R: Parts> Staging<R> {
         }
     }
 
-    /// Keeps a release out, in so far as it is not what is in force.
+    /// Keeps a release out, except for the parts that are active.
     fn keep_out(&mut self, staged: Staged<R>) {
         self.drop_candidate();
         let sets = self.in_force.as_ref().map_or_else(BTreeSet::new, |in_force| staged.beyond(in_force));
@@ -348,7 +349,7 @@ impl<R: Parts> Staging<R> {
         let stood = self.since.is_none_or(|since| now.saturating_sub(since) >= LEAST);
         let last = self.in_force.replace(staged).filter(|_| stood || self.previous.is_none());
         self.since = Some(now);
-        // Each once, at its newest place, and what is in force not at all.
+        // Each once, at its newest place, and never the active one.
         let before = last.into_iter().chain(self.previous.take()).chain(std::mem::take(&mut self.earlier));
         let mut kept: Vec<Staged<R>> = Vec::new();
         for staged in before {

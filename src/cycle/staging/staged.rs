@@ -1,4 +1,4 @@
-//! Releases by their revisions: one, one that waits, and what is kept out.
+//! Releases by their revisions: one, one that soaks, and what is kept out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use super::KEPT;
 use crate::model::PolicyRevision;
 
-/// Everything that was announced at one time and stands: loaded, and through its own tests.
+/// Everything that was announced at one time and is valid: loaded, with its own tests passed.
 #[derive(Debug, Clone)]
 pub struct Staged<R> {
-    /// By which it is known.
+    /// Its identity.
     pub revision: PolicyRevision,
-    /// Revisions of its sets, by namespace; that of all the others has no name.
+    /// Revisions of its sets, by namespace; the set of all others has the empty name.
     pub sets: BTreeMap<String, PolicyRevision>,
-    /// What it is.
+    /// The release itself.
     pub release: Arc<R>,
 }
 
-/// What can be taken in parts, by namespace.
+/// A release that can be adopted in parts, by namespace.
 pub trait Parts: Clone {
-    /// Returns a release with the sets of `newer` in these namespaces (all the others have no name), and those of this
-    /// one elsewhere.
+    /// Returns a release with the sets of `newer` in these namespaces (the empty name is all others), and its own
+    /// elsewhere.
     #[must_use]
     fn with(&self, newer: &Self, namespaces: &BTreeSet<String>) -> Self;
 }
@@ -45,7 +45,7 @@ impl<R> Staged<R> {
         self.sets.get(namespace).or_else(|| self.sets.get(""))
     }
 
-    /// Returns the namespaces that are bound here otherwise than in `other`; all the others have no name.
+    /// Returns the namespaces bound differently here than in `other`; the empty name is all others.
     pub(super) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a String> {
         let namespaces: BTreeSet<&String> = self.sets.keys().chain(other.sets.keys()).collect();
         namespaces.into_iter().filter(|namespace| self.set(namespace) != other.set(namespace))
@@ -63,25 +63,26 @@ impl<R> Staged<R> {
         Self::new(sets.collect(), self.release.with(&newer.release, namespaces))
     }
 
-    /// Returns the sets that bind anybody here otherwise than in `other`.
+    /// Returns the sets that bind any service differently here than in `other`.
     pub(super) fn beyond(&self, other: &Self) -> BTreeSet<(String, PolicyRevision)> {
         self.differing(other).filter_map(|namespace| Some((namespace.clone(), self.set(namespace)?.clone()))).collect()
     }
 }
 
-/// What people took back.
+/// What was rolled back.
 #[derive(Debug, Clone)]
 pub struct RolledBack<R> {
-    /// The newest release of it.
+    /// Its newest release.
     pub revision: PolicyRevision,
-    /// Its sets that were not in what was gone back to, with whom they bind: a release with one of them is kept out.
+    /// Its sets that were not in the release rolled back to, with the namespaces they bind: a release with one of them
+    /// is kept out.
     pub sets: BTreeSet<(String, PolicyRevision)>,
-    /// The releases that were announced since the start, that which is promoted next last; at most [`KEPT`].
+    /// Its releases announced since the start, the next to promote last; at most [`KEPT`].
     pub staged: Vec<Staged<R>>,
 }
 
 impl<R> RolledBack<R> {
-    /// Keeps one more out, which is promoted before the others.
+    /// Keeps one more release out, to be promoted before the others.
     pub(super) fn push(&mut self, staged: Staged<R>) {
         self.revision = staged.revision.clone();
         self.staged.retain(|other| other.revision != staged.revision);
@@ -89,7 +90,7 @@ impl<R> RolledBack<R> {
         self.staged.drain(..self.staged.len().saturating_sub(KEPT));
     }
 
-    /// Hears of another release that it keeps out: that takes the place of those with no other bad set.
+    /// Processes another release that it keeps out: it replaces those with no other bad set.
     pub(super) fn again(&mut self, staged: Staged<R>) {
         let Self { sets, staged: kept, .. } = self;
         let has = |one: &Staged<R>, (namespace, set): &(String, PolicyRevision)| one.set(namespace) == Some(set);
@@ -97,7 +98,7 @@ impl<R> RolledBack<R> {
         self.push(staged);
     }
 
-    /// Returns what stays out when a release of it is promoted; `None` where nothing is left.
+    /// Returns what stays out when one of its releases is promoted; `None` if nothing is left.
     pub(super) fn without(self, promoted: &Staged<R>) -> Option<Self> {
         let Self { mut sets, mut staged, .. } = self;
         sets.retain(|(namespace, set)| promoted.set(namespace) != Some(set));
@@ -106,34 +107,34 @@ impl<R> RolledBack<R> {
         Some(Self { revision, sets, staged })
     }
 
-    /// Tells whether it keeps a release out.
+    /// Returns whether it keeps a release out.
     pub(super) fn bars(&self, staged: &Staged<R>) -> bool {
         self.revision == staged.revision || self.sets.iter().any(|(namespace, set)| staged.set(namespace) == Some(set))
     }
 }
 
-/// A release that stands beside the one in force.
+/// A release that soaks while another is active.
 #[derive(Debug, Clone)]
 pub struct Candidate<R> {
     /// Which.
     pub staged: Staged<R>,
-    /// When each of its sets that is not in force already is, by the monotonic clock and by namespace; never empty.
+    /// When each of its sets that is not active yet will be, by the monotonic clock and by namespace; never empty.
     pub due: BTreeMap<String, Duration>,
 }
 
 impl<R> Candidate<R> {
-    /// Returns a release beside another, by when each of its sets is due.
+    /// Returns a release as candidate to another, with the due time of each of its sets.
     pub(super) fn beside(in_force: &Staged<R>, staged: Staged<R>, due: impl Fn(&str) -> Duration) -> Self {
         let mut dues: BTreeMap<_, _> =
             staged.differing(in_force).map(|namespace| (namespace.clone(), due(namespace))).collect();
         if dues.is_empty() {
-            // The same sets, told apart: it waits as any other.
+            // The same sets under different names: it waits as any other.
             dues.insert(String::new(), due(""));
         }
         Self { staged, due: dues }
     }
 
-    /// Returns when the set is due that binds a namespace.
+    /// Returns when the set of a namespace is due.
     pub(super) fn due_in(&self, namespace: &str) -> Option<Duration> {
         self.due.get(namespace).or_else(|| self.due.get("")).copied()
     }
@@ -143,7 +144,7 @@ impl<R> Candidate<R> {
         self.due.values().min().copied().unwrap_or_default()
     }
 
-    /// Returns when all of them are.
+    /// Returns when all of them are due.
     pub fn last(&self) -> Duration {
         self.due.values().max().copied().unwrap_or_default()
     }

@@ -36,7 +36,7 @@ fn other() -> ServiceId {
     "shop/search".parse().unwrap()
 }
 
-/// What stands in force and beside for a service.
+/// The active set and the candidate for a service.
 fn goes_by(staging: &Staging<String>, service: &ServiceId) -> (String, String) {
     let name = |staged: Option<&Staged<String>>| staged.map_or(String::new(), |staged| staged.release.to_string());
     let (in_force, beside) = staging.of(service);
@@ -47,7 +47,7 @@ fn pair(in_force: &str, beside: &str) -> (String, String) {
     (in_force.to_owned(), beside.to_owned())
 }
 
-/// One in force, one beside it.
+/// One active release, one candidate.
 fn two() -> Staging<String> {
     let mut staging = Staging::new(SHADOW);
     assert_eq!(staging.announced(staged("one"), at(0)), Some(Step::InForce(revision("one"))), "never without policies");
@@ -110,7 +110,7 @@ fn what_was_rolled_back_stays_out_until_it_is_promoted_or_edited() {
     assert!(Staging::<String>::default().roll_back(&Scope::All).is_err());
 }
 
-/// Somebody's edit elsewhere makes another release of the same bad set.
+/// An edit elsewhere makes another release of the same bad set.
 #[test]
 fn what_was_rolled_back_stays_out_in_every_release_that_has_it() {
     let mut staging = Staging::default();
@@ -123,7 +123,7 @@ fn what_was_rolled_back_stays_out_in_every_release_that_has_it() {
     assert_eq!(staging.clone().promote(&Scope::All, at(19)), Ok(Some(Step::InForce(with_bank.revision))));
     let mended = release("good, bank", &[("", "good"), ("bank", "good bank")]);
     assert_eq!(staging.announced(mended.clone(), at(3)), Some(Step::InForce(mended.revision)));
-    // The other way round: a set of one namespace that was taken back, and the fleet's that stayed as it was.
+    // The reverse: a set of one namespace was rolled back, and the fleet's stayed as it was.
     let bad_bank = release("good, bad bank", &[("", "good"), ("bank", "bad bank")]);
     staging.announced(bad_bank, at(4));
     staging.roll_back(&Scope::All).unwrap();
@@ -140,7 +140,7 @@ fn what_was_rolled_back_stays_out_in_every_release_that_has_it() {
     );
 }
 
-/// Who goes back in trouble wants nothing to come by itself a minute later.
+/// A rollback in an emergency must not be followed by an automatic activation a minute later.
 #[test]
 fn a_rollback_takes_the_candidate_out_too() {
     let mut staging = two();
@@ -205,7 +205,7 @@ fn one_service_goes_back_until_the_next_set() {
     assert_eq!(goes_by(&staging, &cart()), pair("three", ""));
 }
 
-/// An editor saves twice, a checkout touches files: what was there for a moment is nothing to go back to.
+/// An editor saves twice, a checkout touches files: what was active for a moment is not a rollback target.
 #[test]
 fn people_go_back_one_step_each_and_not_to_what_was_there_for_a_moment() {
     let mut staging = Staging::default();
@@ -228,7 +228,7 @@ fn people_go_back_one_step_each_and_not_to_what_was_there_for_a_moment() {
     for name in ["four", "three"] {
         assert_eq!(staging.announced(staged(name), at(201_000)), Some(Step::KeptOut(revision(name))));
     }
-    // Went too far, and comes back at once: where that was is not forgotten.
+    // Went too far, and returns immediately: the way back is not forgotten.
     assert!(staging.promote(&Scope::All, at(201_500)).is_ok());
     assert_eq!(names(&staging)[1..], ["two", "one"]);
     assert_eq!(
@@ -236,7 +236,7 @@ fn people_go_back_one_step_each_and_not_to_what_was_there_for_a_moment() {
         Some(Step::KeptOut(revision("four"))),
         "that was not promoted"
     );
-    // What comes again stands at its newest place alone.
+    // A release that returns is listed only at its newest place.
     staging.announced(staged("one"), at(300_000));
     assert_eq!(names(&staging), ["one", "three", "two"]);
     for turn in 0..20 {
@@ -264,7 +264,7 @@ fn three_sets(fleet: &str, pay: &str, shop: &str) -> Staged<String> {
     release(&[fleet, pay, shop].join(", "), &[("", fleet), ("pay", pay), ("shop", shop)])
 }
 
-/// The set that each of three services goes by: one of the fleet's, one of `pay`, one of `shop`.
+/// The set that each of three services uses: one of the fleet, one of `pay`, one of `shop`.
 fn sets(staging: &Staging<String>) -> [PolicyRevision; 3] {
     ["bank/ledger", "pay/till", "shop/cart"].map(|service| {
         let service: ServiceId = service.parse().unwrap();
@@ -272,7 +272,7 @@ fn sets(staging: &Staging<String>) -> [PolicyRevision; 3] {
     })
 }
 
-/// One of the fleet and of `pay` beside, and one of `shop` that is edited every minute until the twentieth.
+/// Candidates for the fleet and `pay`, and one for `shop` that is edited every minute until the twentieth.
 fn a_restless_team() -> Staging<String> {
     let mut staging = Staging::new(SHADOW);
     staging.announced(three_sets("fleet 1", "pay 1", "shop 1"), at(0));
@@ -304,11 +304,11 @@ fn an_edit_of_one_namespace_holds_up_no_other() {
     assert_eq!(sets(&staging), ["fleet 2", "pay 2", "shop 1"].map(revision));
     let last = staging.candidate.as_ref().unwrap().staged.revision.clone();
     assert_eq!(staging.due(), Some(at(30)), "of what is edited the clock begins anew");
-    // What is in force so is what another edit of the fleet stands beside.
+    // The release active this way is what another edit of the fleet is compared with.
     let mut other = staging.clone();
     other.announced(three_sets("fleet 3", "pay 3", "shop 3"), at(21));
     assert_eq!((sets(&other), other.due()), (["fleet 2", "pay 2", "shop 1"].map(revision), Some(at(31))));
-    // A rollback takes back what is in force and what stands beside, and nobody's edit brings either again.
+    // A rollback covers the active release and the candidate, and no later edit brings either back.
     let mut back = staging.clone();
     back.roll_back(&Scope::All).unwrap();
     assert_eq!(sets(&back), ["fleet 1", "pay 1", "shop 1"].map(revision));
@@ -332,7 +332,7 @@ fn a_set_that_waits_goes_on_where_it_was_after_a_restart() {
     assert_eq!((sets(&staging), staging.due()), (["fleet 2", "pay 2", "shop 1"].map(revision), Some(at(105))));
 }
 
-/// Every step back can be taken forth again, the last one first.
+/// Every rollback can be undone, the last one first.
 #[test]
 fn each_release_that_was_rolled_back_can_be_promoted() {
     let mut staging = Staging::default();
@@ -352,7 +352,7 @@ fn each_release_that_was_rolled_back_can_be_promoted() {
         assert_eq!(staging.promote(&Scope::All, at(5)), Ok(Some(Step::InForce(revision(name)))));
     }
     assert!(staging.rolled_back.is_none() && staging.promote(&Scope::All, at(5)).is_err());
-    // One that is known by its name alone, as after a start.
+    // One that is known only by name, as after a start.
     let kept_out = RolledBack { revision: revision("four"), sets: BTreeSet::new(), staged: Vec::new() };
     staging.rolled_back = Some(kept_out);
     let why = staging.promote(&Scope::All, at(6)).unwrap_err();
@@ -360,7 +360,7 @@ fn each_release_that_was_rolled_back_can_be_promoted() {
     assert!(staging.rolled_back.is_some());
 }
 
-/// A team goes on editing while the fleet's set is kept out: nothing of that piles up.
+/// A team keeps editing while the fleet's set is kept out: nothing accumulates.
 #[test]
 fn of_releases_with_the_same_bad_set_the_newest_is_promoted() {
     let mut staging = Staging::default();

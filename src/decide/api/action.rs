@@ -1,7 +1,7 @@
-//! Actions as policies write them: one function for each entry of the catalogue.
+//! Actions as policies write them: one function per entry of the catalogue.
 //!
-//! What can never be right (a text for a number, an unknown option) ends the rule here. What depends on the
-//! inputs is checked when the conditions hold, see [`Wanted`].
+//! What can never be right (a text for a number, an unknown option) fails the rule here. What depends on the inputs is
+//! checked when the conditions hold, see [`Wanted`].
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const MAX_NAME: usize = 63;
 /// Longest reason of a veto, bytes.
 const MAX_REASON: usize = 256;
 
-/// Adds the whole catalogue.
+/// Registers the whole catalogue.
 pub(crate) fn register(engine: &mut Engine, book: &Book) {
     register_sized(engine, book, "scale_by", Wanted::ScaleBy);
     register_sized(engine, book, "scale_to", Wanted::ScaleTo);
@@ -60,12 +60,12 @@ pub(crate) fn register(engine: &mut Engine, book: &Book) {
     }
 }
 
-/// Enters an action.
+/// Records an action.
 fn act(book: &Book, word: &'static str, context: &NativeCallContext<'_>, wanted: Wanted) -> Written {
     book.enter(word, context, Clause::Act(wanted, context.call_position()))
 }
 
-/// Adds an action with one plain number.
+/// Registers an action with one plain number.
 fn register_sized(engine: &mut Engine, book: &Book, name: &'static str, make: fn(Quantity) -> Wanted) {
     let book = book.clone();
     let build = move |context: &NativeCallContext, size: &Dynamic| -> ScriptResult<Written> {

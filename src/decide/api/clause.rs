@@ -1,4 +1,4 @@
-//! Clauses: what the list of a rule is made of.
+//! Clauses: the elements of a rule's list.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,24 +24,24 @@ const MAX_NOTES: usize = 16;
 pub(crate) enum Clause {
     /// `when` or `unless`.
     Condition { condition: Condition, negated: bool },
-    /// What to do, and where that stands.
+    /// What to do, and where the action is written.
     Act(Wanted, Position),
-    /// Words of the author.
+    /// A note by the author.
     Note(Arc<str>),
 }
 
-/// A clause as scripts hand it on, with its number in the [`Book`].
+/// A clause as scripts pass it around, with its number in the [`Book`].
 #[derive(Debug, Clone)]
 pub(crate) struct Written {
     clause: Clause,
     number: usize,
 }
 
-/// Every clause that a rule has written, wherever it went.
+/// Every clause that a rule has written, wherever it ended up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Book(Arc<Mutex<Vec<Entry>>>);
 
-/// The word of a clause, and where it stands.
+/// The word of a clause and its position.
 #[derive(Debug)]
 struct Entry {
     word: &'static str,
@@ -49,7 +49,7 @@ struct Entry {
     file: Option<String>,
 }
 
-/// Why a rule is none, and where that was found, if not in the rule as a whole.
+/// Why a rule is invalid, and where, if not in the rule as a whole.
 #[derive(Debug)]
 pub(crate) struct Unsound {
     pub(crate) message: String,
@@ -64,7 +64,7 @@ impl Unsound {
 }
 
 impl Book {
-    /// Enters a clause.
+    /// Records a clause.
     pub(crate) fn enter(&self, word: &'static str, context: &NativeCallContext<'_>, clause: Clause) -> Written {
         let mut written = self.0.lock();
         let file = context.call_source().map(str::to_owned);
@@ -72,7 +72,7 @@ impl Book {
         Written { clause, number: written.len() - 1 }
     }
 
-    /// Forgets what the rules before have written.
+    /// Forgets the clauses of earlier rules.
     pub(crate) fn clear(&self) {
         self.0.lock().clear();
     }
@@ -88,23 +88,23 @@ struct Clauses {
     listed: BTreeSet<usize>,
 }
 
-/// What a rule comes to.
+/// What a rule evaluates to.
 #[derive(Debug)]
 pub(crate) struct Body {
     /// Conditions and whether they are negated.
     pub(crate) conditions: Vec<(Condition, bool)>,
     pub(crate) action: Wanted,
-    /// Where the action stands.
+    /// Position of the action.
     pub(crate) position: Position,
     pub(crate) notes: Vec<Arc<str>>,
 }
 
 impl Body {
-    /// Reads what a rule, or a limit, returned that has written the clauses of `book`.
+    /// Reads the list that a rule or limit returned; `book` holds the clauses it wrote.
     ///
     /// # Errors
-    /// When it holds something else than clauses, an action and no condition for it, or not exactly one action, or not
-    /// every clause that was written: all of it. What forbids may do so without a condition.
+    /// All problems: elements that are not clauses, an action without a condition (only limits may omit conditions),
+    /// not exactly one action, clauses that were written but are not in the list.
     pub(crate) fn read(list: Array, is_limit: bool, book: &Book) -> Result<Self, Vec<Unsound>> {
         let mut clauses = Clauses::default();
         let mut wrong = Vec::new();
@@ -121,7 +121,7 @@ impl Body {
             position: entry.position,
             file: entry.file.clone(),
         });
-        // Neither can be told of a list that holds something else, or less than was written.
+        // Neither check makes sense for a list with foreign elements or missing clauses.
         wrong.extend(lost);
         let whole = wrong.is_empty();
         let forbids = action.as_ref().is_some_and(|(action, _)| action.strictest().is_some());
@@ -141,7 +141,7 @@ impl Body {
         }
     }
 
-    /// Returns why an element does not belong into the list of a rule; `None` if it does. Counted from 0.
+    /// Returns why an element does not belong in the list of a rule; `None` if it does. Positions count from 0.
     pub(crate) fn misplaced(element: Dynamic, position: usize) -> Option<String> {
         let mut clauses = Clauses::default();
         if !element.is_array() {
@@ -154,7 +154,7 @@ impl Body {
 }
 
 impl Clauses {
-    /// Adds a list, and to `wrong` what does not belong there.
+    /// Adds a list, and appends to `wrong` what does not belong there.
     fn add(&mut self, list: Array, nesting: usize, wrong: &mut Vec<String>) {
         for (position, element) in list.into_iter().enumerate() {
             match nesting.checked_sub(1) {
@@ -208,7 +208,7 @@ fn note(text: &str) -> ScriptResult<Clause> {
     Ok(Clause::Note(text.into()))
 }
 
-/// Adds the clauses that are no actions.
+/// Registers the clauses that are not actions.
 pub(crate) fn register(engine: &mut Engine, book: &Book) {
     engine.register_type_with_name::<Written>("clause");
     for (word, negated) in [("when", false), ("unless", true)] {

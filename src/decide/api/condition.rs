@@ -1,4 +1,4 @@
-//! What makes conditions of conditions. A condition never becomes a bool.
+//! Functions that build conditions from conditions. A condition never becomes a bool.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Held, Statement};
 use crate::model::condition::{Comparison, ConditionId};
 
-/// Adds everything that makes conditions of conditions.
+/// Registers everything that builds conditions from conditions.
 pub(crate) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Condition>("condition");
     engine.register_indexer_get(|condition: &mut Condition, name: &str| -> ScriptResult<Dynamic> {
@@ -36,7 +36,7 @@ pub(crate) fn register(engine: &mut Engine) {
     engine.register_fn("held_for", hold);
 }
 
-/// Fails if the condition carries `held_for`, which has to stand outermost.
+/// Fails if the condition carries `held_for`, which must be outermost.
 fn instant(condition: Condition) -> ScriptResult<Condition> {
     if condition.held.is_none() {
         return Ok(condition);
@@ -88,7 +88,7 @@ fn opposite(comparison: Comparison) -> Comparison {
     }
 }
 
-/// Registers errors for every comparison that Rhai would answer by itself: a value of another type makes its
+/// Registers errors for every comparison that Rhai would otherwise answer itself: a value of another type makes its
 /// `==` silently false and its `!=` silently true.
 pub(crate) fn refuse_comparisons<T: Any + Clone + Send + Sync>(engine: &mut Engine, what: &'static str) {
     for symbol in ["==", "!="] {

@@ -1,10 +1,10 @@
-//! Option maps (`#{ .. }`) read strictly: what is missing and what is not known is an error.
+//! Option maps (`#{ .. }`) read strictly: missing and unknown entries are errors.
 
 use rhai::{Dynamic, Map};
 
 use crate::decide::api::quantity::{ScriptResult, type_word};
 
-/// The entries of an option map that were not read yet.
+/// The entries of an option map that have not been read yet.
 pub(crate) struct Fields {
     of: &'static str,
     known: &'static [&'static str],
@@ -12,10 +12,10 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Takes the entries of the options of `of`, which may be `known`.
+    /// Takes the entries of the options of `of`; only `known` ones are allowed.
     ///
     /// # Errors
-    /// When there is another entry.
+    /// When there is any other entry.
     pub(crate) fn new(of: &'static str, known: &'static [&'static str], entries: Map) -> ScriptResult<Self> {
         if let Some(extra) = entries.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(format!("{of}: unknown option `{extra}`; known: {}", known.join(", ")).into());
@@ -42,7 +42,7 @@ impl Fields {
     /// Returns a text.
     ///
     /// # Errors
-    /// When it is absent or no text.
+    /// When it is absent or not a text.
     pub(crate) fn text(&mut self, key: &'static str) -> ScriptResult<String> {
         let value = self.required(key)?;
         let word = type_word(&value);
@@ -52,7 +52,7 @@ impl Fields {
     /// Returns a whole number.
     ///
     /// # Errors
-    /// When it is absent or no whole number.
+    /// When it is absent or not a whole number.
     pub(crate) fn integer(&mut self, key: &'static str) -> ScriptResult<i64> {
         let value = self.required(key)?;
         value.as_int().map_err(|_| {

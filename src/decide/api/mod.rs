@@ -1,8 +1,8 @@
-//! What policies are written in: script functions that build the trees of [`plan`](crate::decide::plan).
+//! The policy language: script functions that build the trees of [`plan`](crate::decide::plan).
 //!
-//! A rule's control flow cannot depend on data: numbers reach scripts only as quantities and flags only as
-//! conditions, neither of which turns into a bool, a number or a text. So a rule is called once, at load, and
-//! what it returns is the rule for good. No script runs in a decision.
+//! A rule's control flow cannot depend on data: numbers reach scripts only as quantities and flags only as conditions,
+//! neither of which turns into a bool, a number or a text. So a rule is called once, at load, and what it returns is
+//! the rule from then on. No script runs in a decision.
 //!
 //! | file | words of the language |
 //! |---|---|
@@ -33,7 +33,7 @@ pub(crate) mod signal;
 pub(crate) mod span;
 pub(crate) mod target;
 
-/// Adds the whole language of rules; every clause is entered into `book`.
+/// Registers the whole language of rules; every clause is recorded in `book`.
 pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters: &[Parameter], book: &clause::Book) {
     quantity::register_units(engine);
     quantity::register_operators(engine);

@@ -19,7 +19,7 @@ pub(crate) struct Params;
 /// Reads the arguments of `param(name, default, options)`.
 ///
 /// # Errors
-/// When one of them is not what it has to be, or the default is outside the bounds.
+/// When one of them is invalid, or the default is outside the bounds.
 pub(crate) fn read(name: &str, default: &Dynamic, options: Map) -> ScriptResult<Parameter> {
     if SignalName::new(name).is_none() {
         return Err(format!("param: `{name}` is not a name (a-z, 0-9, _, a letter first)").into());
@@ -53,7 +53,7 @@ fn number(quantity: &Quantity) -> ScriptResult<f64> {
     }
 }
 
-/// Adds `p` and what is read from it.
+/// Registers `p` and its properties.
 pub(crate) fn register(engine: &mut Engine, parameters: &[Parameter]) {
     engine.register_type_with_name::<Params>("parameters");
     for parameter in parameters {

@@ -1,4 +1,4 @@
-//! Numbers as policies write them, and what may be done with them.
+//! Numbers as policies write them, and the operations on them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::decide::plan::quantity::{MAX_PARTS, Operator, Origin, Quantity, Term}
 use crate::model::Unit;
 use crate::model::condition::Comparison;
 
-/// Result of a function that scripts call; the error ends the rule and carries its position.
+/// Result of a function that scripts call; the error fails the rule and carries its position.
 pub(crate) type ScriptResult<T> = Result<T, Box<EvalAltResult>>;
 
 /// Returns a number written in the policy.
@@ -38,7 +38,7 @@ fn constructor(unit: Unit) -> &'static str {
     }
 }
 
-/// Fails unless both are in the same unit.
+/// Fails unless both have the same unit.
 fn agree(left: &Quantity, right: &Quantity) -> ScriptResult<()> {
     if left.unit == right.unit {
         return Ok(());
@@ -53,7 +53,7 @@ fn agree(left: &Quantity, right: &Quantity) -> ScriptResult<()> {
     Err(format!("{} is {left_unit}, {} is {right_unit}: they cannot be combined", left.label, right.label).into())
 }
 
-/// Compares two quantities; the measured one stands on the left of the condition.
+/// Compares two quantities; the measured one becomes the left side of the condition.
 fn compare(left: Quantity, comparison: Comparison, right: Quantity) -> ScriptResult<Condition> {
     agree(&left, &right)?;
     bounded([left.parts(), right.parts()])?;
@@ -65,7 +65,7 @@ fn compare(left: Quantity, comparison: Comparison, right: Quantity) -> ScriptRes
     Ok(Condition::new(Arc::clone(&left.label), Statement::Compare { left, comparison, right }))
 }
 
-/// Fails when what is to become one tree has too many parts.
+/// Fails when the parts of a tree would be too many.
 pub(crate) fn bounded(parts: impl IntoIterator<Item = usize>) -> ScriptResult<()> {
     let sum = parts.into_iter().fold(1, usize::saturating_add);
     if sum <= MAX_PARTS {
@@ -103,7 +103,7 @@ pub(crate) fn quantity(value: &Dynamic, what: &str) -> ScriptResult<Quantity> {
 /// Reads a script value as a quantity of one unit.
 ///
 /// # Errors
-/// When it is no quantity, or of another unit.
+/// When it is not a quantity, or of another unit.
 pub(crate) fn quantity_in(value: &Dynamic, unit: Unit, what: &str) -> ScriptResult<Quantity> {
     let quantity = quantity(value, what)?;
     if quantity.unit == unit {
@@ -118,7 +118,7 @@ pub(crate) fn quantity_in(value: &Dynamic, unit: Unit, what: &str) -> ScriptResu
     Err(format!("{what} is {found}, expected {expected}{remedy}").into())
 }
 
-/// Returns what a script value is, for messages.
+/// Returns the type name of a script value, for messages.
 pub(crate) fn type_word(value: &Dynamic) -> &'static str {
     match () {
         () if value.is_int() || value.is_float() => "a number",
@@ -134,7 +134,7 @@ pub(crate) fn type_word(value: &Dynamic) -> &'static str {
     }
 }
 
-/// Adds the constructors of units: usable at the top level and in rules.
+/// Registers the unit constructors: usable at the top level and in rules.
 pub(crate) fn register_units(engine: &mut Engine) {
     engine.register_type_with_name::<Quantity>("quantity");
     for (name, unit, factor) in [
@@ -150,7 +150,7 @@ pub(crate) fn register_units(engine: &mut Engine) {
     }
 }
 
-/// Adds comparison and arithmetic.
+/// Registers comparison and arithmetic.
 pub(crate) fn register_operators(engine: &mut Engine) {
     engine.register_indexer_get(|number: &mut Quantity, name: &str| -> ScriptResult<Dynamic> {
         Err(format!("{} is a number and has no `{name}`: remove `.{name}`", number.label).into())
@@ -181,7 +181,7 @@ pub(crate) fn register_operators(engine: &mut Engine) {
     engine.register_fn("or", |value: Quantity, other: INT| instead(value, bare(other as f64)?));
 }
 
-/// Reads a text that is compared with a time.
+/// Reads a text that is compared with a duration.
 fn time(with: &Quantity, text: &str) -> ScriptResult<Quantity> {
     if with.unit != Unit::Seconds {
         return Err(format!("a quantity cannot be compared with a text: {} is {}", with.label, with.unit.word()).into());
@@ -189,7 +189,7 @@ fn time(with: &Quantity, text: &str) -> ScriptResult<Quantity> {
     written(parse_span(text)?.as_secs_f64(), Unit::Seconds, Origin::Set)
 }
 
-/// Adds a function of two quantities, of which one may be a plain number.
+/// Registers a function of two quantities, one of which may be a plain number.
 fn between_quantities<T: Clone + Send + Sync + 'static>(
     engine: &mut Engine,
     name: &str,
@@ -227,7 +227,7 @@ fn arithmetic(name: &str, operator: Operator, left: Quantity, right: Quantity) -
     Ok(Quantity { label: label.into(), unit, origin, term: Term::Both(operator, Arc::new((left, right))) })
 }
 
-/// Returns a quantity as it stands beside an operator: what was computed before stands in parentheses.
+/// Returns a quantity as an operand: computed quantities are parenthesised.
 fn operand(quantity: &Quantity) -> Arc<str> {
     match quantity.term {
         Term::Both(Operator::Plus | Operator::Minus | Operator::Times, _) => format!("({})", quantity.label).into(),

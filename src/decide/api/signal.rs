@@ -1,4 +1,4 @@
-//! `s.<name>`: the signals of the service, as they are, were and are expected to be.
+//! `s.<name>`: the signals of the service, current, past and forecast.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const UPPER: f64 = 0.95;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Service;
 
-/// `s.<name>`: a declared signal. It has no value of its own; its views have.
+/// `s.<name>`: a declared signal. It has no value of its own, only views.
 #[derive(Debug, Clone)]
 pub(crate) struct Signal {
     name: SignalName,
@@ -76,7 +76,7 @@ impl Signal {
         Ok(Quantity { label, unit: Unit::Seconds, origin: Origin::Measured, term })
     }
 
-    /// Returns a window, if it is one that is kept.
+    /// Returns a window, if it is one of those that are kept.
     fn over(&self, span: &str) -> ScriptResult<Window> {
         match span {
             "1m" | "5m" => Ok(Window { signal: self.clone(), span: span.into() }),
@@ -112,7 +112,7 @@ fn tracked(level: f64) -> ScriptResult<usize> {
     Err(format!("quantile {level} is not tracked; known: {}", known.join(", ")).into())
 }
 
-/// Adds the signals of `s` and their views.
+/// Registers the signals of `s` and their views.
 pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
     engine.register_type_with_name::<Service>("service");
     engine.register_type_with_name::<Signal>("signal");
@@ -135,9 +135,9 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
     register_forecasts(engine);
 }
 
-/// What is read of a signal, without arguments.
+/// Properties of a signal that take no arguments.
 pub(in crate::decide) const VIEWS: [&str; 4] = ["current", "mean", "predicted", "forecast_change"];
-/// What is read of a span of it.
+/// Properties of a window.
 pub(in crate::decide) const WINDOW_VIEWS: [&str; 4] = ["mean", "p99", "max", "change"];
 
 fn register_views(engine: &mut Engine) {
@@ -189,7 +189,7 @@ fn register_forecasts(engine: &mut Engine) {
     });
 }
 
-/// Returns how many pods carry a rate.
+/// Returns how many pods a rate needs.
 fn needs_replicas(rate: Quantity, given: Option<(Quantity, Quantity)>) -> ScriptResult<Quantity> {
     if rate.unit != Unit::PerSecond {
         return Err(format!("needs_replicas: {} is {}, expected a rate", rate.label, rate.unit.word()).into());
@@ -206,12 +206,12 @@ fn needs_replicas(rate: Quantity, given: Option<(Quantity, Quantity)>) -> Script
         parts.extend([per_pod.parts(), headroom.parts()]);
     }
     bounded(parts)?;
-    // Not `Arrivals`: only what the capacity model itself sized may go straight to what is needed.
+    // Not `Arrivals`: only what the capacity model itself sized may jump straight to the needed count.
     let origin = rate.origin.min(Origin::Measured);
     Ok(Quantity { label: label.into(), unit: Unit::Count, origin, term: Term::Pods(Arc::new(Pods { rate, given })) })
 }
 
-/// Adds `.region(..)`: the signal `<name>_region_<region>` by another name.
+/// Registers `.region(..)`: an alias of the signal `<name>_region_<region>`.
 fn register_regions(engine: &mut Engine, vocabulary: &Vocabulary) {
     let known: Arc<BTreeMap<SignalName, Unit>> =
         Arc::new(vocabulary.iter().map(|(name, unit)| (name.clone(), unit)).collect());
@@ -259,7 +259,7 @@ fn named((name, unit): (SignalName, Unit)) -> Dynamic {
     }
 }
 
-/// Answers every other property of a type with an error that lists what there is, and says what else to do.
+/// Makes every other property of a type an error that lists the existing ones and says what else to do.
 pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(
     engine: &mut Engine,
     what: &'static str,

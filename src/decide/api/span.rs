@@ -6,13 +6,13 @@ use crate::decide::api::quantity::ScriptResult;
 
 /// Longest span that a policy may name.
 const MAX: Duration = Duration::from_hours(24);
-/// Longest text of one, bytes: `86400s`.
+/// Longest text of a span, bytes: `86400s`.
 const LONGEST: usize = 6;
 
 /// Reads a time span.
 ///
 /// # Errors
-/// When it is not a whole number above zero with `s`, `m` or `h` behind it, or longer than a day.
+/// When it is not a whole number above zero followed by `s`, `m` or `h`, or longer than a day.
 pub(crate) fn parse_span(text: &str) -> ScriptResult<Duration> {
     let bad = || format!("`{text}` is not a duration: write \"30s\", \"2m\" or \"1h\", at most 24h").into();
     let unit = match text.as_bytes().last() {
@@ -21,7 +21,7 @@ pub(crate) fn parse_span(text: &str) -> ScriptResult<Duration> {
         Some(b'h') => 3600,
         _ => return Err(bad()),
     };
-    // The text is kept as it stands: leading zeros would fill records.
+    // The text is kept as written: leading zeros would fill records.
     if text.len() > LONGEST {
         return Err(bad());
     }

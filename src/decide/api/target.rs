@@ -1,4 +1,4 @@
-//! What `s` says of the target and of its capacity: replicas, flags, counts sized by the arrival rate.
+//! What `s` says about the target and its capacity: replicas, flags, counts sized by the arrival rate.
 
 use rhai::Engine;
 
@@ -15,12 +15,12 @@ pub(crate) struct Replicas;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizing;
 
-/// What is read of the replicas, and of the capacity.
+/// Properties of the replicas, and of the capacity.
 pub(in crate::decide) const COUNTS: [&str; 2] = ["current", "ready"];
 /// See [`COUNTS`].
 pub(in crate::decide) const NEEDS: [&str; 3] = ["needed_now", "needed_ahead", "floor"];
 
-/// Adds the views of the target and of the capacity.
+/// Registers the views of the target and of the capacity.
 pub(crate) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Replicas>("replicas");
     engine.register_type_with_name::<Sizing>("capacity");

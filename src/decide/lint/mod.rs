@@ -1,11 +1,11 @@
-//! What is allowed and still likely a mistake. A set with such findings loads; `policy check --strict` refuses it.
+//! What is allowed but likely a mistake. A set with such findings loads; `policy check --strict` refuses it.
 //!
 //! | file | finds |
 //! |---|---|
-//! | this one | what is odd about a rule, a parameter, an action |
+//! | this one | what is suspicious about a rule, a parameter, an action |
 //! | [`overlap`] | pairs of rules that can match together, rules that never can |
-//! | [`names`] | names that are declared and not used; at load, those that are words of the language |
-//! | [`signals`] | forecasts that nobody makes |
+//! | [`names`] | names that are declared but unused; at load, those that are words of the language |
+//! | [`signals`] | forecasts that do not exist |
 
 pub(super) mod names;
 mod overlap;
@@ -24,13 +24,13 @@ use crate::model::policy_path::DATA_SUFFIX;
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lint {
-    /// Where, what, and what to do.
+    /// Where, what, and how to fix it.
     pub fault: PolicyFault,
     /// Which of [`LINTS`] it is.
     pub id: &'static str,
 }
 
-/// All kinds of findings, each with what it means.
+/// All kinds of findings, with their meanings.
 pub const LINTS: [(&str, &str); 12] = [
     ("conflicting-rules", "two rules of equal priority and goal can match together"),
     ("never-matches", "no input satisfies all conditions of the rule"),
@@ -49,7 +49,7 @@ pub const LINTS: [(&str, &str); 12] = [
     ("unused-name", "a variable, constant, function or import is not used"),
 ];
 
-/// Returns every finding in a set and the files that it was compiled of, in the order of files and lines.
+/// Returns every finding in a set and its source files, in the order of files and lines.
 pub fn lint<'a>(set: &PolicySet, files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Lint> {
     let files: Vec<_> = files.into_iter().filter(|(path, _)| is_source(path) && !path.ends_with(DATA_SUFFIX)).collect();
     let mut found = overlap::find(set);
@@ -92,7 +92,7 @@ fn odd_rule(rule: &Rule) -> Vec<Lint> {
     found
 }
 
-/// Tells whether a condition can be of this truth only without maintenance.
+/// Returns whether a condition can have this truth value only without maintenance.
 fn ends_with_maintenance(condition: &Condition, truth: bool) -> bool {
     let every = |parts: &[Condition]| parts.iter().all(|part| ends_with_maintenance(part, truth));
     let one = |parts: &[Condition]| parts.iter().any(|part| ends_with_maintenance(part, truth));
@@ -104,13 +104,13 @@ fn ends_with_maintenance(condition: &Condition, truth: bool) -> bool {
         Statement::All(parts) => every(parts),
         Statement::Any(parts) if truth => every(parts),
         Statement::Any(parts) => one(parts),
-        // Which values of it mean maintenance nobody says here.
+        // Which of its values mean maintenance is not known here.
         Statement::Compare { .. } => condition.text.contains("maintenance"),
         Statement::Target(_) => false,
     }
 }
 
-/// Finds sizes that a service may set, by parameters, to what the action does not take.
+/// Finds sizes that services may set, by parameters, to values that the action does not accept.
 fn beyond_range(rule: &Rule, set: &PolicySet) -> Option<Lint> {
     let sizes = rule.body.action.sizes();
     if sizes.iter().any(|size| size.is_measured()) {
@@ -136,7 +136,7 @@ fn beyond_range(rule: &Rule, set: &PolicySet) -> Option<Lint> {
     Some(at(rule, "unbounded-action", message))
 }
 
-/// Tells whether an action changes nothing: by a factor of one.
+/// Returns whether an action changes nothing: a factor of one.
 fn is_idle(action: &Wanted) -> bool {
     let one = |size: &Quantity| matches!(size.term, Term::Number(factor) if (factor - 1.0).abs() < f64::EPSILON);
     match action {
@@ -147,7 +147,7 @@ fn is_idle(action: &Wanted) -> bool {
     }
 }
 
-/// Tells whether a size follows a measured value wherever it goes. What the capacity model sizes has its own limits.
+/// Returns whether a size follows a measured value without bounds. What the capacity model sizes has its own limits.
 fn is_unbounded(size: &Quantity) -> bool {
     size.origin == Origin::Measured && !matches!(size.term, Term::Both(Operator::Min, _))
 }

@@ -1,5 +1,5 @@
-//! Names that a file declares: those that it never uses, and those that mean something else already. Found in its text,
-//! where closures and strings are as visible as code.
+//! Names that a file declares: unused ones, and those that already mean something else. Found in the text, where
+//! closures and strings are as visible as code.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ struct Word<'a> {
     column: usize,
 }
 
-/// Returns the names that a file declares and does not use. A leading `_` says that this is meant.
+/// Returns the names that a file declares but does not use. A leading `_` marks this as intended.
 pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
     let Text { words, .. } = read(text);
     let declared = words.windows(2).filter_map(|pair| {
@@ -24,7 +24,7 @@ pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
             "let" => "variable",
             "const" => "constant",
             "as" => "import",
-            // Others use it.
+            // Other files use it.
             "fn" if !path.starts_with(LIBRARY) => "function",
             _ => return None,
         };
@@ -42,7 +42,7 @@ pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
 /// Most variables of a file, in all its functions.
 const MAX_VARIABLES: usize = 1024;
 /// Words that a rule's list and its conditions are made of, and units: nothing else may have such a name. A variable
-/// may be called like every other word; a function would take its place.
+/// may share the name of any other word; a function would shadow it.
 const CLAUSES: [&str; 26] = [
     "when",
     "unless",
@@ -71,11 +71,11 @@ const CLAUSES: [&str; 26] = [
     "cap",
     "needs_replicas",
 ];
-/// What runs the function that somebody is given: no word of policies, but of the script language.
+/// Calls a function value: a word of the script language, not of policies.
 const CALL: &str = "call";
 
-/// Returns a fault for each function, variable or import of a file that is called like a word of the language, or one
-/// for more variables than the parser, whose time for them grows with their square, may be given.
+/// Returns a fault for each function, variable or import of a file that is named like a word of the language, or one
+/// fault for more variables than the parser, which takes quadratic time for them, may be given.
 pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
     let Text { words, .. } = read(text);
     let variables = words.iter().filter(|word| matches!(word.text, "let" | "const")).count();
@@ -110,19 +110,19 @@ fn called() -> BTreeSet<&'static str> {
     WORDS.iter().flat_map(|word| before(word.example)).filter_map(|text| text.rsplit(is_outside).next()).collect()
 }
 
-/// Returns line and column of the comment that a text does not close, as far as its text tells.
+/// Returns line and column of the comment that a text leaves open, judging by its text alone.
 pub(in crate::decide) fn unclosed(text: &str) -> Option<(usize, usize)> {
     read(text).unclosed
 }
 
-/// What a text holds.
+/// Contents of a text.
 struct Text<'a> {
     words: Vec<Word<'a>>,
     /// Line and column of the comment that is open at its end.
     unclosed: Option<(usize, usize)>,
 }
 
-/// Reads the words outside comments, which hold others, and plain strings; backquoted strings may hold code.
+/// Reads the words outside comments (which may nest) and plain strings; backquoted strings may hold code.
 fn read(text: &str) -> Text<'_> {
     let mut words = Vec::new();
     let (mut in_string, mut depth, mut begun) = (false, 0_usize, (1, 1));

@@ -1,8 +1,8 @@
 //! Pairs of rules that can match together, and rules that can never match: a search over intervals.
 //!
-//! A rule asks of each quantity an interval and of each flag a state. What cannot be told from the policy alone
-//! (a bound that is measured, `any([..])`) asks for nothing, so a pair that is not reported cannot match together;
-//! one that is reported perhaps cannot either.
+//! A rule demands an interval of each quantity and a state of each flag. What the policy alone does not determine (a
+//! measured bound, `any([..])`) demands nothing, so a pair that is not reported cannot match together; a reported one
+//! possibly cannot either.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::decide::plan::quantity::{Quantity, Term, View};
 use crate::decide::vocabulary::LONGEST_HORIZON;
 use crate::model::condition::Comparison;
 
-/// What a rule asks of one quantity or flag.
+/// What a rule demands of one quantity or flag.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Interval {
     /// Lowest value, and whether it is part of the interval.
@@ -31,7 +31,7 @@ impl Interval {
         Self { low: (value, true), high: (value, true) }
     }
 
-    /// Returns what is in both, if anything is.
+    /// Returns the intersection, if it is not empty.
     fn and(self, other: Self) -> Option<Self> {
         let tighter = |left: (f64, bool), right: (f64, bool), left_is_tighter: bool| match left.0 == right.0 {
             true => (left.0, left.1 && right.1),
@@ -45,10 +45,10 @@ impl Interval {
     }
 }
 
-/// Pairs that are listed.
+/// Most pairs listed.
 const MOST_PAIRS: usize = 100;
 
-/// All that a rule asks, by what it asks it of; `None`: it asks for what cannot be.
+/// All demands of a rule, by quantity or flag; `None` if they contradict each other.
 type Demands = Option<BTreeMap<String, Interval>>;
 
 /// Returns the findings in a set.
@@ -102,7 +102,7 @@ fn meet(left: &BTreeMap<String, Interval>, right: &BTreeMap<String, Interval>) -
     left.iter().all(|(key, asked)| right.get(key).is_none_or(|other| asked.and(*other).is_some()))
 }
 
-/// Finds conditions that hold whatever the input: none is left for which they would not.
+/// Finds conditions that hold for every input: the negation is unsatisfiable.
 fn idle(rule: &Rule, set: &PolicySet) -> Vec<Lint> {
     let always = |(condition, negated): &&(Condition, bool)| {
         condition.held.is_none() && !ask(&mut BTreeMap::new(), condition, *negated, set)
@@ -127,11 +127,11 @@ fn demands(rule: &Rule, set: &PolicySet) -> Demands {
     possible.then_some(all)
 }
 
-/// Adds what has to be for `condition` to be `truth`; false if that contradicts what was added before.
+/// Adds what is required for `condition` to be `truth`; false if that contradicts earlier demands.
 fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool, set: &PolicySet) -> bool {
     let mut possible = Interval::ALL;
     let (key, interval) = match &condition.statement {
-        // It holds only after a while, so that it does not hold says nothing of now.
+        // It holds only after a while, so its not holding says nothing about now.
         _ if condition.held.is_some() && !truth => return true,
         Statement::Compare { left, comparison, right } => {
             let Some(bound) = range(right, &set.parameters) else { return true };
@@ -157,8 +157,8 @@ fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool,
     }
 }
 
-/// Returns what a quantity can be, as far as that is known: a measured value outside of the declared range is taken for
-/// none.
+/// Returns the possible values of a quantity as far as known: a measured value outside its declared range counts as
+/// missing.
 fn possible_of(quantity: &Quantity, set: &PolicySet) -> Interval {
     let (low, high) = match &quantity.term {
         Term::Signal { name, view: View::Current | View::Mean | View::P99 | View::Max, .. } => set.words.range(name),
@@ -172,7 +172,7 @@ fn flag(name: &str, on: bool) -> (String, Interval) {
     (name.to_owned(), Interval::exactly(f64::from(on)))
 }
 
-/// Returns the least and the greatest value of a bound that does not depend on measurements.
+/// Returns the least and greatest value of a bound that does not depend on measurements.
 fn range(bound: &Quantity, parameters: &[Parameter]) -> Option<(f64, f64)> {
     match &bound.term {
         Term::Number(value) => Some((*value, *value)),
@@ -184,7 +184,7 @@ fn range(bound: &Quantity, parameters: &[Parameter]) -> Option<(f64, f64)> {
     }
 }
 
-/// Returns the values for which a comparison has this truth with some bound of the range.
+/// Returns the values for which a comparison has this truth value with some bound in the range.
 fn side(comparison: Comparison, truth: bool, (least, greatest): (f64, f64)) -> Interval {
     match (comparison, truth) {
         (Comparison::Above, true) | (Comparison::AtMost, false) => Interval { low: (least, false), ..Interval::ALL },

@@ -1,4 +1,4 @@
-//! What a rule reads that is never there: forecasts that nobody makes.
+//! What a rule reads that never exists: forecasts that are not made.
 
 use super::{Lint, at};
 use crate::decide::compile::{PolicySet, Rule};

@@ -1,4 +1,4 @@
-//! What a rule wants done, and how far. Its size is known only when the inputs are.
+//! What a rule wants done, and by how much. Its size is known only when the inputs are.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::model::{Action, Limit, Vetoed};
 
 /// Factors of `scale_by` and `resize`.
 const FACTOR: RangeInclusive<f64> = 0.1..=10.0;
-/// Replica counts; zero means that somebody switched the service off, which is not ours to do.
+/// Replica counts; zero means that an operator switched the service off, which is not ours to undo.
 const REPLICAS: RangeInclusive<f64> = 1.0..=100_000.0;
 /// Shares of traffic.
 const SHARE: RangeInclusive<f64> = 0.01..=1.0;
@@ -36,18 +36,18 @@ pub(crate) enum Wanted {
         cpu: Quantity,
         memory: Quantity,
     },
-    /// One without a size.
+    /// An action without a size.
     Fixed(Action),
-    /// Nothing: it forbids.
+    /// No action: forbids one.
     Veto {
         what: Vetoed,
         why: Arc<str>,
     },
-    /// Nothing: it forbids raises beyond a count.
+    /// No action: forbids raises beyond a count.
     Cap(Quantity),
 }
 
-/// What a rule comes to on given inputs.
+/// What a rule amounts to for given inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Aim {
     Act(Action),
@@ -67,10 +67,10 @@ impl Wanted {
     /// Returns the action, or what is forbidden.
     ///
     /// # Errors
-    /// When a size is unknown or outside its range; nothing is clamped in silence.
+    /// When a size is unknown or outside its range; nothing is clamped silently.
     pub(crate) fn aim(&self, inputs: &Inputs<'_>) -> Result<Aim, Refused> {
         let size = |what, quantity, range| within(what, quantity, &range, inputs);
-        // What is not whole is rounded up.
+        // Fractions are rounded up.
         let replicas = |what, quantity| size(what, quantity, REPLICAS).map(|count| saturating_replicas(count.ceil()));
         Ok(Aim::Act(match self {
             Self::ScaleBy(factor) => Action::ScaleBy { factor: size("scale_by", factor, FACTOR)? },
@@ -96,7 +96,7 @@ impl Wanted {
         }))
     }
 
-    /// Returns the most that it forbids while its size is not known; `None` for an action.
+    /// Returns the strictest limit that it can be while its size is unknown; `None` for an action.
     pub(crate) fn strictest(&self) -> Option<Limit> {
         match self {
             Self::Veto { what, why } => Some(Limit::Veto { what: *what, why: Arc::clone(why) }),
@@ -105,12 +105,12 @@ impl Wanted {
         }
     }
 
-    /// Tells whether anything can carry it out: so far that is what sets a count. A limit needs nothing to.
+    /// Returns whether anything can carry it out: so far only actions that set a count. A limit needs no lever.
     pub(crate) fn has_lever(&self) -> bool {
         !matches!(self, Self::Shift { .. } | Self::Throttle { .. } | Self::Resize { .. } | Self::Fixed(_))
     }
 
-    /// Returns the quantities that give its size.
+    /// Returns the quantities that determine its size.
     pub(crate) fn sizes(&self) -> Vec<&Quantity> {
         match self {
             Self::ScaleBy(size) | Self::ScaleTo(size) | Self::AutoscalerFloor(size) | Self::Cap(size) => vec![size],
@@ -121,7 +121,7 @@ impl Wanted {
         }
     }
 
-    /// Tells whether its size was made from the arrival rate.
+    /// Returns whether its size derives from the arrival rate.
     pub(crate) fn backed_by_arrivals(&self) -> bool {
         self.sizes().iter().any(|size| size.origin == Origin::Arrivals)
     }

@@ -11,7 +11,7 @@ use crate::model::{Bounds, ConditionTrace, Parts, SignalName, TargetState, Truth
 /// A flag that follows from the target and its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TargetFlag {
-    /// A rollout is under way.
+    /// A rollout is in progress.
     Rollout,
     /// Below the upper bound.
     CanScaleUp,
@@ -22,7 +22,7 @@ pub(crate) enum TargetFlag {
 }
 
 impl TargetFlag {
-    /// Tells whether it is on.
+    /// Returns whether it is set.
     pub(crate) fn holds(self, target: &TargetState, bounds: Bounds) -> bool {
         let (lever, bounds) = (target.lever(), target.bounds(bounds));
         match self {
@@ -46,7 +46,7 @@ pub fn target_flags(target: &TargetState, bounds: Bounds) -> [bool; 4] {
 /// What a condition states.
 #[derive(Debug, Clone)]
 pub(crate) enum Statement {
-    /// `left` compares so with `right`. The left one is measured if any is.
+    /// The comparison of `left` with `right`. If either is measured, `left` is.
     Compare { left: Quantity, comparison: Comparison, right: Quantity },
     /// A declared flag is on.
     Signal(SignalName),
@@ -58,7 +58,7 @@ pub(crate) enum Statement {
     Any(Arc<[Condition]>),
     /// The part does not hold.
     Not(Arc<Condition>),
-    /// The part holds, or while it is unknown, this is taken.
+    /// The part holds, or this value while it is unknown.
     Or(Arc<Condition>, bool),
 }
 
@@ -67,14 +67,14 @@ pub(crate) enum Statement {
 pub(crate) struct Held {
     /// Must hold for more than this.
     pub(crate) needed: Duration,
-    /// The condition, exactly: another one in its place starts anew.
+    /// The condition, exactly: a different one in its place starts from scratch.
     pub(crate) written: ConditionId,
-    /// Parameters that it depends on, whose values belong to its id.
+    /// Parameters that it depends on; their values are part of its id.
     pub(crate) parameters: Vec<Arc<str>>,
 }
 
 impl Held {
-    /// Returns which condition it is for one service.
+    /// Returns the id of the condition for one service.
     pub(crate) fn id(&self, inputs: &Inputs<'_>) -> ConditionId {
         self.parameters.iter().fold(self.written, |id, name| id.and(inputs.parameter(name).number.ok()))
     }
@@ -102,7 +102,7 @@ impl Condition {
         Self { text: text.into(), statement, held: None }
     }
 
-    /// Returns the condition in words, its bound included.
+    /// Returns the condition in words, including its bound.
     pub(crate) fn phrase(&self) -> String {
         match &self.statement {
             Statement::Compare { comparison, right, .. } => {
@@ -112,7 +112,7 @@ impl Condition {
         }
     }
 
-    /// Returns the conditions that it is made of, without their own parts.
+    /// Returns the conditions that it consists of, without their own parts.
     pub(crate) fn operands(&self) -> &[Self] {
         match &self.statement {
             Statement::All(parts) | Statement::Any(parts) => parts,
@@ -121,7 +121,7 @@ impl Condition {
         }
     }
 
-    /// Returns what it states, or where something is assumed of it, what is stated of that.
+    /// Returns what it states; for an `or(..)`, what its part states.
     pub(crate) fn stated(&self) -> &Statement {
         match &self.statement {
             Statement::Or(part, _) => part.stated(),
@@ -129,8 +129,8 @@ impl Condition {
         }
     }
 
-    /// Returns the conditions whose traces its own trace has as its parts: those of a combination, also where that is
-    /// negated or assumed.
+    /// Returns the conditions whose traces are parts of its own trace: those of a combination, also if it is negated or
+    /// has a fallback.
     pub(crate) fn traced(&self) -> &[Self] {
         match &self.statement {
             Statement::All(parts) | Statement::Any(parts) => parts,
@@ -148,13 +148,13 @@ impl Condition {
         pair.into_iter().flatten()
     }
 
-    /// Returns how many parts it is made of.
+    /// Returns how many parts it has.
     pub(crate) fn parts(&self) -> usize {
         let quantities: usize = self.quantities().map(Quantity::parts).sum();
         1 + quantities + self.operands().iter().map(Self::parts).sum::<usize>()
     }
 
-    /// Tells whether there are inputs for which it cannot be told.
+    /// Returns whether there are inputs for which it is unknown.
     pub(crate) fn may_be_unknown(&self) -> bool {
         match &self.statement {
             Statement::Compare { left, right, .. } => left.may_be_unknown() || right.may_be_unknown(),
@@ -180,7 +180,7 @@ impl Condition {
         self.operands().iter().for_each(|part| part.parameters(names));
     }
 
-    /// Tells whether it reads a value that is not shown.
+    /// Returns whether it reads a masked value.
     fn is_masked(&self, inputs: &Inputs<'_>) -> bool {
         let is_own = || matches!(&self.statement, Statement::Signal(name) if inputs.is_masked(name));
         inputs.has_masked
@@ -212,7 +212,7 @@ impl Condition {
                 negated.trace.parts = trace.parts.map(Parts::negated);
                 negated
             }
-            // What it was is not shown: what would be assumed in its place would be made up.
+            // Its value was masked: a fallback in its place would be made up.
             Statement::Or(part, _) if part.is_masked(inputs) => {
                 let Evaluated { trace, stamp } = part.evaluate(inputs);
                 Evaluated { trace: ConditionTrace { text, ..trace }, stamp }
@@ -303,7 +303,7 @@ fn join(
     whole
 }
 
-/// Returns why a combination cannot be told: its parts that cannot.
+/// Returns why a combination is unknown: its unknown parts.
 fn doubts(parts: &[ConditionTrace]) -> Arc<str> {
     let unknown = parts.iter().filter(|part| part.holds == Truth::Unknown);
     let told = unknown.map(|part| {

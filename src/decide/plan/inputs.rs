@@ -1,4 +1,4 @@
-//! What is known of a service in one cycle, and why the rest is not.
+//! What is known about a service in one cycle, and why the rest is not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::model::{
     SignalSpec, TargetReading, TargetState, Timestamp, UNDECLARED, Unit,
 };
 
-/// Horizon of `.predicted` where no lead time is known.
+/// Horizon of `.predicted` if no lead time is known.
 const DEFAULT_LEAD: Duration = Duration::from_mins(10);
-/// Interval of values that the cluster reports, where a service declares no signal.
+/// Interval of values reported by the cluster, if a service declares no signal.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 /// Ages below this many seconds are shown from a table.
 const AGES: u64 = 180;
 
-/// The target of no service.
+/// Target reading if there is no service.
 static NO_TARGET: TargetReading = TargetReading::Unknown { reason: String::new() };
 
 /// When the newest sample behind a value was taken, and how often its source takes one.
@@ -29,7 +29,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Returns what stands for two values together: the older sample, the slower source.
+    /// Returns the stamp of two values combined: the older sample, the slower source.
     pub(crate) fn older(left: Option<Self>, right: Option<Self>) -> Option<Self> {
         match (left, right) {
             (Some(left), Some(right)) => {
@@ -44,7 +44,7 @@ impl Stamp {
 #[derive(Debug, Clone)]
 pub(crate) struct Value {
     pub(crate) number: Result<f64, Arc<str>>,
-    /// What a reader should know of a known number.
+    /// What a reader should know about a known number.
     pub(crate) note: Option<Arc<str>>,
     pub(crate) stamp: Option<Stamp>,
 }
@@ -65,7 +65,7 @@ pub(crate) fn finite(value: f64) -> Result<f64, Arc<str>> {
     if value.is_finite() { Ok(value) } else { Err("not a finite number".into()) }
 }
 
-/// Texts that are the same in every decision, made once per policy set.
+/// Texts that are the same in every decision, built once per policy set.
 #[derive(Debug)]
 pub(crate) struct Texts(Vec<Arc<str>>);
 
@@ -98,7 +98,7 @@ pub(crate) struct Inputs<'a> {
     outlooks: &'a [Option<SignalOutlook>],
     target: &'a TargetReading,
     capacity: Option<&'a Capacity>,
-    /// Whether values are masked, as in a record: decided on once more.
+    /// Whether values are masked, as in a record that is evaluated again.
     pub(crate) has_masked: bool,
     pub(crate) bounds: Bounds,
     now: Timestamp,
@@ -108,7 +108,7 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Returns what is known of a service; `values` are those of `parameters`, in their order.
+    /// Returns what is known about a service; `values` are those of `parameters`, in order.
     pub(crate) fn new(
         service: (&'a ServiceSpec, &'a Features, &'a Outlook),
         now: Now,
@@ -131,7 +131,7 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// Returns what is known of no service at all: parameters only.
+    /// Returns inputs without a service: parameters only.
     pub(crate) fn none((parameters, values): (&'a [Parameter], &'a [Result<f64, Arc<str>>]), texts: &'a Texts) -> Self {
         Self {
             signals: &[],
@@ -184,12 +184,12 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// Tells whether a signal had a value, and was decided on, that is not shown.
+    /// Returns whether a signal had a value that was used in the decision but is masked.
     pub(crate) fn is_masked(&self, name: &SignalName) -> bool {
         self.is_masked_where(|signal| signal.name == *name)
     }
 
-    /// Tells the same of the arrival rate.
+    /// Returns the same for the arrival rate.
     pub(crate) fn is_load_masked(&self) -> bool {
         self.is_masked_where(|signal| signal.role == Some(Role::ArrivalRate))
     }
@@ -199,7 +199,7 @@ impl<'a> Inputs<'a> {
         self.has_masked && seen.any(|(_, seen)| seen.reading.is_masked())
     }
 
-    /// Returns a view of a signal. None is known of a signal that is not fresh, its forecast neither.
+    /// Returns a view of a signal: unknown if the signal is not fresh, including its forecast.
     pub(crate) fn view(&self, name: &SignalName, unit: Unit, view: View) -> Value {
         let fresh = match self.fresh(name, unit) {
             Ok(fresh) => fresh,
@@ -211,8 +211,8 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// Returns the longest time in a row, seconds, that the path from the present value through the forecast
-    /// stays above a bound.
+    /// Returns the longest time, seconds, that the path from the present value through the forecast stays above a bound
+    /// without interruption.
     pub(crate) fn longest_run(&self, name: &SignalName, unit: Unit, bound: &Quantity) -> Value {
         let limit = bound.value(self);
         let run = self.fresh(name, unit).and_then(|fresh| {
@@ -230,7 +230,7 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// Returns the rate that one pod carries, as the service declares it.
+    /// Returns the rate that one pod can carry, as declared by the service.
     pub(crate) fn per_pod(&self) -> Value {
         match self.capacity {
             Some(capacity) => Value::set(capacity.per_pod),
@@ -243,7 +243,7 @@ impl<'a> Inputs<'a> {
         self.capacity.map_or(DEFAULT_LEAD, |capacity| capacity.lead_time)
     }
 
-    /// Returns what the cluster says of the target, or why it may not be acted on.
+    /// Returns what the cluster says about the target, or why it may not be acted on.
     pub(crate) fn target(&self) -> Result<&'a TargetState, Arc<str>> {
         match self.target {
             TargetReading::Known { target } => Ok(target),
@@ -274,8 +274,8 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// Returns a replica count made from the arrival rate. None is known without a fresh arrival rate: a raise
-    /// needs fresh data of its own.
+    /// Returns a replica count derived from the arrival rate. Unknown without a fresh arrival rate: a raise needs fresh
+    /// data of its own.
     pub(crate) fn needed(&self, need: Need) -> Value {
         let Some(capacity) = self.capacity else { return Value::unknown("the service declares no capacity".into()) };
         let position = self.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate));

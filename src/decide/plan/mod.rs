@@ -1,4 +1,4 @@
-//! What a rule comes to: conditions and an action as trees over the inputs, evaluated without any script.
+//! What a rule compiles to: conditions and an action as trees over the inputs, evaluated without a script.
 //!
 //! | file | trees of |
 //! |---|---|

@@ -12,7 +12,7 @@ pub struct Parameter {
     pub name: Arc<str>,
     /// Unit of its values.
     pub unit: Unit,
-    /// Value where a service gives none, base unit.
+    /// Value if a service gives none, base unit.
     pub default: f64,
     /// Permitted values, base unit.
     pub range: RangeInclusive<f64>,
@@ -38,7 +38,7 @@ impl Parameter {
         })
     }
 
-    /// Returns the value for a service. That of a declaration as it is shown may be masked.
+    /// Returns the value for a service. In a declaration as shown, it may be masked.
     ///
     /// # Errors
     /// When the service's own value is not permitted, or not shown.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::decide::plan::inputs::{Inputs, Stamp, Value, finite};
 use crate::model::{SignalName, Unit};
 
-/// What of a signal is looked at.
+/// Which aspect of a signal is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
     /// The newest sample.
@@ -46,20 +46,20 @@ pub(crate) enum Span {
 /// A count that the cluster reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Count {
-    /// Replicas asked for.
+    /// Desired replicas.
     Current,
     /// Replicas that serve.
     Ready,
 }
 
-/// A count made from the arrival rate.
+/// A count derived from the arrival rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// For the measured rate.
     Now,
-    /// For the upper forecast until a next raise could have its pods.
+    /// For the upper forecast until the pods of a next raise could be ready.
     Ahead,
-    /// Below which nothing may be lowered.
+    /// The count below which nothing may be lowered.
     Floor,
 }
 
@@ -73,7 +73,7 @@ pub(crate) enum Operator {
     Times,
 }
 
-/// Where a number comes from.
+/// Source of a number.
 #[derive(Debug, Clone)]
 pub(crate) enum Term {
     /// Written in the policy.
@@ -82,7 +82,7 @@ pub(crate) enum Term {
     Parameter(Arc<str>),
     /// `s.<name>.<view>`; `unit` is that of the signal.
     Signal { name: SignalName, unit: Unit, view: View },
-    /// Longest time in a row, seconds, that the forecast of a signal stays above a bound.
+    /// Longest uninterrupted time, seconds, that the forecast of a signal stays above a bound.
     LongestRun { name: SignalName, unit: Unit, bound: Arc<Quantity> },
     /// Replicas that carry a rate of requests.
     Pods(Arc<Pods>),
@@ -90,25 +90,25 @@ pub(crate) enum Term {
     Replicas(Count),
     /// `s.capacity.<need>`.
     Capacity(Need),
-    /// Two quantities made one.
+    /// Two quantities combined.
     Both(Operator, Arc<(Quantity, Quantity)>),
     /// The first, or the second while the first is unknown.
     Or(Arc<(Quantity, Quantity)>),
 }
 
-/// Factors of headroom: 1.2 is 20 % spare. Below 1 pods would carry more than they can.
+/// Factors of headroom: 1.2 is 20 % spare. Below 1, pods would exceed their capacity.
 const HEADROOM: RangeInclusive<f64> = 1.0..=10.0;
 
-/// What makes a count of pods of a rate.
+/// Derives a count of pods from a rate.
 #[derive(Debug, Clone)]
 pub(crate) struct Pods {
     pub(crate) rate: Quantity,
-    /// Rate of one pod and headroom (1.2 is 20 % spare); `None`: the capacity that the service declares.
+    /// Rate of one pod and headroom (1.2 is 20 % spare); `None`: the declared capacity of the service.
     pub(crate) given: Option<(Quantity, Quantity)>,
 }
 
 impl Pods {
-    /// Says what is wrong with a rate of one pod, or with headroom.
+    /// Returns what is wrong with the rate of one pod, or with the headroom.
     pub(crate) fn check(per_pod: Option<f64>, headroom: Option<f64>) -> Result<(), String> {
         if let Some(per_pod) = per_pod.filter(|per_pod| *per_pod <= 0.0) {
             let per_pod = Unit::PerSecond.show(per_pod);
@@ -129,7 +129,7 @@ impl Pods {
         };
         let number = match (rate.number, per_pod.number, headroom.number) {
             (Ok(rate), Ok(per_pod), Ok(headroom)) => match Self::check(Some(per_pod), Some(headroom)) {
-                // What is whole but for rounding stays whole: 3 pods of 0.1 carry 0.3.
+                // Whole up to rounding stays whole: 3 pods of 0.1 carry 0.3.
                 Ok(()) => finite((rate * headroom / per_pod * (1.0 - 1e-9)).ceil().max(1.0)),
                 Err(why) => Err(why.into()),
             },
@@ -139,7 +139,7 @@ impl Pods {
     }
 }
 
-/// How much a number depends on.
+/// What a number depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
     /// Written in the policy without a unit.
@@ -152,14 +152,14 @@ pub(crate) enum Origin {
     Arrivals,
 }
 
-/// Most parts that one condition or quantity may be made of. Trees share their branches, so without it a loop
-/// could build one that takes for ever to evaluate.
+/// Most parts that one condition or quantity may be made of. Trees share their branches, so without a limit a loop
+/// could build one that takes forever to evaluate.
 pub(crate) const MAX_PARTS: usize = 64;
 
 /// A number with a unit.
 #[derive(Debug, Clone)]
 pub(crate) struct Quantity {
-    /// How the policy calls it.
+    /// Its name in the policy.
     pub(crate) label: Arc<str>,
     pub(crate) unit: Unit,
     pub(crate) origin: Origin,
@@ -167,7 +167,7 @@ pub(crate) struct Quantity {
 }
 
 impl Quantity {
-    /// Returns the quantities that it is made of, without their own parts.
+    /// Returns the quantities that it consists of, without their own parts.
     pub(crate) fn operands(&self) -> impl Iterator<Item = &Self> {
         let [first, second, third] = match &self.term {
             Term::Both(_, pair) | Term::Or(pair) => [Some(&pair.0), Some(&pair.1), None],
@@ -183,12 +183,12 @@ impl Quantity {
         first.into_iter().chain(second).chain(third)
     }
 
-    /// Returns how many parts it is made of.
+    /// Returns how many parts it has.
     pub(crate) fn parts(&self) -> usize {
         1 + self.operands().map(Self::parts).sum::<usize>()
     }
 
-    /// Tells whether there are inputs for which it is not known.
+    /// Returns whether there are inputs for which it is unknown.
     pub(crate) fn may_be_unknown(&self) -> bool {
         match &self.term {
             Term::Number(_) | Term::Parameter(_) => false,
@@ -216,7 +216,7 @@ impl Quantity {
         self.operands().for_each(|operand| operand.parameters(names));
     }
 
-    /// Tells whether it is not known only because a value is not shown.
+    /// Returns whether it is unknown only because a value is masked.
     pub(crate) fn is_masked(&self, inputs: &Inputs<'_>) -> bool {
         let is_own = || match &self.term {
             Term::Signal { name, .. } | Term::LongestRun { name, .. } => inputs.is_masked(name),
@@ -228,7 +228,7 @@ impl Quantity {
         inputs.has_masked && (is_own() || self.operands().any(|operand| operand.is_masked(inputs)))
     }
 
-    /// Tells whether it depends on anything but the policy and its parameters.
+    /// Returns whether it depends on anything besides the policy and its parameters.
     pub(crate) fn is_measured(&self) -> bool {
         self.origin >= Origin::Measured
     }
@@ -245,7 +245,7 @@ impl Quantity {
             Term::Capacity(need) => inputs.needed(*need),
             Term::Both(operator, pair) => both(*operator, pair.0.value(inputs), pair.1.value(inputs)),
             Term::Or(pair) => match pair.0.value(inputs) {
-                // It was known: what would be taken in its place would be made up.
+                // It was known: a fallback in its place would be made up.
                 Value { number: Err(why), .. } if pair.0.is_masked(inputs) => Value::unknown(why),
                 Value { number: Err(why), .. } => assume(&why, &pair.1, inputs),
                 known => known,

@@ -1,4 +1,4 @@
-//! What is seen of a fresh signal: its present, its last minutes, its forecast.
+//! Views of a fresh signal: its present, its last minutes, its forecast.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::model::{Finite, QUANTILES, Readiness, SignalOutlook};
 /// Returns a view of a signal; `lead` is how far ahead `.predicted` looks.
 ///
 /// # Errors
-/// Why it is not known.
+/// Why it is unknown.
 pub(crate) fn look(fresh: &Fresh<'_>, view: View, lead: Duration) -> Result<f64, Arc<str>> {
     match view {
         View::Current => Ok(fresh.value),
@@ -40,7 +40,7 @@ pub(crate) fn look(fresh: &Fresh<'_>, view: View, lead: Duration) -> Result<f64,
     }
 }
 
-/// Returns the longest time in a row, minutes, that the path from the present value through the forecast stays
+/// Returns the longest uninterrupted time, minutes, that the path from the present value through the forecast stays
 /// above `limit`.
 ///
 /// # Errors
@@ -77,8 +77,8 @@ fn change(fresh: &Fresh<'_>, ahead: Duration) -> Result<f64, Arc<str>> {
     Ok((point(fresh, ahead)? - fresh.value) / fresh.value)
 }
 
-/// Returns the longest stretch of a path, in its own unit of time, that lies above `limit`; between its points
-/// the path is straight. NaN if a point is NaN.
+/// Returns the longest stretch of a path, in its own unit of time, above `limit`; the path is linear between its
+/// points. NaN if a point is NaN.
 fn longest_above(path: impl Iterator<Item = (f64, f64)>, limit: f64) -> f64 {
     let (mut longest, mut run, mut last): (f64, f64, Option<(f64, f64)>) = (0.0, 0.0, None);
     for (time, value) in path {

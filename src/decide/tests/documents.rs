@@ -1,4 +1,4 @@
-//! Documents of data: read at load, constant, part of the revision.
+//! Data documents: read at load, constant, part of the revision.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn what_is_wrong_with_a_document_is_said_with_its_place() {
     assert!(none[0].to_string().contains("the set has no pricing.data.json; known: none"), "{}", none[0]);
 }
 
-/// The engine counts what is nested in a value with it: what loads can be read whole.
+/// The engine counts a value including what is nested in it: what loads can be read completely.
 #[test]
 fn a_document_that_is_too_large_to_be_read_does_not_load() {
     let objects = |count: usize, inner: &str| {
@@ -79,7 +79,7 @@ fn a_document_that_is_too_large_to_be_read_does_not_load() {
     assert!(with(&rule, &objects(2, &format!("{{ \"b\": 1, \"c\": {} }}", text(2048)))).is_ok());
 }
 
-/// A script that writes into what it got changes nothing for the next one.
+/// A script that modifies its copy changes nothing for the next one.
 #[test]
 fn documents_are_constant() {
     let writes = format!("let prices = data(\"pricing\");\nprices.pod_hour = 9.0;\n{RULE}");
@@ -87,7 +87,7 @@ fn documents_are_constant() {
     assert!(Case::new().decide(&mut Decider::new(), &set).choice.rule().is_none());
 }
 
-/// What a test expects is often made of the same prices.
+/// Test expectations often derive from the same prices.
 #[test]
 fn a_test_finds_the_documents_of_its_set() {
     let test = "test(\"three pods are dear\", || {\n\

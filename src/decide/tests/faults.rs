@@ -1,10 +1,9 @@
-//! That all that is wrong is told at once: of names that nobody declares, of each clause, of what is stated and
-//! dropped.
+//! Everything that is wrong is reported at once: undeclared names, errors in each clause, conditions that are stated
+//! and dropped.
 
 use super::*;
 
-/// Which names there are, which was meant, and how another one gets known; also where a set binds services that lack
-/// it.
+/// Which names exist, which was meant, and how to declare another; also if a set binds services that lack it.
 #[test]
 fn a_signal_that_nobody_declares_is_refused_with_what_to_do() {
     let faults = try_set(&one("when(s.que.current > 1), restart()")).unwrap_err();
@@ -18,7 +17,7 @@ fn a_signal_that_nobody_declares_is_refused_with_what_to_do() {
     let policy = one("when(s.queue.current > 1), restart()");
     let text = compile([("t.rhai", policy.as_str())], &other, &never()).unwrap_err()[0].to_string();
     assert!(text.starts_with("t.rhai:2:7: rule r: unknown signal `queue`; known: "), "{text}");
-    // One service declares it, and another one does not: for that one it has no data.
+    // One service declares it, another does not: for the latter it has no data.
     let mut lean = Case::new();
     lean.spec.signals.retain(|signal| signal.name.as_str() != "queue");
     lean.features.signals.truncate(lean.spec.signals.len());
@@ -28,7 +27,7 @@ fn a_signal_that_nobody_declares_is_refused_with_what_to_do() {
     assert_eq!(rule.conditions[0].note.as_deref(), Some(crate::model::UNDECLARED));
 }
 
-/// What is wrong with one clause hides nothing of another, nor of another rule.
+/// An error in one clause hides none in another clause or rule.
 #[test]
 fn all_that_is_wrong_with_a_rule_is_told_at_once() {
     let told = |policy: &str| -> Vec<String> {
@@ -59,7 +58,7 @@ fn all_that_is_wrong_with_a_rule_is_told_at_once() {
     let limit =
         "limit(\"l\", |s, p| [when(s.rollout.held_for(\"2m\")), when(s.can_scale_up.held_for(\"3m\")), restart()]);";
     assert_eq!(told(limit).len(), 3, "{:?}", told(limit));
-    // Before the list one error is all that shows.
+    // Before the list, only one error shows.
     let early =
         one("when(s.rollout), restart()").replace("|s, p| [", "|s, p| { let a = s.nope; [").replace("\n])", "\n]})");
     assert_eq!(told(&early), ["t.rhai:1:64: rule r: unknown signal `nope`; kn"]);
@@ -71,7 +70,7 @@ fn a_parameter_without_any_value_is_refused_as_such() {
     refused(policy, "t.rhai:1:1: param: min 300 ms is above max 100 ms: no value is allowed");
 }
 
-/// `s.cpu.current > pct(60);` reads like a condition of the rule, and is none.
+/// `s.cpu.current > pct(60);` reads like a condition of the rule, but is not one.
 #[test]
 fn a_condition_whose_value_nobody_takes_is_refused() {
     let rule = |before: &str| {
@@ -120,8 +119,8 @@ fn a_condition_whose_value_nobody_takes_is_refused() {
     {
         set(&rule(before));
     }
-    // A function that declares, or ends the rule, is called for that; what a block in the place of a value ends with is
-    // one.
+    // A function that declares, or ends the rule, is called for that effect; the last value of a block used as a value
+    // is used.
     for text in [
         "fn one(n) { rule(n, #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.rollout), restart()]); }\n\
          fn two(n) { one(n); one(n + \"x\"); }\ntwo(\"a\");",
@@ -136,7 +135,7 @@ fn a_condition_whose_value_nobody_takes_is_refused() {
     ] {
         set(text);
     }
-    // What a function ends with is its value; and libraries are read, too.
+    // What a function ends with is its value; libraries are checked too.
     let busy = format!("fn busy(s) {{ s.cpu.current > pct(60) }}\n{}", one("when(busy(s)), restart()"));
     set(&busy);
     let text = busy.replace("{ s.cpu", "{ s.rollout; s.cpu");

@@ -1,9 +1,9 @@
-//! What limits forbid: against every priority, of every file, and while nothing is known.
+//! What limits forbid: against every priority, in every file, and while nothing is known.
 
 use super::*;
 use crate::model::{Limit, Vetoed};
 
-/// A limit of these clauses under a name.
+/// A named limit with these clauses.
 fn limit(name: &str, clauses: &str) -> String {
     format!("limit(\"{name}\", |s, p| [\n{clauses}\n]);\n")
 }
@@ -60,7 +60,7 @@ fn a_veto_names_directions_and_classes() {
     }
 }
 
-/// What cannot be told forbids: an unknown condition, a parameter out of its range, a size that is not known.
+/// What is unknown forbids: an unknown condition, a parameter out of range, an unknown size.
 #[test]
 fn a_limit_stands_unless_it_is_known_not_to_match() {
     let policy = |clauses: &str| {
@@ -90,7 +90,7 @@ fn a_limit_stands_unless_it_is_known_not_to_match() {
         let made = faulty.decide(&mut state, &set);
         assert_eq!(made.rules[1].standing().cloned(), why, "cycle {cycle}: {:?}", made.rules[1].outcome);
     }
-    // What a service set is not a failure of the rule: the cause stays in every record until it is corrected.
+    // A value set by a service is not a failure of the rule: the cause is in every record until it is fixed.
     let RuleOutcome::Error { message } = &faulty.decide(&mut state, &set).rules[1].outcome else { panic!() };
     assert!(message.contains("parameter `most` of shop/checkout: 99 is not between 1 and 10"), "{message}");
 }
@@ -122,7 +122,7 @@ fn several_files_are_one_ranking_and_all_their_limits_hold() {
     let made = ask(&both);
     assert!(matches!(&made.choice, Choice::Act { rule, .. } if &**rule == "shop_up"), "{:?}", made.choice);
     assert_eq!(made.rules.iter().filter_map(RuleTrace::standing).count(), 2);
-    // Nobody takes a limit of another file away by its name.
+    // A limit of another file cannot be displaced by reusing its name.
     for taken in [limit("fleet_calm", "when(s.rollout), veto(\"lower\", \"x\")"), always("fleet_calm", 1, "restart()")]
     {
         let faults = load(&[both[0], ("shop/own/a.rhai", &taken)]).unwrap_err();
@@ -165,7 +165,7 @@ fn a_limit_only_forbids_and_a_rule_never_does() {
     );
 }
 
-/// The commonest limit of a fleet.
+/// The most common limit of a fleet.
 #[test]
 fn a_limit_without_conditions_always_stands() {
     let policy = format!("{}{}", always("up", 1, "scale_by(2)"), limit("always", "cap(20)"));

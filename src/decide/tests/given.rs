@@ -1,11 +1,11 @@
-//! What a test may say is known: only what can be, and nothing that is said is dropped.
+//! What a test may state as known: only what is possible, and no statement is dropped.
 
 use super::*;
 
 const POLICY: &str = "rule(\"r\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.replicas.current > 3), restart()]);\n\
     rule(\"e\", #{ priority: 2, goal: \"protect\" }, |s, p| [when(s.errors.current > pct(5)), restart()]);";
 
-/// Runs one test of these words and returns why it failed.
+/// Runs a test with this body and returns why it failed.
 fn outcome(words: &str) -> Option<String> {
     let set = Arc::new(set(POLICY));
     let test = format!("test(\"x\", || {{\n{words}\n}});");

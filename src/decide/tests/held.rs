@@ -1,11 +1,11 @@
-//! `held_for`: strictly longer, by sample time, anew after false, paused while unknown.
+//! `held_for`: strictly longer, by sample time, reset after false, paused while unknown.
 
 use super::*;
 
 const HELD: &str = "when((s.queue.current > 5).held_for(\"2m\")), restart()";
 
-/// One tick of a timeline: seconds from the start, the signal (`None` = missing), the truth expected and the
-/// seconds held so far.
+/// One tick of a timeline: seconds from the start, the signal (`None` = missing), the expected truth and the seconds
+/// held so far.
 type Step = (u64, Option<f64>, Truth, u64);
 
 fn check(name: &str, set: &PolicySet, steps: &[Step]) {
@@ -90,8 +90,8 @@ fn a_condition_has_to_hold_for_longer_than_asked() {
     check("after a hole nothing is known of it", &set, &[(0, Some(5.0), False, 0), (90, on, Unknown, 0)]);
 }
 
-/// Errors may have stood at 30 % for hours before a start, a hole or a change of the bound: nobody saw, so nothing is
-/// taken away.
+/// Errors may have been at 30 % for hours before a start, a gap or a change of the bound: that was not observed, so no
+/// capacity is taken away.
 #[test]
 fn an_unless_does_not_act_on_a_past_that_nobody_saw() {
     let policy = format!(
@@ -112,7 +112,7 @@ fn an_unless_does_not_act_on_a_past_that_nobody_saw() {
     assert_eq!(outcome(200, 0.3, 0.02), RuleOutcome::Unknown, "a hole");
 }
 
-/// A condition is known by what it states: clauses above it come and go.
+/// A condition is identified by what it states: clauses above it come and go.
 #[test]
 fn a_clause_that_is_put_above_starts_nothing_anew() {
     let (before, after) = (set(&one(HELD)), set(&one(&format!("unless(s.rollout), {HELD}"))));
@@ -127,7 +127,7 @@ fn a_clause_that_is_put_above_starts_nothing_anew() {
     assert_eq!(so_far(&after, 60), [60]);
     assert_eq!(so_far(&twice, 90), [90, 90], "the same condition twice");
     assert_eq!(so_far(&before, 100), [100]);
-    // A record of the one set serves the other, too.
+    // A record of one set serves the other, too.
     let record = Case::new().set("queue", 6.0).at(100).decide(&mut state, &before);
     let (mut again, case) = (Decider::new(), Case::new().set("queue", 6.0).at(100));
     again.recall(&record, case.now);
@@ -141,7 +141,7 @@ fn time_is_that_of_the_samples() {
     let mut state = Decider::new();
     let mut old = Case::new().set("queue", 6.0);
     for seconds in (0..200).step_by(20) {
-        // The same sample is seen again and again: no time passes.
+        // The same sample is seen repeatedly: no time passes.
         old.now = Case::new().at(seconds).now;
         let trace = old.decide(&mut state, &set).rules.remove(0).conditions.remove(0);
         assert_eq!(trace.held_for.unwrap().so_far, Duration::ZERO, "at {seconds} s");
@@ -214,7 +214,7 @@ fn what_is_long_gone_is_forgotten() {
     assert_eq!(state, fresh_state);
 }
 
-/// What is decided once more on recorded inputs comes out as it did, and for a set that has the same condition, too.
+/// Deciding again on recorded inputs gives the same result, also for another set with the same condition.
 #[test]
 fn a_record_says_how_long_its_conditions_had_held() {
     let policy =
@@ -245,7 +245,7 @@ fn a_record_says_how_long_its_conditions_had_held() {
     );
 }
 
-/// A replay over several sets remembers of each what the record, which is of another, cannot say.
+/// A replay over several sets remembers for each what the record, made by another set, cannot say.
 #[test]
 fn a_record_of_another_set_takes_nothing_away() {
     let recorded = set(&one(HELD));

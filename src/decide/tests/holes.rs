@@ -1,4 +1,4 @@
-//! The holes of the engine, each closed and each shown to be closed.
+//! The engine's loopholes, each closed and each shown to be closed.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,7 +11,7 @@ fn error(policy: &str) -> String {
     }
 }
 
-/// Operations inside callbacks do not count against the engine's own limit; they do against the meter's.
+/// Operations inside callbacks do not count against the engine's own limit; they do count against the meter's.
 #[test]
 fn the_operation_limit_holds_inside_callbacks() {
     let nested = "let a = []; a.pad(100, 1); a.map(|x| { let b = []; b.pad(100, x); b.map(|y| y + 1); 0 });";
@@ -37,9 +37,9 @@ fn a_rule_cannot_keep_state_in_captured_variables() {
     }
 }
 
-/// The engine's limits see neither what a function pointer carries nor what a closure captures: either doubles with
-/// each turn of a loop. So functions carry nothing: the words for it are no words, and functions see their own
-/// variables alone.
+/// The engine's limits see neither what a function pointer carries nor what a closure captures: either can double with
+/// each loop iteration. So functions carry nothing: the words for it do not exist, and functions see only their own
+/// variables.
 #[test]
 fn functions_carry_nothing() {
     let (curry, pointer) = ("`curry` is not available in policies", "`Fn` is not available in policies");
@@ -68,7 +68,7 @@ fn functions_carry_nothing() {
     }
 }
 
-/// What no limit of the engine counts is found by whoever lends the memory.
+/// Memory that no engine limit counts is caught by the allocator's account.
 #[test]
 fn a_load_that_holds_too_much_memory_ends() {
     let asked = AtomicU32::new(0);
@@ -79,7 +79,7 @@ fn a_load_that_holds_too_much_memory_ends() {
     assert!(text.starts_with("t.rhai:1:") && text.ends_with("limit: it uses too much memory"), "{text}");
 }
 
-/// Closures are held to the names that there are, as functions are.
+/// Closures may use only existing names, as functions do.
 #[test]
 fn wrong_names_inside_closures_are_found_at_load() {
     refused(&one("when(s.queue.current > limmit), restart()"), "t.rhai:2:24: unknown name `limmit`");
@@ -137,7 +137,7 @@ fn a_condition_is_no_bool() {
     }
 }
 
-/// Nothing that waits, tells the time, prints or evaluates text can be reached.
+/// Nothing that waits, reads the clock, prints or evaluates text is reachable.
 #[test]
 fn the_sandbox_has_no_door() {
     for call in [
@@ -162,7 +162,7 @@ fn the_sandbox_has_no_door() {
     }
 }
 
-/// Each file has an environment of its own, so equal names in two files cannot collide.
+/// Each file has its own environment, so equal names in two files cannot collide.
 #[test]
 fn equal_names_in_two_files_do_not_collide() {
     let a = format!("fn least() {{ 1 }}\n{}", one("when(s.queue.current > least()), restart()"));
@@ -173,7 +173,7 @@ fn equal_names_in_two_files_do_not_collide() {
     assert_eq!(outcomes, ["matched", "not_matched"]);
 }
 
-/// Names of imports are a file's own, although static modules are an engine's: two files use one name for two
+/// Import names belong to a file although static modules belong to an engine: two files may use one name for two
 /// libraries.
 #[test]
 fn one_name_for_two_libraries_does_not_collide() {
@@ -204,7 +204,7 @@ fn load_and_run_have_limits_of_their_own() {
     refused(&format!("loop {{ }}\n{good}"), "t.rhai:1:6: operations: more than 200000 in one evaluation");
 }
 
-/// Actions are constructed although the conditions fail; their errors and unknowns count only when they hold.
+/// Actions are constructed even if the conditions fail; their errors and unknowns count only when the conditions hold.
 #[test]
 fn an_action_counts_only_when_the_conditions_hold() {
     let policy = one("when(s.can_scale_up), scale_to(s.queue.current)");
@@ -237,8 +237,8 @@ fn a_failing_rule_leaves_the_others_alone() {
     assert_eq!(proposal.choice, Choice::Act { rule: "q".into(), action: Action::Restart, backed_by_arrivals: false });
 }
 
-/// The engine's own panics there: it is caught, and reported before, with a backtrace where the environment asks for
-/// one.
+/// The engine's own sort panics here: the panic is caught, but reported first, with a backtrace if the environment
+/// enables one.
 #[test]
 fn a_list_is_ordered_without_a_panic_whatever_compares() {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -290,7 +290,7 @@ fn a_list_is_ordered_without_a_panic_whatever_compares() {
     refused("[1, \"a\"].sort();", "t.rhai:1:10: elements of different types cannot be sorted");
 }
 
-/// An order that came of errors would be any order.
+/// An order derived from errors would be arbitrary.
 #[test]
 fn an_error_of_what_compares_two_elements_is_one_of_the_set() {
     let rule = one("when(s.can_scale_up), restart()");

@@ -94,7 +94,7 @@ fn the_longest_run_above_a_bound_is_measured_along_the_path() {
         let trace = climbing().condition(&format!("when(s.queue.longest_run_above({bound}) > \"2m\")"));
         (trace.value.unwrap(), trace.holds)
     };
-    // The path reaches 3.5 half-way between the third and the fifth minute, 7 in the twentieth.
+    // The path reaches 3.5 halfway between the third and the fifth minute, 7 in the twentieth.
     for (bound, minutes) in
         [("0", 30.0), ("1", 29.0), ("3.5", 26.0), ("7", 10.0), ("7.9", 1.0), ("8", 0.0), ("99", 0.0)]
     {
@@ -154,7 +154,7 @@ fn a_rate_becomes_a_count_of_pods() {
     check(&case.clone().without("rps"), "s.rps.current.needs_replicas() > 1", Truth::Unknown);
     let trace = Case::new().condition("when(s.rps.current.needs_replicas() > 0)");
     assert_eq!(trace.note.as_deref(), Some("the service declares no capacity"));
-    // It never goes past the guards as a raise that the capacity model sized does.
+    // It never bypasses guards as a raise sized by the capacity model does.
     let proposal = case.ask(&one("when(s.can_scale_up), scale_to(s.rps.current.needs_replicas())"));
     let expected = Action::ScaleTo { replicas: 10 };
     assert_eq!(proposal.choice, Choice::Act { rule: "r".into(), action: expected, backed_by_arrivals: false });

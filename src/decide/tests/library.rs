@@ -1,4 +1,4 @@
-//! Files below `lib/`: imported, never rules of their own.
+//! Files below `lib/`: imported, without rules of their own.
 
 use super::*;
 
@@ -103,7 +103,7 @@ fn a_name_that_nobody_declares_is_refused_in_a_function_that_no_rule_calls_too()
         let loaded = load(&[("lib/slo.rhai", &idle(fine)), ("t.rhai", &rule)]);
         assert!(loaded.is_ok(), "{fine}: {loaded:?}");
     }
-    // What is called with a map is checked where it is called.
+    // A function called with a map is checked at the call.
     let map = user("when(s.queue.current > slo::of(#{ most: 3 })), restart()");
     let loaded = load(&[("lib/slo.rhai", &idle("fn of(s) { deeper(s) }\nfn deeper(s) { s.most }")), ("t.rhai", &map)]);
     assert!(loaded.is_ok(), "{loaded:?}");
@@ -124,7 +124,7 @@ fn imports_are_limited() {
     assert!(faults.iter().any(|fault| fault.message.contains("more than 8 levels deep")), "{faults:?}");
 }
 
-/// A library of a namespace beside one of the fleet: which of them an import means nobody could say.
+/// A library of a namespace and a fleet library of the same name: an import would be ambiguous.
 #[test]
 fn two_files_of_one_name_are_refused() {
     let files = [("t.rhai", "x"), ("lib/slo.rhai", "fn one() { 1 }"), ("lib/slo.rhai", "fn one() { 2 }")];

@@ -1,4 +1,4 @@
-//! Hostile rules: each is stopped with an error that names its kind, and the process goes on.
+//! Hostile rules: each is stopped with an error that names its kind, and the process continues.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -34,7 +34,7 @@ fn what_grows_is_stopped() {
     stopped("let x = []; x.pad(1000000000, 0);", "limit: an array grew too large");
     stopped("let x = [1]; loop { x += x; }", "limit: an array grew too large");
     stopped("let x = #{}; let k = \"\"; loop { k += \"k\"; x.set(k, 1); }", "limit: a map grew too large");
-    // The engine does not look at a map after an assignment to one of its keys: the operations bound it.
+    // The engine does not check a map after an assignment to one of its keys: the operation limit bounds it.
     stopped("let x = #{}; let k = \"\"; loop { k += \"k\"; x[k] = 1; }", "operations: more than 5000");
     stopped("let x = []; x.push([1]); for i in 0..40 { x.push(x); }", "limit: an array grew too large");
 }
@@ -53,14 +53,14 @@ fn what_is_nested_too_deeply_does_not_parse() {
     refused(&functions.concat(), "t.rhai:");
 }
 
-/// Many rules can be deeply recursive without harm to a small stack, in a debug build too.
+/// Many deeply recursive rules do no harm to a small stack, even in a debug build.
 #[test]
 fn a_worker_stack_is_enough() {
     let worker = std::thread::Builder::new().stack_size(2 << 20);
     worker.spawn(what_recurses_is_stopped).unwrap().join().unwrap();
 }
 
-/// The deadline is asked before each file and every 64 operations of a script.
+/// The deadline is checked before each file and every 64 operations of a script.
 #[test]
 fn the_deadline_ends_the_load() {
     let policy =
@@ -79,7 +79,7 @@ fn the_deadline_ends_the_load() {
     assert_eq!(faults_after(10_000), None);
 }
 
-/// Trees share their branches: without a limit a loop could build one that takes for ever to evaluate.
+/// Trees share their branches: without a limit a loop could build one that takes forever to evaluate.
 #[test]
 fn trees_that_grow_in_a_loop_are_refused() {
     stopped("let q = s.queue.current; for i in 0..100 { q = q + q; }", "limit: 127 parts in one expression");
@@ -89,7 +89,7 @@ fn trees_that_grow_in_a_loop_are_refused() {
     stopped("let c = s.rollout; for i in 0..100 { c = c.or(true); }", "limit: 65 parts in one expression");
 }
 
-/// Notes stand in every record of every cycle.
+/// Notes are in every record of every cycle.
 #[test]
 fn notes_are_bounded_in_number_and_length() {
     let noted = |length: usize, count: usize| {
@@ -102,10 +102,10 @@ fn notes_are_bounded_in_number_and_length() {
     refused(&noted(1, 17), "t.rhai:1:1: rule r: it has more than 16 notes");
 }
 
-/// The cost of a decision is known before anybody decides by a set: each rule, and all of them, keep below a ceiling.
+/// The cost of a decision is known before a set is used: each rule, and their sum, stays below a ceiling.
 #[test]
 fn a_set_that_is_too_dear_is_refused_with_the_rule_and_its_cost() {
-    // One operation for the comparison, each number and each sum; nine for a look along the forecast.
+    // One operation for the comparison, each number and each sum; nine for a scan of the forecast.
     let costs = |clauses: &str| set(&one(clauses)).costs().map(|(_, cost)| cost).sum::<usize>();
     assert_eq!(costs("when(s.rollout), restart()"), 1);
     assert_eq!(costs("when((s.queue.current + 1 > 2).held_for(\"2m\")), restart()"), 6);
@@ -138,7 +138,7 @@ fn a_rule_that_fails_again_and_again_is_muted() {
         let proposal = Case::new().set("queue", queue).at(seconds).decide(&mut state, set);
         let outcome = &proposal.rules[0].outcome;
         let fails = matches!(outcome.as_str(), "error" | "muted");
-        // Whoever looks while it is muted learns why, too.
+        // The reason is reported while it is muted, too.
         assert_eq!(outcome.failure().is_some_and(|why| why.contains("invalid action")), fails, "{outcome:?}");
         outcome.as_str()
     };

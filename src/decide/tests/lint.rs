@@ -1,4 +1,4 @@
-//! What is found although it loads.
+//! Findings in sets that load.
 
 use super::*;
 use crate::decide::lint;
@@ -23,12 +23,12 @@ fn the_shipped_policies_have_nothing_odd() {
         ("overload.rhai", include_str!("../../../deploy/policies/overload.rhai")),
         ("traffic.rhai", include_str!("../../../deploy/policies/traffic.rhai")),
     ];
-    // By no settings: the rules read more than any service of these tests declares.
+    // Without settings: the rules read more than any service in these tests declares.
     let set = compile(files, &Vocabulary::of([]).unwrap(), &never()).unwrap();
     assert_eq!(lint(&set, files), []);
 }
 
-/// What the settings say of signals is held against the rules.
+/// The rules are checked against what the settings say about signals.
 #[test]
 fn what_the_settings_say_of_signals() {
     let never = "never-matches: t.rhai:1:1: rule r: no input satisfies all its conditions";
@@ -62,8 +62,8 @@ fn what_the_settings_say_of_signals() {
     assert_eq!(lint(&compile(files, &both, &super::never()).unwrap(), files), [], "one service forecasts it");
 }
 
-/// A standard signal is declared, with its range, and has no data until the settings say where it comes from: no
-/// mistake of a set that serves many settings, and still to be known.
+/// A standard signal is declared, with its range, and has no data until the settings give its source: not a mistake in
+/// a set that serves many settings, but still reported.
 #[test]
 fn a_standard_signal_without_data_is_declared_and_told() {
     let unmeasured = |clauses: &str| {
@@ -77,9 +77,9 @@ fn a_standard_signal_without_data_is_declared_and_told() {
     assert_eq!(unmeasured("when(s.emergency), restart()"), ["r: emergency"]);
     assert_eq!(unmeasured("when(s.throttle_available), unless(s.emergency), restart()").len(), 2);
     assert_eq!(unmeasured("when(s.rps.current > rps(1)), restart()"), [""; 0]);
-    // What something else is assumed for is missed by nobody.
+    // A signal with a fallback is not missed.
     assert_eq!(unmeasured("unless(s.emergency.or(false)), when(s.rps.current > rps(1)), restart()"), [""; 0]);
-    // One part of `any` is enough for it to hold, and one of `all` for it not to.
+    // One part of `any` is enough for it to hold, and one of `all` for it not to hold.
     assert_eq!(unmeasured("when(any([s.rps.current > rps(1), s.emergency])), restart()"), [""; 0]);
     let both = ["r: emergency", "r: throttle_available"];
     assert_eq!(unmeasured("when(any([s.throttle_available, s.emergency])), restart()"), both);
@@ -175,7 +175,7 @@ fn names_that_are_not_used() {
     assert_eq!(findings(&[library, ("t.rhai", &used)]), Vec::<String>::new());
 }
 
-/// Two rules of equal rank, by the conditions of each: whether some input meets both.
+/// Two rules of equal rank, by the conditions of each: whether some input satisfies both.
 #[test]
 fn rules_that_can_match_together_are_found() {
     for (left, right, together) in [
@@ -241,7 +241,7 @@ fn a_rule_that_never_matches_is_found() {
     check(&one("when(s.cpu.current > pct(60)), when(s.cpu.current < pct(70)), restart()"), &[]);
 }
 
-/// A rule that saves money has to end with the maintenance, not begin with it.
+/// A rule that saves money must act outside maintenance, not during it.
 #[test]
 fn a_rule_that_saves_money_looks_at_maintenance_the_right_way_round() {
     let cost = |clauses: &str| one(clauses).replace("protect", "cost");
@@ -260,7 +260,7 @@ fn a_rule_that_saves_money_looks_at_maintenance_the_right_way_round() {
     }
 }
 
-/// What a service may set a parameter to, and no action takes.
+/// A parameter value that a service may set but no action accepts.
 #[test]
 fn a_parameter_that_may_leave_the_range_of_its_action_is_found() {
     let rule = one("when(s.can_scale_up), scale_by(p.f)");
@@ -280,7 +280,7 @@ fn a_parameter_that_may_leave_the_range_of_its_action_is_found() {
     check(&capped, &[]);
 }
 
-/// Every pair of some hundred rules is too much to read.
+/// Every pair of a hundred or so rules is too much to read.
 #[test]
 fn many_rules_of_one_rank_are_not_a_flood_of_findings() {
     let rule = |number: u8| named(&format!("r{number}"), "when(s.can_scale_up), scale_by(2)");

@@ -1,4 +1,4 @@
-//! What is refused at load, and how it is said.
+//! What is refused at load, and the message.
 
 use super::*;
 
@@ -247,7 +247,7 @@ fn every_fault_of_a_set_is_listed_and_nothing_is_loaded() {
     assert_eq!(places, expected);
 }
 
-/// Its words are its author's, and may be like some of ours.
+/// A thrown message is the author's, and may resemble one of ours.
 #[test]
 fn what_a_rule_throws_is_told_whatever_else_did_not_load() {
     for (path, text, thrown) in [
@@ -325,7 +325,7 @@ fn a_vocabulary_has_one_unit_for_a_name() {
     );
 }
 
-/// A clause that is not in the rule's list would be missed by nobody: the rule would act in maintenance.
+/// A clause outside the rule's list would go unnoticed: the rule would act during maintenance.
 #[test]
 fn a_clause_outside_of_the_list_is_refused() {
     for (body, expected) in [
@@ -344,7 +344,7 @@ fn a_clause_outside_of_the_list_is_refused() {
     set(&format!("rule(\"r\", #{{ priority: 1, goal: \"protect\" }}, |s, p| {{ {kept} }});"));
 }
 
-/// A function called `unless` would take the place of the clause.
+/// A function named `unless` would replace the clause.
 #[test]
 fn words_of_the_language_are_no_names_of_anything_else() {
     let rule = one("when(s.rollout), restart()");
@@ -365,7 +365,7 @@ fn words_of_the_language_are_no_names_of_anything_else() {
     set(&format!("fn limits(limit) {{ limit }}\nlet limit = limits(1);\nlet run = limit;\n{rule}"));
 }
 
-/// Every function that the page of words shows is one of those.
+/// Every function on the reference page is one of those.
 #[test]
 fn the_words_that_are_taken_are_those_of_the_reference() {
     for word in &crate::decide::WORDS {
@@ -378,7 +378,7 @@ fn the_words_that_are_taken_are_those_of_the_reference() {
     }
 }
 
-/// What a policy says stands in records and on terminals as it is.
+/// Policy texts appear verbatim in records and on terminals.
 #[test]
 fn control_characters_are_refused_in_what_is_kept_and_spelled_out_in_what_is_told() {
     refused(
@@ -398,7 +398,7 @@ fn control_characters_are_refused_in_what_is_kept_and_spelled_out_in_what_is_tol
     refused("throw \"\\x1b[2J\\nvalid\";", "t.rhai:1:1: \\u{1b}[2J\\nvalid");
 }
 
-/// The engine drops what follows without a word: no rule may be lost like that.
+/// The engine silently drops what follows: no rule may be lost that way.
 #[test]
 fn a_comment_that_is_not_closed_is_refused_in_every_file() {
     let rule = one("when(s.rollout), restart()");
@@ -424,7 +424,7 @@ fn a_comment_that_is_not_closed_is_refused_in_every_file() {
     }
 }
 
-/// Some editors begin a file with a byte order mark.
+/// Some editors start a file with a byte order mark.
 #[test]
 fn a_byte_order_mark_is_read_over() {
     let (rule, library) = (one("when(s.rollout), restart()"), "\u{feff}fn f() { 1 }");

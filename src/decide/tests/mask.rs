@@ -1,5 +1,4 @@
-//! What records do not show: no value that is masked stays in a proposal, and who decides on a masked record knows it
-//! not.
+//! What records do not show: no masked value remains in a proposal, and a decision on a masked record does not know it.
 
 use super::*;
 use crate::model::{Band, Foreseen, MASKED, RecordMask};
@@ -30,12 +29,12 @@ fn mask(signals: &[&str], parameters: &[&str], notes: bool) -> RecordMask {
     RecordMask { signals, parameters: parameters.iter().map(|name| (*name).into()).collect(), notes }
 }
 
-/// A case of a queue of 4816.25, of 5093.75 soon, 104.5 above the parameter of the service.
+/// A case with a queue of 4816.25, soon 5093.75, 104.5 above the service's parameter.
 fn case() -> Case {
     Case::new().set("queue", 4816.25).forecast("queue", 5093.75).set("maintenance", 0.0).parameter("least", 4711.75)
 }
 
-/// Every way in which a value of the case could be told.
+/// Every form in which a value of the case could leak.
 const TOLD: [&str; 5] = ["4816", "5093", "4711", "104.5", "Example"];
 
 fn found(text: &str) -> Vec<&'static str> {
@@ -78,8 +77,8 @@ fn what_holds_and_what_is_done_stays() {
     assert!(text.contains("a value is outside its range (masked)"), "{text}");
 }
 
-/// Who decides once more on what a record shows takes nothing for what is not there, not even what a policy assumes of
-/// the unknown.
+/// A decision on a masked record makes no assumption about a missing value, not even a policy's fallback for unknown
+/// ones.
 #[test]
 fn on_a_masked_record_a_rule_that_reads_what_is_masked_is_unknown() {
     let mut case = case().set("maintenance", 1.0);
@@ -120,7 +119,7 @@ fn a_value_that_is_not_believed_is_not_repeated_either() {
     assert!(text(&case).contains("masked, and not fresh") && !text(&case).contains("4816"), "{}", text(&case));
 }
 
-/// A condition names a masked field; what is kept of the expected with a write names latency and load by their roles.
+/// A condition names a masked field; the forecast kept with a write names latency and load by their roles.
 #[test]
 fn what_was_expected_of_masked_latency_or_load_is_not_kept_with_a_write() {
     let label =

@@ -1,4 +1,4 @@
-//! That a fault says what to write instead.
+//! A fault says what to write instead.
 
 use super::*;
 
@@ -67,7 +67,7 @@ fn a_test_that_does_not_decide_is_told_to() {
     }
 }
 
-/// That nobody finds a document follows from what is wrong with it, and is not said.
+/// That a document is not found follows from its own fault, and is not reported.
 #[test]
 fn a_document_with_a_fault_is_told_once() {
     let policy = format!(

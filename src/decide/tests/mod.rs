@@ -158,7 +158,7 @@ impl Case {
         decide(state, set, &self.spec, &self.features, &self.outlook, self.now)
     }
 
-    /// Decides with an empty state by a set of one file.
+    /// Decides with an empty state and a set of one file.
     fn ask(&self, policy: &str) -> Proposal {
         self.decide(&mut Decider::new(), &set(policy))
     }
@@ -185,7 +185,7 @@ fn features(reading: Reading) -> SignalFeatures {
     SignalFeatures { mean_1m: mean, ..SignalFeatures::of(reading) }
 }
 
-/// A forecast of one value, its upper quantiles ten times as high.
+/// A constant forecast, its upper quantiles ten times as high.
 fn flat(value: f64) -> SignalOutlook {
     let mut quantiles = [value; 11];
     quantiles[8] = value * 10.0;
@@ -200,7 +200,7 @@ fn flat(value: f64) -> SignalOutlook {
     }
 }
 
-/// The line that a recording has of a case.
+/// The line of a recording for a case.
 fn recorded(case: &Case, cycle: u32) -> String {
     let id: DecisionId = format!("shop/checkout@1-{cycle}").parse().unwrap();
     let record = DecisionRecord {
@@ -252,7 +252,7 @@ fn set(policy: &str) -> PolicySet {
     try_set(policy).unwrap_or_else(|faults| panic!("{faults:#?}\n{policy}"))
 }
 
-/// Asserts that a set does not load and that its first fault reads so.
+/// Asserts that a set does not load and that its first fault reads as expected.
 fn refused(policy: &str, expected: &str) {
     let faults = try_set(policy).expect_err(policy);
     let text = faults[0].to_string();

@@ -1,11 +1,11 @@
-//! What `any` and `all` are made of is seen: counted, told with its numbers, and its distance known.
+//! The parts of `any` and `all` are visible: counted, shown with their numbers, and their distance known.
 
 use super::*;
 use crate::model::explain::{clause, flips, rules};
 
 const ANY: &str = "when(any([s.cpu.current > pct(60), s.maintenance])), restart()";
 
-/// The conditions that tests saw of a rule, each with what was never seen of it.
+/// The conditions of a rule that tests saw, each with what was never seen of it.
 fn seen(clauses: &str, tests: &str) -> Vec<(String, String)> {
     let set = Arc::new(set(&one(clauses)));
     let report = run_tests(&set, &vocabulary(), [("x_test.rhai", tests)], &|_| true, &never).unwrap();
@@ -37,7 +37,7 @@ fn coverage_counts_the_parts_of_a_combination() {
     assert!(found[4].ends_with("true, false, unknown"), "{found:#?}");
 }
 
-/// A part stands with its value, bound and margin, and whether it holds; that of a parameter, too.
+/// A part is shown with its value, bound and margin, and whether it holds; so is that of a parameter.
 #[test]
 fn a_combination_is_told_with_the_numbers_of_its_parts() {
     let policy = format!("param(\"busy\", pct(75), #{{ doc: \"x\" }});\n{}", one(&ANY.replace("pct(60)", "p.busy")));
@@ -75,7 +75,7 @@ fn whatif_says_what_each_part_lacks() {
     assert_eq!(needed(&calm.set("maintenance", 1.0), nor), (false, vec!["true: maintenance false".to_owned()]));
 }
 
-/// A mask of a signal or a parameter holds for the parts, too.
+/// A mask of a signal or parameter applies to the parts, too.
 #[test]
 fn a_masked_part_is_not_shown() {
     let mask = crate::model::RecordMask { signals: [SignalName::new("cpu").unwrap()].into(), ..Default::default() };

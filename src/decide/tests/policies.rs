@@ -1,4 +1,4 @@
-//! The shipped policies against the facts they stand for.
+//! The shipped policies against the facts they represent.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn check(name: &str, case: &Case, expected: Option<(&str, Action, bool)>) {
     }
 }
 
-/// A surge in which every condition of `scale_up` holds: 231 ms ahead, CPU 71 %, requests to rise by 34 %.
+/// A surge in which every condition of `scale_up` holds: 231 ms ahead, CPU 71 %, requests rising by 34 %.
 fn surge() -> Case {
     Case::new().set("p99", 0.1).forecast("p99", 0.231).set("cpu", 0.71).set("rps", 100.0).forecast("rps", 134.0)
 }

@@ -32,7 +32,7 @@ fn truth() -> impl Strategy<Value = Truth> {
     prop::sample::select(vec![Truth::True, Truth::False, Truth::Unknown])
 }
 
-/// Every way to learn what is unknown.
+/// Every way to resolve the unknowns.
 fn completions(truths: [Truth; 3]) -> Vec<[Truth; 3]> {
     let mut all = vec![truths];
     for position in 0..truths.len() {
@@ -126,7 +126,7 @@ proptest! {
         }
     }
 
-    /// The same inputs and the same state give the same proposal.
+    /// The same inputs and state give the same proposal.
     #[test]
     fn a_decision_can_be_repeated(case in wild_case()) {
         let set = four_rules();

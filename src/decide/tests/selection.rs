@@ -1,4 +1,4 @@
-//! Which of several matching rules acts, and what is said when none does.
+//! Which of several matching rules acts, and what is reported when none does.
 
 use super::*;
 use crate::model::{Autoscaler, Autoscaling, Idle, Obstacle};
@@ -82,7 +82,7 @@ fn where_an_autoscaler_scales_the_target_counts_and_floors_are_one_knob() {
     assert_eq!(ask("scale_to(5)", "autoscaler_floor(6)", false), "one", "two knobs");
 }
 
-/// As in Rego, where two rules that give different results are an error: nothing is done, and it is said why.
+/// As in Rego, where two rules with different results are an error: nothing is done, and the reason is given.
 #[test]
 fn a_set_may_make_every_conflict_an_error() {
     let policy = |tail: &str| {
@@ -119,7 +119,7 @@ fn on_different_knobs_the_first_of_the_set_wins() {
     assert_eq!(choose(&[("a", 1, "cost", "restart()"), ("b", 1, "cost", "rollback()")]), expected);
 }
 
-/// A rule that would win every cycle and do nothing in each would keep out those that can act.
+/// A rule that would win every cycle and never have an effect would block those that can act.
 #[test]
 fn what_nothing_can_carry_out_stands_behind_what_can() {
     let up = ("up", 300, "cost", "scale_by(1.5)");

@@ -1,4 +1,4 @@
-//! The tests of policies are themselves a language: what it means, and that its expectations can fail.
+//! The tests of policies are themselves a language: its meaning, and that its expectations can fail.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn report(tests: &str) -> Result<TestReport, Vec<PolicyFault>> {
     run_tests(&set, &vocabulary(), [("x_test.rhai", tests), ("x.rhai", "not a test")], &|_| true, &never)
 }
 
-/// Runs one test of these words and returns why it failed.
+/// Runs a test with this body and returns why it failed.
 fn outcome(words: &str) -> Option<String> {
     let report =
         report(&format!("test(\"x\", || {{\n{words}\n}});")).unwrap_or_else(|faults| panic!("{words}: {faults:?}"));
@@ -205,7 +205,7 @@ fn each_signal_that_is_read_is_gone_through() {
     }
 }
 
-/// The shipped policies are tested by their own tests, and every condition was seen in every state.
+/// The shipped policies pass their own tests, which cover every state of every condition.
 #[test]
 fn the_shipped_policies_are_covered_whole() {
     let files = [
@@ -229,7 +229,7 @@ fn the_shipped_policies_are_covered_whole() {
     assert_eq!(report.coverage.share(), 1.0);
 }
 
-/// A test that uses up what it may leaves the next one as much as it had.
+/// A test that uses up its limits leaves the next one with full limits.
 #[test]
 fn every_test_has_a_deadline_of_its_own() {
     let lent = std::cell::Cell::new(0);
@@ -245,7 +245,7 @@ fn every_test_has_a_deadline_of_its_own() {
     assert!(lent.get() >= 3, "one for the load, and one for each test");
 }
 
-/// One call makes thousands of decisions, in which the engine of the script does not look at the clock.
+/// One call makes thousands of decisions, during which the script engine does not check the clock.
 #[test]
 fn the_deadline_ends_a_run_between_two_decisions() {
     let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
@@ -260,7 +260,7 @@ fn the_deadline_ends_a_run_between_two_decisions() {
     assert!(asked.load(std::sync::atomic::Ordering::Relaxed) < 200);
 }
 
-/// Whoever wrote the test that took all the time finds its name, and nobody else their own beside the word deadline.
+/// Only the test that took all the time is reported with the deadline.
 #[test]
 fn a_slow_test_does_not_blame_its_neighbours() {
     let files = [
@@ -306,7 +306,7 @@ fn recording() -> String {
         recorded(&busy(95), 4),
         recorded(&busy(120), 5),
     ];
-    // As `flyball explain` prints them: the newest first.
+    // As `flyball explain` prints them: newest first.
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
@@ -346,7 +346,7 @@ fn a_recording_is_decided_on_again_with_a_past() {
     assert!(missing[0].message.contains("the set has no recording `no.jsonl`"), "{missing:?}");
 }
 
-/// As those of a ConfigMap do, whose keys have no folders.
+/// As with the keys of a ConfigMap, which have no directories.
 #[test]
 fn a_recording_is_found_by_its_name_where_only_one_has_it() {
     let found = |paths: &[&str]| {
@@ -368,7 +368,7 @@ fn a_recording_is_found_by_its_name_where_only_one_has_it() {
     );
 }
 
-/// A regression test that cannot be told is none.
+/// A regression test whose outcome is unknown is useless.
 #[test]
 fn a_recording_that_masks_what_a_rule_reads_does_not_vouch_for_it() {
     let mut case = Case::new().set("queue", 9.0);

@@ -6,16 +6,16 @@ use crate::decide::compile::PolicySet;
 use crate::decide::plan::condition::Condition;
 use crate::model::{ConditionTrace, Proposal, Truth};
 
-/// What was seen of one condition.
+/// Coverage of one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConditionCoverage {
-    /// The condition, as policies write it; a part of one with the clause that it is in.
+    /// The condition, as policies write it; a part is given with the clause that contains it.
     pub text: String,
     /// Seen to hold.
     pub seen_true: bool,
     /// Seen not to hold.
     pub seen_false: bool,
-    /// Seen unknown; `None` where it cannot be (`.or(false)`).
+    /// Seen unknown; `None` if it cannot be (`.or(false)`).
     pub seen_unknown: Option<bool>,
 }
 
@@ -28,7 +28,7 @@ impl ConditionCoverage {
         if self.seen_unknown.is_some() { 3 } else { 2 }
     }
 
-    /// Returns the truths that were not seen, in words; empty if there is none.
+    /// Returns the truth values that were not seen, in words; empty if none is missing.
     pub fn missing(&self) -> String {
         let states =
             [("true", self.seen_true), ("false", self.seen_false), ("unknown", self.seen_unknown != Some(false))];
@@ -36,7 +36,7 @@ impl ConditionCoverage {
     }
 }
 
-/// What was seen of the conditions of one rule.
+/// Coverage of the conditions of one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleCoverage {
     /// Its name.
@@ -45,19 +45,19 @@ pub struct RuleCoverage {
     pub file: Arc<str>,
     /// Its line, from 1.
     pub line: Option<usize>,
-    /// In the order of the clauses, each followed by what it is made of.
+    /// In clause order, each followed by its parts.
     pub conditions: Vec<ConditionCoverage>,
 }
 
-/// What was seen of a set.
+/// Coverage of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coverage {
-    /// In the order of the set.
+    /// In set order.
     pub rules: Vec<RuleCoverage>,
 }
 
 impl Coverage {
-    /// Returns the coverage of a set of which nothing was seen.
+    /// Returns the empty coverage of a set.
     pub(super) fn of(set: &PolicySet) -> Self {
         let rules = set.rules.iter().map(|rule| RuleCoverage {
             rule: Arc::clone(&rule.name),
@@ -88,7 +88,7 @@ impl Coverage {
         }
     }
 
-    /// Returns the share of all possible truths of all conditions that was seen, 0 to 1.
+    /// Returns the share of all possible truth values of all conditions that was seen, 0 to 1.
     pub fn share(&self) -> f64 {
         let conditions = || self.rules.iter().flat_map(|rule| &rule.conditions);
         let possible: usize = conditions().map(ConditionCoverage::possible).sum();
@@ -97,7 +97,7 @@ impl Coverage {
     }
 }
 
-/// Returns a clause and the parts of its condition, of which nothing was seen.
+/// Returns the empty coverage of a clause and the parts of its condition.
 fn clause(condition: &Condition, negated: bool) -> Vec<ConditionCoverage> {
     let text = format!("{}({})", if negated { "unless" } else { "when" }, condition.phrase());
     let mut all = vec![unseen(condition, text.clone())];
@@ -117,7 +117,7 @@ fn unseen(condition: &Condition, text: String) -> ConditionCoverage {
     ConditionCoverage { text, seen_true: false, seen_false: false, seen_unknown }
 }
 
-/// Adds the truth of a clause, then that of each part as it is written, in the order of [`clause`].
+/// Adds the truth of a clause, then that of each part as written, in the order of [`clause`].
 fn within(trace: &ConditionTrace, holds: Truth, all: &mut Vec<Truth>) {
     all.push(holds);
     for part in trace.parts() {

@@ -1,4 +1,4 @@
-//! What a test may expect of decisions. What does not come is an error that says what came instead.
+//! What a test may expect of decisions. A failed expectation is an error that says what happened instead.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::decide::plan::quantity::Term;
 use crate::model::explain::clause;
 use crate::model::{Choice, ConditionTrace, Proposal, RuleOutcome, RuleTrace, Truth, UNSEEN_PAST};
 
-/// Decisions of one run, as far as something is expected of them: a script may keep many of these.
+/// Decisions of one run, reduced to what tests can check: a script may keep many of these.
 #[derive(Clone)]
 pub(super) struct Decisions {
     bench: Arc<Bench>,
-    /// How many there are.
+    /// Number of decisions.
     made: usize,
     /// The first that acts, and how many came before it.
     first_act: Option<(usize, Arc<Proposal>)>,
     last: Arc<Proposal>,
-    /// The condition that was named last.
+    /// The condition named last.
     named: Option<Arc<ConditionTrace>>,
 }
 
@@ -40,12 +40,12 @@ impl Decisions {
         self.made += 1;
     }
 
-    /// Returns the run, if it has decisions.
+    /// Returns the run if it has decisions.
     pub(super) fn some(self) -> ScriptResult<Self> {
         if self.made == 0 { Err("the run is shorter than one step: no decision was made".into()) } else { Ok(self) }
     }
 
-    /// Expects that the last decision acts by this rule.
+    /// Expects that the last decision acts on this rule.
     pub(super) fn acts_by(&self, rule: &str) -> ScriptResult<Self> {
         self.rule(rule)?;
         match &self.last.choice {
@@ -65,7 +65,7 @@ impl Decisions {
         }
     }
 
-    /// Expects what the last decision does, in words: `scale by 1.5`.
+    /// Expects this action of the last decision, in words: `scale by 1.5`.
     pub(super) fn expect_action(&self, words: &str) -> ScriptResult<Self> {
         match &self.last.choice {
             Choice::Act { action, .. } if action.to_string() == words => Ok(self.clone()),
@@ -73,7 +73,7 @@ impl Decisions {
         }
     }
 
-    /// Expects how a rule came out in the last decision: matched, `not_matched`, unknown, error or muted.
+    /// Expects the outcome of a rule in the last decision: matched, `not_matched`, unknown, error or muted.
     pub(super) fn expect_outcome(&self, rule: &str, word: &str) -> ScriptResult<Self> {
         let found = self.rule(rule)?.outcome.as_str();
         if found == word {
@@ -82,7 +82,7 @@ impl Decisions {
         Err(format!("expected {rule} to be {word}, it is {found}{}", standing(&self.last, rule)).into())
     }
 
-    /// Expects that a limit forbids what it names: that it matches, or is not known not to.
+    /// Expects that a limit is active: it matches, or is not known not to match.
     pub(super) fn expect_stands(&self, limit: &str) -> ScriptResult<Self> {
         let found = self.rule(limit)?;
         if found.limit.is_none() {
@@ -94,7 +94,7 @@ impl Decisions {
         }
     }
 
-    /// Expects that some rules read a signal, and that none of them matches.
+    /// Expects that some rules read a signal and none of them matches.
     pub(super) fn expect_no_rule_reading(&self, signal: &str) -> ScriptResult<Self> {
         let reads = |rule: &Rule| rule.signals().iter().any(|name| name.as_str() == signal);
         let mut reading = self.bench.set.rules.iter().zip(&self.last.rules).filter(|(rule, _)| reads(rule)).peekable();
@@ -128,7 +128,7 @@ impl Decisions {
             return Err("margin_at_least: expected a plain quantity".into());
         };
         match condition.margin {
-            // A margin is a difference: what is exact but for rounding is exact.
+            // A margin is a difference: exact up to rounding counts as exact.
             Some(margin) if margin >= least - 1e-9 * least.abs() => Ok(self.clone()),
             Some(margin) => {
                 let scale = condition.unit.alike(&[margin, least]);
@@ -156,7 +156,7 @@ fn came(made: &Proposal) -> String {
     }
 }
 
-/// Returns how a rule stands, and by which conditions.
+/// Returns the outcome of a rule, and the conditions behind it.
 fn standing(made: &Proposal, name: &str) -> String {
     let Some(rule) = made.rules.iter().find(|rule| &*rule.rule == name) else { return String::new() };
     let against = rule.conditions.iter().filter(|condition| condition.holds != Truth::True);
@@ -168,7 +168,7 @@ fn standing(made: &Proposal, name: &str) -> String {
     if why.is_empty() { String::new() } else { format!("; {name}: {why}") }
 }
 
-/// Returns a condition with its numbers, where it has some and they are known.
+/// Returns a condition with its numbers, if it has any and they are known.
 fn told(condition: &ConditionTrace) -> String {
     if condition.holds == Truth::False && condition.value.is_some() && condition.comparison.is_some() {
         return clause(condition);

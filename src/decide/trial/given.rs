@@ -1,10 +1,10 @@
-//! What a test says is known, and the features and the outlook that follow from it.
+//! What a test states as known, and the features and the outlook derived from it.
 //!
-//! A test names views of signals (`"p99.predicted"`), flags, things of the target and of the capacity, and
-//! parameters (`"p.p99_max"`). What it does not name is not known: a signal is absent, the target unseen. A signal
-//! of which anything is named is fresh; where only its forecast is named, it is as high now, and where only the
-//! present is named, nothing is forecast. A target of which anything is named has five replicas, if not said otherwise.
-//! What cannot be is refused: of one fact when it is said, of several together when it is decided on them.
+//! A test names views of signals (`"p99.predicted"`), flags, facts about the target and the capacity, and parameters
+//! (`"p.p99_max"`). What it does not name is unknown: a signal is absent, the target unseen. A signal with any fact is
+//! fresh; if only its forecast is given, its present value is the same, and if only the present is given, there is no
+//! forecast. A target with any fact has five replicas by default. Impossible facts are refused: a single one when it is
+//! stated, contradictory ones at the decision.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,14 +24,14 @@ use crate::model::{
     TargetReading, TargetState, Timestamp, Unit,
 };
 
-/// Start of every test: some minute of some day.
+/// Start of every test: an arbitrary minute.
 const START: i64 = 1_700_000_040;
 /// Views of a signal that can be given.
 const GIVABLE: [&str; 9] =
     ["current", "mean", "predicted", "forecast_change", "upper95", "upper95_of_max", "p99_5m", "max_5m", "change_5m"];
-/// Views that are a share of the signal; what is measured or forecast of it is in its unit, and within its range.
+/// Views that are relative to the signal; the others are in its unit and within its range.
 const CHANGES: [&str; 2] = ["forecast_change", "change_5m"];
-/// What can be given of the target.
+/// What can be given about the target.
 const TARGET: [&str; 8] = [
     "replicas.current",
     "replicas.ready",
@@ -42,28 +42,28 @@ const TARGET: [&str; 8] = [
     "bounds.min",
     "bounds.max",
 ];
-/// What can be given of the capacity.
+/// What can be given about the capacity.
 const CAPACITY: [&str; 4] = ["capacity.needed_now", "capacity.needed_ahead", "capacity.floor", "capacity.per_pod"];
-/// Requests a second that one pod carries where that is not given.
+/// Requests per second that one pod carries by default.
 const PER_POD: f64 = 100.0;
-/// Replicas of a target of which something else is given.
+/// Replicas of a target for which only other facts are given.
 const REPLICAS: u32 = 5;
-/// Most replicas that can be given, as that can be asked for.
+/// Most replicas that can be given, as that can be requested.
 const MOST_REPLICAS: f64 = 100_000.0;
 
-/// What is known of a service.
+/// What is known about a service.
 #[derive(Clone)]
 pub(super) struct Given {
     bench: Arc<Bench>,
-    /// In base units; flags are 0 or 1. Shared between copies, of which a script may keep many.
+    /// In base units; flags are 0 or 1. Shared between copies, as a script may keep many.
     values: Arc<BTreeMap<String, f64>>,
-    /// Signals that are missing for certain.
+    /// Signals that are known to be missing.
     absent: Arc<BTreeSet<String>>,
-    /// The change that it came of, if it did.
+    /// The change that produced it, if any.
     change: Option<Arc<Change>>,
 }
 
-/// What a script got by changing what is known. It changes nothing in place, so what nobody uses was not meant so.
+/// The result of changing what is known. Nothing changes in place, so an unused result is a mistake.
 struct Change {
     bench: Arc<Bench>,
     at: Position,
@@ -79,24 +79,24 @@ impl Drop for Change {
 }
 
 impl Given {
-    /// Returns a service of which nothing is known.
+    /// Returns a service about which nothing is known.
     pub(super) fn nothing(bench: &Arc<Bench>) -> Self {
         Self { bench: Arc::clone(bench), values: Arc::default(), absent: Arc::default(), change: None }
     }
 
-    /// Notes that something is made of it.
+    /// Records that it was used.
     pub(super) fn used(&self) {
         self.change.iter().for_each(|change| change.used.store(true, Ordering::Relaxed));
     }
 
-    /// Returns it for a change at this place of a script.
+    /// Marks it as changed at this place of a script.
     pub(super) fn changed(self, at: Position) -> Self {
         self.used();
         let change = Change { bench: Arc::clone(&self.bench), at, used: AtomicBool::new(false) };
         Self { change: Some(Arc::new(change)), ..self }
     }
 
-    /// Returns a service of which this is known.
+    /// Returns a service with these facts.
     pub(super) fn of(bench: &Arc<Bench>, facts: Map) -> ScriptResult<Self> {
         let mut given = Self::nothing(bench);
         for (key, value) in facts {
@@ -123,7 +123,7 @@ impl Given {
         Ok(())
     }
 
-    /// Refuses a value that the thing cannot have.
+    /// Refuses an impossible value.
     fn check(&self, key: &str, unit: Unit, number: f64) -> ScriptResult<()> {
         let is_count = unit == Unit::Count && (TARGET.contains(&key) || CAPACITY.contains(&key));
         if is_count && !(number.fract() == 0.0 && (0.0..=MOST_REPLICAS).contains(&number)) {
@@ -160,7 +160,7 @@ impl Given {
         SignalName::new(name).and_then(|name| self.bench.vocabulary.unit(&name))
     }
 
-    /// Returns the unit of what a key names.
+    /// Returns the unit of a key.
     fn unit(&self, key: &str) -> ScriptResult<Unit> {
         if let Some(name) = key.strip_prefix("p.") {
             let parameter = self.bench.set.parameters.iter().find(|parameter| &*parameter.name == name);
@@ -190,7 +190,7 @@ impl Given {
         }
     }
 
-    /// Decides at `now` and counts what was seen.
+    /// Decides at `now` and counts the coverage.
     ///
     /// # Errors
     /// When what is given contradicts itself.
@@ -202,7 +202,7 @@ impl Given {
         Ok(proposal)
     }
 
-    /// Refuses bounds the wrong way round, and flags that come out otherwise by the count and the bounds.
+    /// Refuses inverted bounds, and flags that contradict the count and the bounds.
     fn agree(&self, target: &TargetReading, bounds: Bounds) -> ScriptResult<()> {
         let Bounds { min, max } = bounds;
         if min > max {
@@ -225,12 +225,12 @@ impl Given {
         Ok(())
     }
 
-    /// Returns the features and the outlook that follow, and the service they are of.
+    /// Returns the derived features and outlook, and their service.
     fn scene(&self, interval: Duration, now: Now) -> (ServiceSpec, Features, Outlook) {
         let (mut signals, mut features, mut outlooks) = (Vec::new(), Vec::new(), Vec::new());
         let sized = CAPACITY.iter().any(|key| self.values.contains_key(*key));
         for (name, unit) in self.bench.vocabulary.iter() {
-            // Sizes follow from an arrival rate, so where one is given, the rate is known.
+            // Sizes follow from an arrival rate, so if a size is given, the rate is known.
             let rate = name.as_str() == "rps" && unit == Unit::PerSecond;
             let assumed = (sized && rate && !self.absent.contains("rps")).then_some(0.0);
             let seen = Seen::of(&self.values, name.as_str(), unit).or_assume(assumed);
@@ -250,8 +250,8 @@ impl Given {
         (spec, Features { signals: features, target }, Outlook { signals: outlooks, capacity: self.capacity(sized) })
     }
 
-    /// Returns a recorded service: by these signals, with the bounds and parameters that are given; without any it has
-    /// room both ways.
+    /// Returns a recorded service: these signals, with the given bounds and parameters; without bounds it has room both
+    /// ways.
     pub(super) fn recorded(&self, id: &ServiceId, signals: Vec<SignalSpec>) -> ServiceSpec {
         let bound = |key: &str, open| self.values.get(key).map_or(open, |count| *count as u32);
         let bounds = Bounds { min: bound("bounds.min", 1), max: bound("bounds.max", 1_000) };
@@ -269,7 +269,7 @@ impl Given {
         let least = on("at_min_replicas").unwrap_or(false);
         let min = if least { replicas } else { replicas.saturating_sub(1).min(2) };
         let max = if full { replicas } else { replicas.saturating_add(15) };
-        // One that is not given makes room for the other.
+        // A missing one makes room for the other.
         let bounds = match (count("bounds.min"), count("bounds.max")) {
             (None, None) => Bounds { min, max },
             (Some(given), None) => Bounds { min: given, max: max.max(given) },
@@ -303,7 +303,7 @@ impl Given {
     }
 }
 
-/// Returns the moment at which tests start.
+/// Returns the time at which tests start.
 pub(super) fn start() -> Now {
     let wall = Timestamp::from_second(START).unwrap_or(Timestamp::UNIX_EPOCH);
     Now { wall, mono: Duration::from_secs(1000) }

@@ -1,14 +1,14 @@
-//! The tests of a policy set: `*_test.rhai` files, run against the set before it goes live and by hand.
+//! The tests of a policy set: `*_test.rhai` files, run against the set before it goes live, and by hand.
 //!
-//! A test says what is known ([`given`], [`timeline`]), decides, and expects. It runs the same `decide` as the loop,
-//! over features and an outlook that are built from what it says; what it does not say is not known. Every
-//! decision counts towards the [`Coverage`] of the set.
+//! A test states what is known ([`given`], [`timeline`]), decides, and expects. It runs the same `decide` as the loop,
+//! over features and an outlook built from its statements; everything else is unknown. Every decision counts towards
+//! the [`Coverage`] of the set.
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`given`] | from what a test says to features and an outlook |
+//! | [`given`] | from a test's statements to features and an outlook |
 //! | [`seen`] | one signal of those |
-//! | [`timeline`] | decisions one after the other, with a past |
+//! | [`timeline`] | consecutive decisions, with a past |
 //! | [`replay`] | decisions on recorded inputs |
 //! | [`decision`] | what a test may expect of them |
 //! | [`words`] | the functions that test files are written in |
@@ -39,7 +39,7 @@ use crate::decide::vocabulary::Vocabulary;
 use crate::model::policy_path::{DATA_SUFFIX, RECORDING_SUFFIX, TEST_SUFFIX};
 use crate::model::{Proposal, Role, ServiceId, SignalName, SignalSpec, Unit};
 
-/// How often the sources are scraped of whatever decisions a test makes one by one.
+/// Scrape interval of the sources if a test makes its decisions one by one.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// Most tests of a set.
 const MAX_TESTS: usize = 1024;
@@ -51,18 +51,18 @@ pub struct TestResult {
     pub name: String,
     /// Path of its file.
     pub file: String,
-    /// Line of its start, from 1.
+    /// Line where it starts, from 1.
     pub line: Option<usize>,
-    /// What was expected and did not come, and where; `None`: it passed.
+    /// The failed expectation and its place; `None`: it passed.
     pub failure: Option<PolicyFault>,
 }
 
 /// How the tests of a set ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestReport {
-    /// Each test that was run, in the order of files and lines.
+    /// Each test that ran, in the order of files and lines.
     pub tests: Vec<TestResult>,
-    /// What they saw of the set.
+    /// Their coverage of the set.
     pub coverage: Coverage,
 }
 
@@ -73,7 +73,7 @@ impl TestReport {
     }
 }
 
-/// Returns a signal as tests have them: of any value, and forecast unless it is a flag.
+/// Returns a signal for tests: with any value, and forecast unless it is a flag.
 fn signal(name: &SignalName, unit: Unit, role: Option<Role>, scrape_interval: Duration) -> SignalSpec {
     SignalSpec {
         name: name.clone(),
@@ -104,24 +104,24 @@ enum Body {
 /// What the functions of test files share.
 pub(super) struct Bench {
     set: Arc<PolicySet>,
-    /// Whom the tests are about.
+    /// The service under test.
     service: ServiceId,
     vocabulary: Vocabulary,
     /// Recorded inputs by path.
     recordings: BTreeMap<String, String>,
-    /// Ends the test that is run.
+    /// Deadline of the running test.
     expired: Mutex<Deadline>,
     coverage: Mutex<Coverage>,
     written: Mutex<Vec<Test>>,
     faults: Mutex<Vec<PolicyFault>>,
-    /// Where the test that is run made the first change that it did not use.
+    /// Where the running test made its first change that it did not use.
     unused: Mutex<Option<Position>>,
-    /// Path and AST of the file whose top level runs.
+    /// Path and AST of the file whose top level is running.
     file: Mutex<(Arc<str>, Arc<AST>)>,
 }
 
 impl Bench {
-    /// Returns what the test that is run has used up, if anything.
+    /// Returns what the running test has used up, if anything.
     fn spent(&self) -> Option<Spent> {
         let expired = Arc::clone(&self.expired.lock());
         expired()
@@ -146,11 +146,11 @@ impl Bench {
     }
 }
 
-/// Runs the tests among `files` (path and text) whose names `wanted` lets pass, against `set`. `deadline` is asked for
-/// one before the files are read and again before each test.
+/// Runs the tests among `files` (path and text) whose names `wanted` accepts, against `set`. `deadline` is called for a
+/// new deadline before the files are read and before each test.
 ///
 /// # Errors
-/// All faults of test files that could not be loaded; then no test was run.
+/// All faults of test files that could not be loaded; no test was run then.
 pub fn run_tests<'a>(
     set: &Arc<PolicySet>,
     vocabulary: &Vocabulary,
@@ -196,7 +196,7 @@ pub fn run_tests<'a>(
     }
     let written = std::mem::take(&mut *bench.written.lock());
     let mut tests: Vec<TestResult> = Vec::new();
-    // The test in which the time for all was over: those behind it are not at fault.
+    // The test during which the total time ran out: those after it are not at fault.
     let mut last: Option<&Test> = None;
     for test in written.iter().filter(|test| wanted(&test.name)) {
         *bench.expired.lock() = deadline();
@@ -204,7 +204,7 @@ pub fn run_tests<'a>(
             None => run(test, &engine, &bench),
             Some(last) => not_run(test, last),
         });
-        // The limits of another test would be spent at once.
+        // The limits of another test would be used up at once.
         if last.is_none() && deadline()().is_some() {
             last = Some(test);
         }
@@ -228,7 +228,7 @@ fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
     }
 }
 
-/// What is wrong with a change that was not used.
+/// The fault of an unused change.
 const UNUSED: &str = "the result of set(..) or without(..) is unused, and they change nothing in place: decide on it, \
  or assign it as in busy = busy.set(..)";
 

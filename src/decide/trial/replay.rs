@@ -1,4 +1,4 @@
-//! `test_replay(..)`: a set against inputs that were recorded, as `flyball explain -o json` prints them.
+//! `test_replay(..)`: a set against recorded inputs, as `flyball explain -o json` prints them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::model::{Choice, ConditionTrace, DecisionRecord, MASKED, Now, Proposal
 /// A recording, and what is expected of the set on it.
 pub(super) struct Replay {
     path: String,
-    /// Rules that may act in none of its cycles.
+    /// Rules that must not act in any of its cycles.
     never: Vec<String>,
-    /// Rules that act in at least one.
+    /// Rules that must act in at least one cycle.
     expect: Vec<String>,
-    /// What a record does not hold: bounds and parameters of the service.
+    /// What a record does not contain: bounds and parameters of the service.
     given: Given,
 }
 
@@ -28,7 +28,7 @@ impl Replay {
     /// Reads the arguments of `test_replay`.
     ///
     /// # Errors
-    /// When there is no such recording, or an option that is not known.
+    /// When the recording does not exist or an option is unknown.
     pub(super) fn read(bench: &Arc<Bench>, path: &str, options: Map) -> ScriptResult<Self> {
         let path = found(bench, path)?;
         let mut replay = Self { path, never: Vec::new(), expect: Vec::new(), given: Given::nothing(bench) };
@@ -56,17 +56,17 @@ impl Replay {
         format!("replay of {}", self.path)
     }
 
-    /// Decides on every recorded cycle, oldest first, each service with a memory of its own.
+    /// Decides on every recorded cycle, oldest first, each service with its own memory.
     ///
     /// # Errors
-    /// What is not as expected.
+    /// The failed expectation.
     pub(super) fn run(&self, bench: &Bench) -> ScriptResult<()> {
         let records = records(bench, &self.path)?;
         let Some(first) = records.first().map(|record| record.at) else { return Err("it contains no decision".into()) };
         let mut missing: Vec<&String> = self.expect.iter().collect();
         let mut deciders: BTreeMap<ServiceId, Decider> = BTreeMap::new();
         for record in &records {
-            // One call of a script makes thousands of decisions: its engine cannot look at the clock meanwhile.
+            // One call of a script makes thousands of decisions: its engine cannot check the clock meanwhile.
             if let Some(spent) = bench.spent() {
                 return Err(terminated(spent).into());
             }
@@ -98,7 +98,7 @@ impl Replay {
     }
 }
 
-/// Tells whether it is unknown how a rule comes out because the recording does not show what it reads.
+/// Returns whether a rule's outcome is unknown because the recording masks what it reads.
 fn is_masked(made: &Proposal, rule: &str) -> bool {
     let masked = |condition: &ConditionTrace| {
         condition.holds == Truth::Unknown && condition.note.as_deref().is_some_and(|note| note.contains(MASKED))
@@ -107,7 +107,7 @@ fn is_masked(made: &Proposal, rule: &str) -> bool {
     rules.any(|trace| trace.conditions.iter().any(masked) || trace.notes.iter().any(|note| note.contains(MASKED)))
 }
 
-/// Finds a recording by its path, or by its name alone: files that come from a ConfigMap stand under other paths.
+/// Finds a recording by its path, or by its name alone: files from a ConfigMap have other paths.
 fn found(bench: &Bench, path: &str) -> ScriptResult<String> {
     if bench.recordings.contains_key(path) {
         return Ok(path.to_owned());
@@ -128,7 +128,7 @@ fn found(bench: &Bench, path: &str) -> ScriptResult<String> {
     }
 }
 
-/// Reads a list of names of rules that the set has.
+/// Reads a list of names of rules in the set.
 fn rules(bench: &Bench, value: &Dynamic) -> ScriptResult<Vec<String>> {
     let list = value.clone().into_typed_array::<String>();
     let list = list.map_err(|_| "test_replay: `never` and `expect` are lists of names of rules")?;

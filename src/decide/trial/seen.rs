@@ -1,4 +1,4 @@
-//! One signal as a test gives it.
+//! One signal as given by a test.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::model::{
     Timestamp, Unit,
 };
 
-/// Present value of a signal of which only a change is given.
+/// Present value of a signal if only a change is given.
 const BASE: f64 = 100.0;
 
-/// What is given of one signal.
+/// What is given about one signal.
 pub(super) struct Seen {
     current: Option<f64>,
     mean: Option<f64>,
@@ -26,7 +26,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Returns what `values`, by key, say of a signal.
+    /// Returns what `values`, by key, say about a signal.
     pub(super) fn of(values: &BTreeMap<String, f64>, name: &str, unit: Unit) -> Self {
         let get = |view: &str| values.get(&format!("{name}.{view}")).copied();
         let present = if unit == Unit::Flag { values.get(name).copied() } else { get("current") };
@@ -48,13 +48,13 @@ impl Seen {
         }
     }
 
-    /// Takes a present value where none is given.
+    /// Assumes a present value if none is given.
     pub(super) fn or_assume(mut self, value: Option<f64>) -> Self {
         self.current = self.current.or(value);
         self
     }
 
-    /// Returns what the observe stage would say of it.
+    /// Returns its features as the observe stage would report them.
     pub(super) fn features(&self, at: Timestamp) -> SignalFeatures {
         let finite = |value: Option<f64>| value.and_then(Finite::new);
         let reading = match finite(self.current) {
@@ -75,7 +75,7 @@ impl Seen {
         }
     }
 
-    /// Returns what the forecast stage would say of it.
+    /// Returns its outlook as the forecast stage would report it.
     pub(super) fn outlook(&self, at: Timestamp) -> Option<SignalOutlook> {
         let point = self.predicted?;
         let row =

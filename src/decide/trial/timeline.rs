@@ -1,4 +1,4 @@
-//! Decisions one after the other: what holds, for how long, and what it comes to.
+//! Consecutive decisions: what holds, for how long, and the outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::decide::evaluate::Decider;
 use crate::decide::fault::terminated;
 use crate::model::Now;
 
-/// Most decisions of one run: a day of four a minute.
+/// Most decisions of one run: a day at four per minute.
 const MAX_STEPS: u64 = 5_760;
 
-/// A service over time; copies are the same one.
+/// A service over time; copies share their state.
 #[derive(Clone)]
 pub(super) struct Timeline(Shared<Mutex<Past>>);
 
@@ -27,12 +27,12 @@ struct Past {
     given: Given,
     decider: Decider,
     step: Duration,
-    /// When the next decision falls due.
+    /// When the next decision is due.
     next: Now,
 }
 
 impl Timeline {
-    /// Returns a service of which nothing is known, decided about every `step`.
+    /// Returns a service about which nothing is known, decided every `step`.
     pub(super) fn every(bench: &Arc<Bench>, step: &str) -> ScriptResult<Self> {
         let past = Past {
             bench: Arc::clone(bench),
@@ -44,13 +44,13 @@ impl Timeline {
         Ok(Self(Shared::new(Mutex::new(past))))
     }
 
-    /// From now on this is known.
+    /// States a fact from now on.
     pub(super) fn set(&self, key: &str, value: &Dynamic) -> ScriptResult<Self> {
         self.0.lock().given.set(key, value)?;
         Ok(self.clone())
     }
 
-    /// From now on all of this is known.
+    /// States all of these facts from now on.
     pub(super) fn give(&self, facts: &rhai::Map) -> ScriptResult<Self> {
         for (key, value) in facts {
             self.0.lock().given.set(key, value)?;
@@ -58,13 +58,13 @@ impl Timeline {
         Ok(self.clone())
     }
 
-    /// From now on this is not known.
+    /// Makes a fact unknown from now on.
     pub(super) fn lose(&self, key: &str) -> ScriptResult<Self> {
         self.0.lock().given.lose(key)?;
         Ok(self.clone())
     }
 
-    /// Lets time pass and returns the decisions of it; the first run starts with one at once.
+    /// Lets time pass and returns the decisions made; the first run starts with one immediately.
     pub(super) fn run(&self, span: &str) -> ScriptResult<Decisions> {
         let span = parse_span(span)?;
         let mut past = self.0.lock();
@@ -76,7 +76,7 @@ impl Timeline {
         let mut made = Decisions::none(&past.bench);
         for _ in 0..steps.saturating_add(first) {
             let Past { bench, given, decider, step, next } = &mut *past;
-            // One call of a script makes thousands of decisions: its engine cannot look at the clock meanwhile.
+            // One call of a script makes thousands of decisions: its engine cannot check the clock meanwhile.
             if let Some(spent) = bench.spent() {
                 return Err(terminated(spent).into());
             }

@@ -1,4 +1,4 @@
-//! The functions that test files are written in.
+//! The functions of test files.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::decide::api::quantity::{ScriptResult, register_units};
 use crate::decide::evaluate::Decider;
 use crate::model::SignalName;
 
-/// Adds all of them.
+/// Registers all of them.
 pub(super) fn register(engine: &mut Engine, bench: &Arc<Bench>) {
     register_units(engine);
     engine.register_type_with_name::<Given>("given");

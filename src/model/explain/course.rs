@@ -1,4 +1,4 @@
-//! How a decision went, read off its record once: what its headline and its sentence tell.
+//! How a decision went, derived once from its record: the basis of its headline and sentence.
 
 use crate::model::{
     Action, ChangeSet, Choice, DecisionRecord, Finding, GuardFinding, GuardName, Idle, Knob, Mode, UNDO, WriteOutcome,
@@ -7,7 +7,7 @@ use crate::model::{
 /// How a decision went.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Course<'a> {
-    /// A write was planned: it is under way, it happened, or it came to nothing.
+    /// A write was planned: it is in flight, it happened, or it failed.
     Written(&'a ChangeSet),
     /// A guard stopped what was wanted.
     Stopped(Wanted<'a>, &'a GuardFinding),
@@ -15,13 +15,13 @@ pub(super) enum Course<'a> {
     Shown(Wanted<'a>),
     /// No write could be planned.
     Refused(Wanted<'a>, &'a WriteOutcome),
-    /// What was wanted is there.
+    /// What was wanted is already the case.
     Unneeded(Wanted<'a>),
     /// No rule won.
     Idle(&'a Idle),
 }
 
-/// What the rule that won asked for.
+/// What the winning rule requested.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) rule: &'a str,
@@ -53,7 +53,7 @@ fn stops(record: &DecisionRecord) -> impl Iterator<Item = &GuardFinding> {
     record.verdict.findings.iter().filter(|found| matches!(found.finding, Finding::Hold | Finding::Reject))
 }
 
-/// Returns the verb for a write as far as it went: `scaling`, `scaled`, `did not scale`.
+/// Returns the verb for the state of a write: `scaling`, `scaled`, `did not scale`.
 pub(super) fn verb(change: &ChangeSet, outcome: Option<&WriteOutcome>) -> &'static str {
     let (doing, done, tried) = match change.knob {
         Knob::Replicas => ("scaling", "scaled", "did not scale"),

@@ -14,7 +14,7 @@ use super::{clause, floor_of, lever, span};
 /// A decision at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Headline {
-    /// What was done, or not: `scaled 7 -> 14`, `held by cooldown`. The same for the same kind of decision.
+    /// What was done, or not: `scaled 7 -> 14`, `held by cooldown`. Equal for decisions of the same kind.
     pub what: String,
     /// The first reason, with its numbers.
     pub why: String,
@@ -66,7 +66,7 @@ fn verb_of(record: &DecisionRecord) -> &'static str {
     if autoscaler.is_some() { "move" } else { "scale" }
 }
 
-/// Returns why a rule asked for what it did: for one sized by the arrival rate the rates, else its first numbers.
+/// Returns why a rule requested its action: the rates if it was sized by the arrival rate, else its first numbers.
 fn because(record: &DecisionRecord, rule: &str) -> String {
     if let Some(undo) = undo(record) {
         return undo;
@@ -98,10 +98,10 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     let capacity = record.outlook.capacity.as_ref()?;
     let position = record.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate))?;
     let show = |rate: f64| format!("{rate:.0}/s");
-    // What two samples confirm is what capacity is sized by; the newest one alone may be higher.
+    // Capacity is sized by what two samples confirm; the newest one alone may be higher.
     let arrivals = record.features.signals.get(position);
     let confirmed = arrivals.and_then(|signal| signal.confirmed).map(f64::from);
-    // Older records do not tell the rate itself.
+    // Older records lack the rate itself.
     let now = capacity.needed_now.map(|needed| match capacity.rate_now.or(confirmed) {
         Some(rate) if confirmed.is_some_and(|confirmed| rate > confirmed) => {
             format!("now {}, rising, needs {needed}", show(rate))
@@ -125,14 +125,14 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     }
 }
 
-/// Returns the parts of a rate that are not rounded to nothing: `level 380, day +220, AR -12`.
+/// Returns the parts of a rate that do not round to zero: `level 380, day +220, AR -12`.
 fn large(parts: &Parts) -> String {
     let told = parts.named().into_iter().filter(|(name, part)| *name == "level" || part.abs() >= 0.5);
     let told = told.map(|(name, value)| part(name, value, |value| format!("{value:.0}")));
     told.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns why a write would change nothing: at its bounds a service may lack much all the same.
+/// Returns why a write would change nothing: a service at its bounds may still be far short.
 fn unneeded(record: &DecisionRecord, action: &Action) -> String {
     let lacks = balance(record).filter(|balance| !balance.suffices);
     let lacks = lacks.map_or_else(String::new, |lacks| format!("; {}", lacks.words));
@@ -165,7 +165,7 @@ pub(super) fn untold(rule: &RuleTrace) -> Option<String> {
     (rule.outcome == RuleOutcome::Unknown).then(|| format!("{} could not be evaluated: {why}", rule.rule))
 }
 
-/// What is needed beside what is there.
+/// What is needed against what is running.
 struct Balance {
     suffices: bool,
     /// `9 needed, 9 running`.

@@ -1,7 +1,7 @@
 //! A record as people read it: a sentence first, then every condition, guard and number.
 //!
-//! The sentence answers what an operator asks at three in the morning: what was done and why, or why
-//! nothing was done and how far off it was. The text answers everything else.
+//! The sentence answers what an operator asks at three in the morning: what was done and why, or why nothing was done
+//! and how close it was. The text answers everything else.
 
 mod course;
 mod headline;
@@ -33,7 +33,7 @@ pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
-/// Returns a span as people say it: `12 ms`, `150 s`, from ten minutes on `12 min`, from an hour on in its two largest
+/// Returns a span in readable form: `12 ms`, `150 s`, from ten minutes on `12 min`, from an hour on in its two largest
 /// units: `9 h 57 min`, `3 d 4 h`.
 pub fn span(span: Duration) -> String {
     let two = |large: u64, unit: &str, small: u64, part: &str| match small {
@@ -49,14 +49,14 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// Returns the one of `known` that `word` was most likely meant to be, if one is near.
+/// Returns the entry of `known` that `word` most likely meant, if one is close.
 fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     const NEAR: usize = 3;
     let distance = |candidate: &&'a str| strsim::osa_distance(word, candidate);
     known.iter().copied().min_by_key(distance).filter(|candidate| distance(candidate) <= NEAR.min(word.len()))
 }
 
-/// Returns the end of a message about a word that is not known: which of `known` was likely meant, if one is near.
+/// Returns the end of a message about an unknown word: which of `known` was likely meant, if one is close.
 pub fn did_you_mean(word: &str, known: &[&str]) -> String {
     nearest(word, known).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
 }
@@ -69,12 +69,12 @@ fn floor_of(change: &ChangeSet) -> String {
         .map_or("the autoscaler floor".to_owned(), |floor| format!("the floor of HPA {}", floor.autoscaler))
 }
 
-/// Returns what is turned to scale a target, where that is not its own replicas: `the floor of HPA checkout `.
+/// Returns the lever that scales a target, if that is not its own replicas: `the floor of HPA checkout `.
 fn lever(target: &TargetState) -> String {
     target.autoscaler().map_or_else(String::new, |one| format!("the floor of HPA {} ", one.name))
 }
 
-/// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`; of a combination, with its
+/// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`; for a combination, with its
 /// parts.
 pub fn clause(condition: &ConditionTrace) -> String {
     let parts: Vec<_> = condition.parts().iter().map(clause).collect();
@@ -103,18 +103,18 @@ fn alone(condition: &ConditionTrace) -> String {
         format!(", held for {} of more than {}", span(held.so_far), span(held.needed))
     });
     let hidden = condition.comparison.is_some() && is_masked(condition);
-    // That of a combination says what its parts say.
+    // The note of a combination repeats those of its parts.
     let note = condition.note.as_ref().filter(|_| condition.parts.is_none() && !hidden);
     let note = note.map_or_else(String::new, |note| format!(" ({note})"));
     escape_controls(&format!("{unless}{}{numbers}{held}{note}", condition.text)).into_owned()
 }
 
-/// Tells whether numbers of a condition that could be told are not shown.
+/// Returns whether numbers of a known condition are masked.
 fn is_masked(condition: &ConditionTrace) -> bool {
     condition.note.as_deref() == Some(MASKED) && condition.holds != Truth::Unknown
 }
 
-/// Returns how the numbers of a condition are shown.
+/// Returns the scale for the numbers of a condition.
 fn scale(condition: &ConditionTrace) -> Scale {
     let numbers: Vec<f64> = condition.value.into_iter().chain(condition.bound).collect();
     condition.unit.alike(&numbers)
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::model::Unit;
 
-    /// Both sides of a comparison in one unit and as many digits, and what differs looks different.
+    /// Both sides of a comparison in the same unit and digits, and different values look different.
     #[test]
     fn what_is_compared_is_shown_alike() {
         let said = |unit: Unit, value: f64, bound: f64| {

@@ -31,7 +31,7 @@ pub fn sentence(record: &DecisionRecord) -> String {
         }
         Course::Idle(why) => idle(&record.proposal.rules, why),
     };
-    // Names of owners and errors of servers are no text of ours, and earlier versions kept notes as they were.
+    // Names of owners and server errors are not ours, and earlier versions kept notes as they were.
     escape_controls(&words).into_owned()
 }
 
@@ -88,7 +88,7 @@ pub(super) fn cut(record: &DecisionRecord) -> String {
         .unwrap_or_default()
 }
 
-/// Returns the last guard that clamped, with what the policy wanted and what was left of it.
+/// Returns the last guard that clamped, with what the policy wanted and what remained.
 fn last_clamp(record: &DecisionRecord) -> Option<(GuardName, u32, u32)> {
     record.verdict.findings.iter().rev().find_map(|found| match found.finding {
         Finding::Clamp { from, to } => Some((found.guard, record.verdict.wanted.unwrap_or(from), to)),
@@ -111,7 +111,7 @@ fn why(record: &DecisionRecord, rule: &str) -> String {
     }
 }
 
-/// Returns what is taken back, and what it did; `None` for a decision that a rule asked for.
+/// Returns what is rolled back, and its effect; `None` for a decision requested by a rule.
 pub(super) fn undo(record: &DecisionRecord) -> Option<String> {
     match &record.proposal.choice {
         Choice::Undo { of, why, .. } => Some(format!("reverts decision {of}, which made things worse ({why})")),
@@ -123,30 +123,30 @@ fn more(count: usize) -> String {
     if count > 1 { format!(" and {} more", count - 1) } else { String::new() }
 }
 
-/// No rule won: what kept rules from being told, and the one that came nearest.
+/// No rule won: what made rules unknown, and the one that came closest.
 fn idle(rules: &[RuleTrace], why: &Idle) -> String {
     let mut troubles = rules.iter().filter_map(trouble);
     let first = troubles.next();
-    // A source that is down makes every rule unknown, each at length; all of them stand below the sentence.
+    // A source that is down makes every rule unknown, each at length; all are listed below the sentence.
     let others = troubles.count();
     let others = (others > 0).then(|| format!("{} unknown or failed", counted(others, "more rule")));
     let follows: Vec<String> = first.into_iter().chain(others).chain(nearest(rules)).collect();
-    // The rule behind the words follows with its numbers; one that matched and was vetoed does not.
+    // The rule that caused the words follows with its numbers; one that matched and was vetoed does not.
     let matched = |name: &str| rules.iter().any(|rule| &*rule.rule == name && rule.outcome == RuleOutcome::Matched);
     let whole = follows.is_empty() || why.obstacle.as_ref().is_some_and(|obstacle| matched(&obstacle.rule));
     let words = if whole { why.to_string() } else { why.reason.to_string() };
     [vec![format!("did nothing: {words}")], follows].concat().join("; ")
 }
 
-/// Returns the rule that came nearest to acting, and what it lacked. A limit never acts.
+/// Returns the rule that came closest to acting, and what it lacked. A limit never acts.
 pub(super) fn nearest(rules: &[RuleTrace]) -> Option<String> {
     let asking = rules.iter().filter(|rule| rule.limit.is_none());
     let short = asking.filter_map(Short::of).min_by(|left, right| left.distance().total_cmp(&right.distance()))?;
     Some(format!("nearest was {}, {}{}", short.rule, clause(short.worst), more(short.failing)))
 }
 
-/// Returns what keeps a rule from being told. A limit that cannot be told stands, which is no trouble; nor is a rule on
-/// signals that the service does not declare.
+/// Returns what makes a rule unknown. An unknown limit is active, which is no trouble; nor is a rule on signals that
+/// the service does not declare.
 pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
     let what = if rule.limit.is_some() { "limit" } else { "rule" };
     match &rule.outcome {
@@ -162,7 +162,7 @@ pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
     }
 }
 
-/// Returns what of the policies needs a person: a rule that fails, or one that acts by what nothing can carry out.
+/// Returns the policy trouble that needs a person: a rule that fails, or one whose action nothing can carry out.
 pub fn policy_trouble(record: &DecisionRecord) -> Option<String> {
     let fails = |rule: &&RuleTrace| matches!(rule.outcome, RuleOutcome::Error { .. } | RuleOutcome::Muted { .. });
     let failure = record.proposal.rules.iter().filter(fails).find_map(trouble);
@@ -213,13 +213,13 @@ impl<'a> Short<'a> {
         (rule.outcome == RuleOutcome::NotMatched).then(|| Self { rule: &rule.rule, worst, failing: failing().count() })
     }
 
-    /// Orders by the number of conditions that fail, then by how far the worst of them is off.
+    /// Orders by the number of conditions that fail, then by how far off the worst of them is.
     fn distance(&self) -> f64 {
         self.failing as f64 + shortfall(self.worst) * 0.5
     }
 }
 
-/// Returns how far a failing condition is off, 0 to 1: against its bound, or against the time it must hold.
+/// Returns how far a failing condition is off, 0 to 1: relative to its bound, or to the time it must hold.
 fn shortfall(condition: &ConditionTrace) -> f64 {
     let short = match (condition.margin, condition.bound, condition.held_for) {
         (Some(margin), _, Some(held)) if margin > 0.0 && !condition.negated => {
@@ -264,7 +264,7 @@ mod tests {
         }
     }
 
-    /// What follows with its numbers is not said before without them; what follows nowhere is.
+    /// What follows with its numbers is not repeated before them; what follows nowhere is stated.
     #[test]
     fn a_reason_is_said_once() {
         let obstacle = |rule: &str| Some(Obstacle { rule: rule.into(), why: "odd".into() });

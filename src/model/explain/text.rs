@@ -21,7 +21,7 @@ pub fn text(record: &DecisionRecord) -> String {
     out
 }
 
-/// Returns what is chosen, and by which rule, on one line.
+/// Returns the choice and its rule, on one line.
 pub fn choice(choice: &Choice) -> String {
     let words = match choice {
         Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
@@ -61,7 +61,7 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     ending(out, record)
 }
 
-/// Writes a line that stays one, whatever of others it holds.
+/// Writes text as a single line, whatever foreign text it contains.
 fn line(out: &mut String, text: &str) -> fmt::Result {
     writeln!(out, "{}", escape_controls(text))
 }
@@ -164,7 +164,7 @@ fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result
     if forms.is_empty() { Ok(()) } else { writeln!(out, "  transform: {forms}") }
 }
 
-/// Returns the points of which is known what they are made of: minutes ahead, and the parts.
+/// Returns the points whose parts are known: minutes ahead, and the parts.
 pub fn explained(signal: &SignalOutlook) -> impl Iterator<Item = (u16, Parts)> {
     [(1, signal.parts), (10, signal.parts_10)].into_iter().filter_map(|(minutes, parts)| Some((minutes, parts?)))
 }
@@ -174,18 +174,18 @@ pub fn parts(parts: &Parts, show: impl Fn(f64) -> String) -> String {
     parts.named().map(|(name, value)| part(name, value, &show)).join(", ")
 }
 
-/// Returns one of them.
+/// Returns one part.
 pub(super) fn part(name: &str, value: f64, show: impl Fn(f64) -> String) -> String {
     let zero = show(0.0);
     match show(value) {
-        // What is rounded to nothing has no sign.
+        // What rounds to zero has no sign.
         text if text == zero || text == show(-0.0) => format!("{name} {zero}"),
         text if value > 0.0 && name != "level" => format!("{name} +{text}"),
         text => format!("{name} {text}"),
     }
 }
 
-/// Returns in which forms of the signal what is foreseen was found, by shares: `plain 75 %, ratio to the mean day 25 %`.
+/// Returns the forms of the signal that the forecast is based on, by share: `plain 75 %, ratio to the mean day 25 %`.
 pub fn transforms(signal: &SignalOutlook) -> String {
     let share = |form: Transform| {
         let models = signal.scores.iter().filter(|score| score.transform == form);
@@ -196,7 +196,7 @@ pub fn transforms(signal: &SignalOutlook) -> String {
     told.join(", ")
 }
 
-/// Returns what a forecast may be used for, and why: what it was worth so far.
+/// Returns what a forecast may be used for, and why: its performance so far.
 pub fn worth(signal: &SignalOutlook) -> String {
     let skill = |skill: f64, rule: &str| format!("skill {skill:+.2} against {rule}");
     let persistence = signal.skill.map(|known| skill(known.vs_persistence, "persistence"));
@@ -276,7 +276,7 @@ fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
     rule.notes.iter().try_for_each(|note| line(out, &format!("  note {note}")))
 }
 
-/// Writes a condition, and below it, farther in, what it is made of.
+/// Writes a condition and, indented below it, its parts.
 fn condition(out: &mut String, traced: &ConditionTrace, indent: usize) -> fmt::Result {
     let mark = match traced.holds {
         Truth::True => "yes",

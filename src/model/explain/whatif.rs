@@ -1,4 +1,4 @@
-//! What would have to be otherwise for a rule to come out otherwise: the smallest change of each condition.
+//! What would have to change for a rule to have another outcome: the smallest change of each condition.
 
 use std::sync::Arc;
 
@@ -14,27 +14,27 @@ use crate::model::signal::Unit;
 pub struct Flip {
     /// The condition, as policies write it.
     pub condition: Arc<str>,
-    /// Its value now; `None` where it is unknown, or no number.
+    /// Its value now; `None` if it is unknown or not a number.
     pub value: Option<f64>,
-    /// By how much the value has to move to stand exactly on the bound; `None` where there is no number.
+    /// By how much the value has to move to reach exactly the bound; `None` if there is no number.
     pub change: Option<f64>,
     /// Unit of both.
     pub unit: Unit,
-    /// What has to be so, in words: `above 200 ms, 14 ms more`.
+    /// What is required, in words: `above 200 ms, 14 ms more`.
     pub needed: String,
 }
 
-/// Returns whether `rule` matches now, and what would turn that round. Of one that matches each change alone is enough;
-/// one that does not match needs all of them. A limit that stands counts as one that matches.
+/// Returns whether `rule` matches now, and what would flip that. For a matching rule each change alone is enough; one
+/// that does not match needs all of them. An active limit counts as matching.
 pub fn flips(rule: &RuleTrace) -> (bool, Vec<Flip>) {
     let matches = rule.outcome == RuleOutcome::Matched || rule.standing().is_some();
     let concerned = rule.conditions.iter().filter(|condition| matches || condition.holds != Truth::True);
     (matches, concerned.map(|condition| flip(condition, !matches)).collect())
 }
 
-/// Returns what it takes for a clause to hold, or not to.
+/// Returns what it takes for a clause to hold, or not to hold.
 fn flip(condition: &ConditionTrace, holds: bool) -> Flip {
-    // What the statement itself has to be, before an `unless` turns it round.
+    // What the statement itself has to be, before an `unless` inverts it.
     let wanted = condition.negated != holds;
     let change = condition.bound.zip(condition.value).map(|(bound, value)| bound - value);
     let needed = match (condition.comparison, condition.bound, &condition.parts) {
@@ -70,20 +70,20 @@ fn flip(condition: &ConditionTrace, holds: bool) -> Flip {
     Flip { condition: condition.text.clone(), value: condition.value, change, unit: condition.unit, needed }
 }
 
-/// Returns why the value of a condition is not known, where that is said.
+/// Returns why the value of a condition is unknown, if a reason is given.
 fn unknown(condition: &ConditionTrace) -> String {
     let why = condition.note.as_ref().filter(|_| condition.holds == Truth::Unknown);
     why.map_or_else(String::new, |why| format!(": it is unknown ({why})"))
 }
 
-/// Returns how long a statement that has to become true has to hold on top.
+/// Returns how long a statement has to hold after it has become true.
 fn hold(condition: &ConditionTrace, wanted: bool) -> String {
     let held = condition.held_for.filter(|_| wanted);
     held.map_or_else(String::new, |held| format!(", and hold for more than {}", span(held.needed)))
 }
 
-/// Returns by which of its parts a combination comes to be what is wanted, and whether it takes all of those: nothing
-/// where they are so already.
+/// Returns through which of its parts a combination gets the wanted truth, and whether it takes all of them; empty if
+/// they already have it.
 fn joined(parts: &Parts, wanted: bool) -> String {
     let lacking: Vec<_> = parts.list().iter().filter(|part| part.holds != Truth::of(wanted)).collect();
     let how = match parts {
@@ -100,7 +100,7 @@ fn joined(parts: &Parts, wanted: bool) -> String {
     if told.is_empty() { told } else { format!("{how}: {told}") }
 }
 
-/// Tells whether only time is missing.
+/// Returns whether only time is missing.
 fn waits(condition: &ConditionTrace) -> bool {
     let reached = match &condition.parts {
         Some(Parts::All(parts)) => parts.iter().all(|part| part.holds == Truth::True),
@@ -147,7 +147,7 @@ mod tests {
         ConditionTrace { comparison: None, bound: None, unit: Unit::Flag, text: "maintenance".into(), ..blank }
     }
 
-    /// What is needed to turn a rule round that has these conditions.
+    /// Changes needed to flip a rule with these conditions.
     fn needed(outcome: RuleOutcome, conditions: &[ConditionTrace]) -> Vec<String> {
         flips(&rule(outcome, conditions, None)).1.into_iter().map(|flip| flip.needed).collect()
     }
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// It stands while it is unknown, so each condition that is known not to hold would end that.
+    /// It is active while unknown, so each condition known not to hold would end that.
     #[test]
     fn an_unknown_limit_is_turned_round_by_any_of_its_conditions() {
         let conditions = [flag(false, Truth::Unknown), flag(false, Truth::True)];
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(needed(RuleOutcome::Matched, &conditions), expected);
     }
 
-    /// A moment above the bound is not enough where it has to hold; that it ends needs no time.
+    /// A moment above the bound is not enough if it has to hold; ending takes no time.
     #[test]
     fn what_does_not_hold_yet_has_to_hold_on_top() {
         let held_for = Some(HeldFor { needed: Duration::from_mins(30), so_far: Duration::ZERO, condition: None });

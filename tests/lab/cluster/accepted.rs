@@ -1,5 +1,5 @@
-//! How long it takes from a decision to the API server's answer that it is done: intent durable, live read, conditional
-//! write. The end is told by the audit log of the server.
+//! Time from a decision to the API server's answer that it is done: intent durable, live read, conditional write. The
+//! end comes from the server's audit log.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::support::kills::{POLICY, Rates, Server, settings_of};
 
 const NAMESPACES: usize = 5;
 const SERVICES: usize = 40;
-/// From one raise to the next: below what a fleet may write in a minute.
+/// Time between raises: below what a fleet may write per minute.
 const APART: Duration = Duration::from_millis(1250);
 
 fn places() -> impl Iterator<Item = (String, String)> + Clone {
@@ -36,7 +36,7 @@ async fn decisions_one_after_the_other() {
         telemetry.set(&namespace, &name, 5.0);
     }
     let settings = settings_of(places(), &telemetry.url, "");
-    // What is shipped is no debug build.
+    // The shipped build is not a debug build.
     let program = std::env::var("FLYBALL_LAB_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_flyball").to_owned());
     let installation = Installation::new(Path::new(&program), &settings, &[("capacity.rhai", POLICY)]);
     let installation = installation.with_environment(vec![account()]);

@@ -1,5 +1,5 @@
-//! Workloads under the same load at the same time, each under a controller of its own: what their clients saw, and how
-//! many pods each took. flyball's own word counts for nothing here.
+//! Workloads under the same load at the same time, each with its own controller: what their clients saw, and how many
+//! pods each used. flyball's own reports do not count here.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,9 +14,9 @@ use super::{Cluster, PATIENCE, account};
 use crate::eventually;
 use crate::support::flyball::Installation;
 
-/// Pods of a workload at least and at most, whoever scales it.
+/// Minimum and maximum pods of a workload, under any controller.
 const BOUNDS: (u32, u32) = (2, 12);
-/// The name of every workload; its namespace tells it apart.
+/// The name of every workload; namespaces distinguish them.
 pub const NAME: &str = "checkout";
 /// How often the pods are counted.
 const COUNTED: Duration = Duration::from_secs(1);
@@ -24,9 +24,9 @@ const COUNTED: Duration = Duration::from_secs(1);
 /// Who scales a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controller {
-    /// flyball, as it is shipped.
+    /// flyball, as shipped.
     Flyball,
-    /// The autoscaler of Kubernetes at its default timings, by CPU at this target in percent.
+    /// The Kubernetes autoscaler with default timings, by CPU at this target in percent.
     Stock(u32),
     /// Such an autoscaler, whose floor flyball moves.
     Both(u32),
@@ -51,18 +51,18 @@ pub struct Workload {
     _balancer: Process,
 }
 
-/// How many pods there were at a moment.
+/// The number of pods at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// After the begin of the play.
+    /// Time since the start of the play.
     pub at: Duration,
-    /// From the first sight of one in the API until it is gone.
+    /// From the first appearance in the API until the pod is gone.
     pub pods: u32,
-    /// Of them, ready.
+    /// Ready ones among them.
     pub ready: u32,
 }
 
-/// What became of a workload.
+/// The result for a workload.
 #[derive(Debug)]
 pub struct Outcome {
     /// Its namespace.
@@ -73,7 +73,7 @@ pub struct Outcome {
     pub seen: Vec<Seen>,
     /// Its pods, second by second.
     pub counts: Vec<Count>,
-    /// Seconds of the play.
+    /// Duration of the play, seconds.
     pub lasted: u32,
 }
 
@@ -83,7 +83,7 @@ impl Outcome {
         rig::violation_seconds(&self.seen, SLO, 0, u64::from(self.lasted))
     }
 
-    /// Returns how many pods there were, each for how long, summed over the play.
+    /// Returns the pod seconds of the play.
     pub fn pod_seconds(&self) -> f64 {
         let end = Duration::from_secs(u64::from(self.lasted));
         let until = self.counts.iter().skip(1).map(|next| next.at).chain([end]);
@@ -93,7 +93,7 @@ impl Outcome {
             .sum()
     }
 
-    /// Returns what `scripts/lab/score` reads: one line of JSON.
+    /// Returns the line of JSON that `scripts/lab/score` reads.
     pub fn line(&self) -> Value {
         let stock = match self.controller {
             Controller::Stock(target) => Some(target),
@@ -107,10 +107,9 @@ impl Outcome {
     }
 }
 
-/// Makes a workload for each controller, in the namespace beside it, and waits until its first pods are ready. The
-/// autoscalers are made last, each so long after the one before: each looks every 15 s from when it was made. Made at
-/// once, what differs between two of them is not when they look; made apart, the mean of several is not by chance that
-/// of one moment.
+/// Creates a workload for each controller, in its namespace, and waits until its first pods are ready. The autoscalers
+/// are created last, staggered: each syncs every 15 s from its creation. Created together, two of them do not differ in
+/// when they sync; staggered, the mean of several does not depend on one phase.
 pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)], apart: Duration) -> Vec<Workload> {
     let namespaces: Vec<String> = of.iter().map(|(namespace, _)| namespace.clone()).collect();
     cluster.namespaces(&namespaces).await;
@@ -135,14 +134,14 @@ pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)], apart: Du
     made
 }
 
-/// Loads under way, and the count of the pods.
+/// Running loads, and the pod counter.
 pub struct Playing {
     of: Vec<(Workload, Load, u32)>,
     counts: Arc<Mutex<Vec<Vec<Count>>>>,
     _counting: AbortOnDropHandle<()>,
 }
 
-/// Starts the loads at a moment, in milliseconds since 1970; `plan` says what is played to which.
+/// Starts the loads at a time in milliseconds since 1970; `plan` says what is played to which.
 pub fn play(cluster: &Cluster, of: Vec<Workload>, at: i64, plan: impl Fn(usize) -> Vec<(u32, f64)>) -> Playing {
     let namespaces: Vec<String> = of.iter().map(|workload| workload.namespace.clone()).collect();
     let load = |(index, workload): (usize, Workload)| {
@@ -194,8 +193,8 @@ fn is_ready(pod: &Value) -> bool {
     conditions.into_iter().any(|it| it["type"] == "Ready" && it["status"] == "True")
 }
 
-/// Returns flyball, ready to start: in `auto` over these namespaces, sized by the arrival rate that a Prometheus has,
-/// with so many days of history.
+/// Returns a flyball ready to start: in `auto` over these namespaces, sized by the arrival rate from Prometheus, with
+/// this many days of history.
 pub fn flyball(prometheus: &str, days: u32, namespaces: &[&str]) -> Installation {
     let policies = [("capacity.rhai", include_str!("../../../deploy/policies/capacity.rhai"))];
     let program = Path::new(env!("CARGO_BIN_EXE_flyball"));
@@ -203,8 +202,8 @@ pub fn flyball(prometheus: &str, days: u32, namespaces: &[&str]) -> Installation
     installation.with_environment(vec![account()])
 }
 
-/// As `docs/operations.md` has it for pods that start in seconds and scrapes of one: the rate over the time in which
-/// about a hundred requests come, and a raise that may follow another once the first has shown. The rest is as by
+/// As recommended in `docs/operations.md` for pods that start in seconds and scrapes every second: the rate over the
+/// time in which about a hundred requests arrive, and a raise may follow another once the first has shown. The rest is
 /// default.
 fn settings(prometheus: &str, days: u32, namespaces: &[&str]) -> String {
     let services = namespaces.iter().map(|namespace| format!("  - name: {namespace}/{NAME}\n"));

@@ -1,5 +1,5 @@
-//! What `deploy/` ships, on a real server with strict validation: it is taken, flyball's account can do what it must
-//! and nothing else, and the admission policies keep the platform's bound against it.
+//! What `deploy/` ships, on a real server with strict validation: it is accepted, flyball's account can do what it must
+//! and nothing else, and the admission policies enforce the platform's bound against it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use crate::support::flyball::Installation;
 
 const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 
-/// Runs kubectl as one of the accounts of the lab; what it printed, and whether it succeeded.
+/// Runs kubectl with one of the lab's accounts; returns its output, and whether it succeeded.
 fn kubectl(account: &str, arguments: &str) -> (bool, String) {
     let mut command = Command::new("kubectl");
     command.env("KUBECONFIG", directory().join(format!("{account}.kubeconfig"))).stdin(Stdio::null());
@@ -28,7 +28,7 @@ fn administer(arguments: &str) -> String {
     text
 }
 
-/// Asserts that flyball may do something, or that the server refuses it with these words.
+/// Asserts that flyball may do something, or that the server refuses it with this message.
 fn flyball(arguments: &str, refusal: Option<&str>) {
     let (success, text) = kubectl("flyball", arguments);
     match refusal {
@@ -44,7 +44,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
         "wait --for condition=established --timeout 30s crd/serviceloops.flyball.dev crd/platformbounds.flyball.dev",
     );
     administer(&format!("apply --server-side --validate=strict --force-conflicts -k {SETTINGS}/base"));
-    // The switch is made once; what a person set in it an upgrade neither conflicts with nor takes back.
+    // The switch is created once; an upgrade neither conflicts with nor reverts what a person set in it.
     let switch = format!("apply --server-side --force-conflicts -f {SETTINGS}/base/killswitch.yaml");
     administer(&switch);
     administer(
@@ -72,7 +72,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
             "patch deployment checkout -n deploy-test --subresource scale --type merge -p {{\"spec\":{{\"replicas\":{replicas}}}}}"
         )
     };
-    // A policy is in force a moment after it was taken.
+    // An admission policy takes effect shortly after it was accepted.
     let refused = || kubectl("flyball", &scale(51)).1.contains("the PlatformBound of 50");
     eventually("the policy is in force", PATIENCE, async || refused().then_some(())).await;
     flyball(&scale(5), None);
@@ -86,7 +86,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     let refused = Cluster::with(&account().1).await.refusal(itself, json!({ "spec": { "replicas": 3 } })).await;
     assert!(refused.as_ref().is_some_and(|(_, words)| words.contains("cannot patch")), "{refused:?}");
     flyball("get secrets -n deploy-test", Some("cannot list resource \"secrets\""));
-    // Without the bound, and without its kind, the API server goes on taking what concerns others.
+    // Without the bound, and without its kind, the API server still accepts what concerns others.
     for (gone, told) in [
         ("platformbound flyball", "no PlatformBound named flyball exists"),
         ("crd platformbounds.flyball.dev", "flyball.dev/v1alpha1 has no platformbounds"),
@@ -96,26 +96,26 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
         for replicas in [6, 7, 8, 9] {
             administer(&scale(replicas));
             administer("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"minReplicas\":3}}");
-            // What is cached of a policy lives for seconds.
+            // Cached policies live for seconds.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         flyball(&scale(0), Some("flyball may not scale to zero"));
     }
-    // The other tests have bounds of their own, or none, and run flyball themselves.
+    // The other tests have their own bounds, or none, and run flyball themselves.
     administer("delete deployment flyball --namespace flyball-system");
     administer(&format!("delete -f {SETTINGS}/base/admission.yaml"));
     administer("delete namespace deploy-test");
     administer(&format!("delete --ignore-not-found -f {SETTINGS}/base/crds.yaml"));
 }
 
-/// With the shipped settings and flyball's own account: what is there is found well, and what is not is named.
+/// With the shipped settings and flyball's own account: what exists is reported as healthy, what is missing is named.
 async fn doctor_surveys_the_server() {
     doctor("flyball.dev/v1alpha1 is served with the schemas of this version").await;
     doctor("PlatformBound: at most 50 replicas").await;
     doctor("Deployment deploy-test/shop-web does not exist, so flyball does nothing for deploy-test/shop-web").await;
 }
 
-/// Waits until `flyball doctor` says so.
+/// Waits until `flyball doctor` reports this.
 async fn doctor(expected: &str) {
     let shipped = std::fs::read_to_string(format!("{SETTINGS}/base/settings.yaml")).unwrap();
     let settings: String =
@@ -134,7 +134,7 @@ async fn doctor(expected: &str) {
     assert!(is_said, "{expected}: {last}");
 }
 
-/// What is no name of a service is refused at once, and is not a loop that nobody heeds.
+/// A name that is not a service name is refused immediately, rather than becoming an ignored loop.
 fn a_loop_has_the_name_of_its_service() {
     for (name, refusal) in [("shop.web", Some("DNS label without dots")), ("shop-web", None)] {
         let file = directory().join("loop.yaml");
@@ -147,7 +147,7 @@ fn a_loop_has_the_name_of_its_service() {
     }
 }
 
-/// Of an autoscaler flyball's account moves the floor alone: inside the bound, and never below where it found it.
+/// On an autoscaler, flyball's account may move only the floor: inside the bound, and never below where it was found.
 async fn floors_are_bounded() {
     let flyball = Cluster::with(&account().1).await;
     let path = rig::autoscaler_path("deploy-test", "checkout");
@@ -176,7 +176,7 @@ async fn floors_are_bounded() {
     assert!(said(floor(56)).await.contains("the PlatformBound of 50"));
 }
 
-/// Who owns an object, what holds its end up and what others know it by is nobody's but theirs.
+/// Owners, finalizers and labels of an object may only be changed by others.
 async fn nothing_else_is_taken(said: &impl AsyncFn(Value) -> String, alone: &str) {
     administer("annotate hpa checkout -n deploy-test team=shop");
     administer("label hpa checkout -n deploy-test tier=web");
@@ -200,7 +200,7 @@ async fn nothing_else_is_taken(said: &impl AsyncFn(Value) -> String, alone: &str
         "",
         "beside what others wrote the floor still moves"
     );
-    // Of a scale nothing but the replicas passes into the workload.
+    // Only the replicas of a scale reach the workload.
     let labelled = "{\"metadata\":{\"labels\":{\"x\":\"y\"},\"annotations\":{\"x\":\"y\"},\"finalizers\":[\"flyball.dev/stays\"]},\"spec\":{\"replicas\":7}}";
     flyball(&format!("patch deployment checkout -n deploy-test --subresource scale --type merge -p {labelled}"), None);
     let deployment = Cluster::open().await.get("/apis/apps/v1/namespaces/deploy-test/deployments/checkout").await;

@@ -1,5 +1,5 @@
-//! The API double answers as the real server does: the same requests go to both, and what a client can tell apart by
-//! the answers is compared. Where they differ, the double is wrong.
+//! The API double answers like the real server: both get the same requests, and what clients can distinguish in the
+//! answers is compared. Where they differ, the double is wrong.
 
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::Objects;
@@ -81,7 +81,7 @@ async fn the_double_answers_as_the_real_server() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// Returns what a client learns from an answer, without what differs from one server to the next.
+/// Returns what a client learns from an answer, without server-specific parts.
 async fn told(client: &reqwest::Client, server: &str, (method, path, content, body): &Request) -> Value {
     let mut request = client.request(method.clone(), format!("{server}{path}"));
     if !content.is_empty() {
@@ -95,7 +95,7 @@ async fn told(client: &reqwest::Client, server: &str, (method, path, content, bo
         "Status" => json!({
             "status": body["status"], "reason": body["reason"], "code": body["code"],
             "details": [&body["details"]["name"], &body["details"]["group"], &body["details"]["kind"]],
-            // What a body that cannot be read is called differs from decoder to decoder.
+            // Names for an unreadable body differ between decoders.
             "message": if status == 400 || body["details"]["name"].is_null() { &Value::Null } else { &body["message"] },
         }),
         "Scale" => {
@@ -115,7 +115,7 @@ fn keys(value: &Value) -> Vec<&String> {
     keys
 }
 
-/// Returns the fields of the entry of whoever owns the replicas.
+/// Returns the fields of the entry of the manager that owns the replicas.
 fn owner(object: &Value) -> Vec<&String> {
     let entries = object["metadata"]["managedFields"].as_array();
     let owner = entries.into_iter().flatten().find(|entry| entry["fieldsV1"]["f:spec"]["f:replicas"].is_object());

@@ -1,6 +1,5 @@
-//! An autoscaler on the workload, under a surge of real requests: flyball moves its floor and nothing else, the
-//! autoscaler stays in charge above, and neither takes back what the other did. Judged by etcd's history and the audit
-//! log.
+//! An autoscaler on the workload, under a surge of real requests: flyball moves only its floor, the autoscaler stays in
+//! charge above it, and neither reverts the other. Judged by etcd's history and the audit log.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::support::flyball::Installation;
 
 const NAMESPACE: &str = "floor";
 const NAME: &str = "checkout";
-/// Requests a second, usually and in the surge: two pods carry the one, eight the other.
+/// Requests per second, usually and in the surge: two pods carry the former, eight the latter.
 const USUAL: f64 = 12.0;
 const SURGE: f64 = 60.0;
 /// Seconds of the play before the surge, and of the surge.
@@ -25,8 +24,8 @@ const BEFORE: u32 = 20;
 const SURGES: u32 = 70;
 const FLOOR: u32 = 2;
 const CEILING: u32 = 10;
-/// The rate over 12 s takes as long to climb, and a raise may follow another after 15 s: what is more is no climb. A
-/// fight would be a floor set back, or a replica count set by flyball.
+/// The rate over 12 s takes that long to climb, and a raise may follow another after 15 s: more writes are not a climb.
+/// A fight would show as a reset floor, or a replica count set by flyball.
 const MOST_WRITES: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! A loop in `auto` over a Deployment of idle pods, sized by rates that the test tells, as a `ServiceLoop` of the real
-//! API server; and what the API, etcd and the audit log show of it.
+//! A loop in `auto` over a Deployment of idle pods, sized by rates from the test, declared by a `ServiceLoop` on the
+//! real API server; and what the API, etcd and the audit log show of it.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,15 +15,15 @@ use crate::support::kills::Rates;
 
 /// Name of the Deployment and of its loop.
 pub const NAME: &str = "checkout";
-/// Requests a second that a pod is declared to carry.
+/// Declared capacity of a pod, requests per second.
 pub const PER_POD: f64 = 10.0;
 
 /// The shipped policy that sizes by arrival rate.
 pub const POLICY: &str = include_str!("../../../deploy/policies/capacity.rhai");
-/// What a pod is declared to carry.
+/// The capacity declaration of a pod.
 pub const DECLARED: &str = "  capacity: { per_pod_rate: 10, utilisation: 1.0, start_time: 1s }\n";
 
-/// A loop in `auto` over a Deployment, sized by the rate that the test tells.
+/// A loop in `auto` over a Deployment, sized by the rate set by the test.
 pub struct Governed {
     /// The API server.
     pub cluster: Cluster,
@@ -40,12 +40,12 @@ pub struct Governed {
 }
 
 impl Governed {
-    /// Starts with `replicas` asked for and needed.
+    /// Starts with `replicas` requested and needed.
     pub async fn start(namespace: &str, replicas: u32, policy: &str, capacity: &str) -> Self {
         Self::start_with(namespace, replicas, policy, capacity, "").await
     }
 
-    /// The same with further lines of settings.
+    /// The same with additional settings lines.
     pub async fn start_with(namespace: &str, replicas: u32, policy: &str, capacity: &str, more: &str) -> Self {
         let cluster = Cluster::open().await;
         cluster.namespaces(&[namespace.to_owned()]).await;
@@ -54,7 +54,7 @@ impl Governed {
         Self::start_over(cluster, namespace, replicas, policy, capacity, more).await
     }
 
-    /// The same over a Deployment that is there already.
+    /// The same over an existing Deployment.
     pub async fn start_over(
         cluster: Cluster,
         namespace: &str,
@@ -104,7 +104,7 @@ impl Governed {
         .await;
     }
 
-    /// Waits until the Deployment asks for so many.
+    /// Waits until the Deployment requests this many.
     pub async fn wants(&self, replicas: u32) {
         eventually(&format!("{replicas} replicas"), PATIENCE, async || {
             (self.cluster.deployment(&self.namespace, NAME).await["spec"]["replicas"] == replicas).then_some(())
@@ -112,35 +112,35 @@ impl Governed {
         .await;
     }
 
-    /// Lets the rate be what so many pods carry.
+    /// Sets the rate to what this many pods carry.
     pub fn needs(&self, replicas: u32) {
         self.rates.set(&self.namespace, NAME, f64::from(replicas) * PER_POD - 5.0);
     }
 
-    /// Returns every write of the replicas by flyball, as etcd has them.
+    /// Returns every write of the replicas by flyball, as recorded in etcd.
     pub async fn written(&self) -> Vec<Move> {
         moves_since(self.since.0).await.into_iter().filter(|it| it.manager == "flyball").collect()
     }
 
-    /// Asserts that flyball asked for no write that the server refused.
+    /// Asserts that the server refused no write of flyball.
     pub fn nothing_refused(&self) {
         let patches = requests().into_iter().filter(|it| it.verb == "patch" && it.arrived > self.since.1);
         let refused: Vec<_> = patches.filter(|it| it.uri.contains("/scale") && it.status != 200).collect();
         assert!(refused.is_empty(), "{refused:?}");
     }
 
-    /// Kills flyball and starts it again.
+    /// Kills and restarts flyball.
     pub fn restart(&mut self) {
         self.end("KILL");
         self.flyball = self.installation.start(None);
     }
 
-    /// Ends flyball by a signal, and waits for that.
+    /// Ends flyball by a signal, and waits for its exit.
     pub fn end(&mut self, signal: &str) {
         self.flyball.end(signal);
     }
 
-    /// Stops flyball, which then still explains.
+    /// Stops flyball; the CLI can still explain afterwards.
     pub fn stop(self) {
         assert!(self.flyball.stop().success());
         let why = self.installation.ask(&["explain", &format!("{}/{NAME}", self.namespace)]);
@@ -169,7 +169,7 @@ pub async fn declare(cluster: &Cluster, namespace: &str) {
     cluster.create(json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec })).await;
 }
 
-/// Makes the custom resources known, and a bound that cuts nothing.
+/// Installs the custom resources, and a bound that limits nothing.
 pub fn custom_resources() {
     let base = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base");
     kubectl(&format!("apply --server-side --force-conflicts -f {base}/crds.yaml"));
@@ -183,7 +183,7 @@ pub fn custom_resources() {
     kubectl(&format!("apply --server-side --force-conflicts -f {}", file.path().display()));
 }
 
-/// Runs kubectl as the administrator and returns what it printed.
+/// Runs kubectl as administrator and returns its output.
 pub fn kubectl(arguments: &str) -> String {
     let mut command = Command::new("kubectl");
     command.env("KUBECONFIG", directory().join("admin.kubeconfig"));

@@ -1,5 +1,5 @@
-//! The kill switch under a stream of writes: the API server's own log tells when the last one arrived. And the switch
-//! that is turned with kubectl alone, over a restart, and while it is missing, garbled or not to be read.
+//! The kill switch under a stream of writes: the API server's own log shows when the last one arrived. Also the switch
+//! operated with kubectl alone, across a restart, and while it is missing, garbled or unreadable.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,9 +17,9 @@ use crate::eventually;
 use crate::support::flyball::Installation;
 use crate::support::kills::{POLICY, Rates, Server, places, random, settings, settings_of};
 
-/// One more service is asked to grow at this pace.
+/// Another service is asked to grow at this pace.
 const PACE: Duration = Duration::from_millis(250);
-/// So many before the switch is engaged, and so many after.
+/// Number before the switch is engaged, and after.
 const ASKED: usize = 24;
 /// The longest time from the switch to the last write that starts.
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -70,19 +70,19 @@ fn written(begin: Timestamp) -> Vec<Request> {
     requests().into_iter().filter(|it| it.verb == "patch" && it.status == 200 && it.arrived > begin).collect()
 }
 
-/// Settings by which the switch is the ConfigMap.
+/// Settings that make the switch the ConfigMap.
 const IN_CLUSTER: &str = "kill_switch: configmap\nnamespace: flyball-system\n";
 const SWITCH: &str = "/api/v1/namespaces/flyball-system/configmaps/flyball-killswitch";
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/killswitch.yaml");
 const ROLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/rbac.yaml");
 /// Longer than two decisions.
 const A_WHILE: Duration = Duration::from_millis(2500);
-/// The path of what flyball's account may do in all namespaces.
+/// The path of flyball's permissions in all namespaces.
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/flyball";
-/// The path of its right to read the switch.
+/// The path of its permission to read the switch.
 const SWITCH_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/flyball-system/roles/flyball-killswitch";
 
-/// Makes the switch as it is delivered: released.
+/// Creates the switch as shipped: released.
 fn delivered() {
     kubectl("delete configmap flyball-killswitch -n flyball-system --ignore-not-found");
     kubectl(&format!("create -f {MANIFEST}"));
@@ -101,7 +101,7 @@ async fn inv_09_the_switch_turned_with_kubectl_outlives_a_restart_and_counts_as_
     kubectl("patch configmap flyball-killswitch -n flyball-system --type merge -p {\"data\":{\"global\":\"engaged\"}}");
     governed.restart();
     governed.needs(9);
-    // As long as the switch stands as it does, nothing is written, though more is needed all the while.
+    // While the switch stays as it is, nothing is written, although more is needed all the time.
     let stopped = async |governed: &Governed, says: &str| {
         governed.shows(says).await;
         sleep(A_WHILE).await;
@@ -112,7 +112,7 @@ async fn inv_09_the_switch_turned_with_kubectl_outlives_a_restart_and_counts_as_
     stopped(&governed, "held by kill_switch").await;
     kubectl("create configmap flyball-killswitch -n flyball-system --from-literal=global=off");
     stopped(&governed, "held by kill_switch").await;
-    // Released, but not to be read.
+    // Released, but unreadable.
     let role = governed.cluster.get(ROLE).await;
     let others = role["rules"].as_array().unwrap().iter().filter(|rule| rule["resources"] != json!(["configmaps"]));
     let others: Vec<&Value> = others.collect();
@@ -133,7 +133,7 @@ async fn inv_09_the_switch_turned_with_kubectl_outlives_a_restart_and_counts_as_
 
 /// How often the switch is engaged, unless `FLYBALL_LAB_MOMENTS` says otherwise.
 const MOMENTS: u64 = 5;
-/// Longest time that the API server is held for.
+/// Longest time that the API server is paused.
 const HELD: u64 = 600;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +142,7 @@ async fn inv_08_at_whatever_moment_kubectl_engages_the_switch_no_write_starts_a_
     delivered();
     let (real, telemetry, cluster) = (Real::start().await, Rates::start().await, Cluster::open().await);
     let program = Path::new(env!("CARGO_BIN_EXE_flyball"));
-    // Each is asked to grow twice at most: its pods never come, and a third time would wait for them.
+    // Each is asked to grow at most twice: its pods never become ready, and a third raise would wait for them.
     let count = moments * 3 / 2 + 3;
     let services = || (0..count).map(|index| (format!("n{}", index % 5), format!("m{}", index / 5)));
     let text = settings_of(services(), &telemetry.url, IN_CLUSTER);
@@ -157,18 +157,18 @@ async fn inv_08_at_whatever_moment_kubectl_engages_the_switch_no_write_starts_a_
     flyball.ready().await;
     let (mut worst, mut worst_unheld, mut raced, mut rested) = (0, 0, 0, services().cycle());
     for moment in 0..moments {
-        // The three that have rested longest are to grow, at a pace that the budget of the fleet permits.
+        // The three that have rested longest are to grow, at a pace that the fleet budget permits.
         for (namespace, name) in rested.by_ref().take(3) {
             let wanted = real.wanted(&namespace, &name).await;
             telemetry.set(&namespace, &name, f64::from(wanted) * 10.0 + 5.0);
         }
         sleep(Duration::from_millis(random(moment) % 1500)).await;
         if moment % 40 == 20 {
-            // Gone, and the switch is turned right when it is back.
+            // Gone, and the switch is operated right after it is back.
             server.kill().await;
             server.start().await;
         }
-        // Held while the switch is turned: what waits is served when it goes on, in whatever order.
+        // Paused while the switch is operated: what waits is served on resume, in any order.
         let is_held = moment % 10 == 3;
         if is_held {
             server.halt();

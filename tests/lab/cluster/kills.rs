@@ -19,7 +19,7 @@ pub struct Real {
 }
 
 impl Real {
-    /// Empties the namespaces of the services.
+    /// Empties the services' namespaces.
     pub async fn start() -> Self {
         let cluster = Cluster::open().await;
         let mut namespaces: Vec<String> = places().map(|(namespace, _)| namespace).collect();

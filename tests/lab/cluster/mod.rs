@@ -1,30 +1,29 @@
-//! The lab's cluster: a real API server and controllers, nodes that run real workers. `scripts/lab/test` starts it
-//! and runs these tests inside its network; verdicts come from the API, from etcd's history, from the audit log and
-//! from request logs.
+//! The lab's cluster: a real API server and controllers, nodes that run real workers. `scripts/lab/test` starts it and
+//! runs these tests inside its network; verdicts come from the API, etcd's history, the audit log and request logs.
 //!
 //! | file | part |
 //! |---|---|
-//! | `contract` | the contract of the Cluster port, as it is kept on the double |
-//! | `deploy` | what `deploy/` ships is taken, and bounds flyball's own account |
+//! | `contract` | the contract of the Cluster port, as on the double |
+//! | `deploy` | what `deploy/` ships is accepted, and bounds flyball's own account |
 //! | `double` | the API double answers as this server does |
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
 //! | `compare` | the same load on several workloads, each under its own controller |
-//! | `governed` | a loop over idle pods, sized by rates that the test tells |
-//! | `trace`, `picture` | a recorded load, compressed; what came of it, drawn |
+//! | `governed` | a loop over idle pods, sized by rates from the test |
+//! | `trace`, `picture` | a recorded load, compressed; its result as a picture |
 //! | `nodes` | tests of the parts above |
-//! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
-//! | `others` | a person, a tool, a rollout, a target made anew |
-//! | `step` | a step that nobody foresaw |
+//! | `floor` | an autoscaler on the workload: flyball moves only its floor |
+//! | `others` | a person, a tool, a rollout, a recreated target |
+//! | `step` | an unpredictable step |
 //! | `surge` | a surge that recurs: replicas come before it |
-//! | `server` | the API server as a process that can be killed and held |
+//! | `server` | the API server as a process that can be killed and paused |
 //! | `outages` | Prometheus and the API server go and come back |
 //! | `policies` | a policy edited while flyball runs |
 //! | `trough` | flyball killed at night; the morning comes |
-//! | `upgrade` | this version and the one before, one after the other and side by side |
-//! | `uninstall` | loops, namespaces, and all of what is shipped go while flyball runs |
+//! | `upgrade` | this version and the previous one, in sequence and side by side |
+//! | `uninstall` | loops, namespaces, and everything shipped is deleted while flyball runs |
 //! | `room` | no node has room for what was raised |
-//! | `accepted` | from the decision to the answer of the server |
+//! | `accepted` | from the decision to the server's answer |
 //! | `play` | a trace through the lab: record and picture |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
@@ -72,13 +71,13 @@ use serde_json::{Value, json};
 
 use crate::eventually;
 
-/// How long the cluster may take to anything that is not measured.
+/// How long the cluster may take for anything that is not measured.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Label of the namespaces of the tests.
 const LABEL: &str = "flyball.dev/lab-test";
 
-/// The API server, as its administrator unless another account is named.
+/// The API server, accessed as administrator unless another account is named.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
@@ -92,14 +91,14 @@ impl Cluster {
 
     /// Returns the cluster with the account of a kubeconfig.
     pub async fn with(kubeconfig: impl AsRef<Path>) -> Self {
-        // Already installed by another test of this process is as good.
+        // Fine if another test of this process has already installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let file = Kubeconfig::read_from(kubeconfig).unwrap();
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
         Self { client: Client::try_from(config).unwrap() }
     }
 
-    /// Makes these namespaces, after all that earlier tests left is gone.
+    /// Creates these namespaces, after everything left by earlier tests is gone.
     pub async fn namespaces(&self, names: &[String]) {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let ours = ListParams::default().labels(LABEL);
@@ -141,13 +140,13 @@ impl Cluster {
         self.get(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}")).await
     }
 
-    /// Returns what stands at a path of the API.
+    /// Returns the object at a path of the API.
     pub async fn get(&self, path: &str) -> Value {
         let request = axum::http::Request::get(path).body(Vec::new()).unwrap();
         self.client.request(request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Returns the text that stands at a path of the API; of a refusal its status, as a watch writes it.
+    /// Returns the text at a path of the API; for a refusal its status, as a watch writes it.
     pub async fn text(&self, path: &str) -> String {
         let request = axum::http::Request::get(path).body(Vec::new()).unwrap();
         match self.client.request_text(request).await {
@@ -157,18 +156,18 @@ impl Cluster {
         }
     }
 
-    /// Tells whether the API server is ready.
+    /// Returns whether the API server is ready.
     pub async fn answers(&self) -> bool {
         let request = axum::http::Request::get("/readyz").body(Vec::new()).unwrap();
         self.client.request_text(request).await.is_ok()
     }
 
-    /// Patches what stands at a path and returns the status of the answer.
+    /// Patches the object at a path and returns the status of the answer.
     pub async fn patch(&self, path: &str, patch: Value) -> u16 {
         self.refusal(path, patch).await.map_or(200, |(code, _)| code)
     }
 
-    /// Patches what stands at a path; the status and the words of the server if it refuses.
+    /// Patches the object at a path; returns status and message if the server refuses.
     pub async fn refusal(&self, path: &str, patch: Value) -> Option<(u16, String)> {
         let request = axum::http::Request::patch(path).header("content-type", "application/merge-patch+json");
         match self.client.request_text(request.body(patch.to_string().into_bytes()).unwrap()).await {
@@ -185,7 +184,7 @@ pub fn directory() -> PathBuf {
     directory.expect("not inside the lab; run these tests by scripts/lab/test").into()
 }
 
-/// Returns the settings by which a program finds the API server with flyball's account.
+/// Returns the settings with which a program finds the API server as flyball's account.
 pub fn account() -> (&'static str, String) {
     ("KUBECONFIG", directory().join("flyball.kubeconfig").display().to_string())
 }

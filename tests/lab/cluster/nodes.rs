@@ -47,7 +47,7 @@ async fn pods_start_serve_and_are_measured_so_that_the_stock_autoscaler_can_scal
     let metadata = json!({ "namespace": NAMESPACE, "name": NAME });
     cluster.create(json!({ "apiVersion": "autoscaling/v2", "kind": kind, "metadata": metadata, "spec": spec })).await;
 
-    // Four fifths of what one worker can serve: it is slow at times, and busy for sure.
+    // Four fifths of one worker's capacity: occasionally slow, certainly busy.
     let (_balancer, url) = rig::balancer(NAMESPACE, NAME);
     let at = Timestamp::now().as_millisecond() + 2000;
     let load = rig::Load::start(&url, at, &[(0, 0.8 * rig::CAPACITY), (75, 0.0)]);

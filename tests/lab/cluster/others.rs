@@ -1,5 +1,5 @@
-//! Others who act on a supervised target: a person, a tool that applies its manifest again, a rollout, whoever deletes
-//! and makes it anew. flyball yields or holds, and says so. Judged by etcd's history, the audit log and what the API
+//! Others who act on a supervised target: a person, a tool that reapplies its manifest, a rollout, a client that
+//! recreates it. flyball yields or holds, and reports it. Judged by etcd's history, the audit log and what the API
 //! shows of the loop.
 
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::governed::{DECLARED, Governed, NAME, POLICY, kubectl};
 use super::rig;
 use crate::eventually;
 
-/// A raise that the arrival rate asks for may follow another after 15 s; two such chances.
+/// A raise required by the arrival rate may follow another after 15 s; two such chances.
 const TWO_COOLDOWNS: Duration = Duration::from_secs(35);
 
-/// Longer than flyball takes to see what it wrote: what is set back before that it notices half a minute later.
+/// Longer than flyball takes to see its own write: a reset before that is noticed half a minute later.
 const A_LOOK: Duration = Duration::from_secs(3);
 
-/// A person and a tool do the same in two ways: the replicas go back on flyball, which tries once more and stands down.
+/// A person and a tool in two ways: the replicas are reset, flyball tries once more and stands down.
 #[tokio::test(flavor = "multi_thread")]
 async fn x1_x3_who_sets_the_replicas_back_twice_is_left_alone_and_named() {
     for (namespace, manager) in [("tool", "lab-gitops"), ("person", "kubectl")] {
@@ -72,14 +72,14 @@ async fn k12_a_target_made_anew_is_another_one_and_is_decided_on_anew() {
     governed.stop();
 }
 
-/// Lowers at every look; only the guards say when.
+/// Lowers whenever possible; only the guards decide when.
 const DOWN: &str =
     "rule(\"down\", #{ priority: 1, goal: \"cost\" }, |s, p| [when(s.rps.current < rps(1000)), scale_to(2)]);\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_27_nothing_is_lowered_while_a_rollout_is_under_way() {
     let governed = Governed::start("rollout", 6, DOWN, "").await;
-    // A change of the template that does not come through until somebody lets it.
+    // A template change that does not complete until the test allows it.
     let path = format!("/apis/apps/v1/namespaces/rollout/deployments/{NAME}");
     let template = json!({ "metadata": { "annotations": { "changed": "yes" } } });
     let paused = json!({ "spec": { "paused": true, "template": template } });
@@ -99,7 +99,7 @@ async fn inv_27_nothing_is_lowered_while_a_rollout_is_under_way() {
     governed.stop();
 }
 
-/// Returns what a tool keeps of the Deployment: its replicas.
+/// Returns the part of the Deployment that a tool keeps: its replicas.
 fn manifest(namespace: &str, replicas: u32) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut object = rig::idle_manifest(namespace, NAME, replicas);

@@ -1,5 +1,5 @@
-//! Prometheus and the API server go, in the middle of things, and come back: no capacity is lost meanwhile, nothing
-//! that was decided before is written after, and the loop goes on from what is true then. Judged by etcd's history and
+//! Prometheus and the API server go away, in the middle of things, and return: no capacity is lost meanwhile, no
+//! earlier decision is written afterwards, and the loop continues from the current state. Judged by etcd's history and
 //! the audit log.
 
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::eventually;
 use crate::prometheus::Prometheus;
 use crate::support::flyball::Installation;
 
-/// Requests a second, usually and in the surge: two pods carry the one, eight the other.
+/// Requests per second, usually and in the surge: two pods carry the former, eight the latter.
 const USUAL: f64 = 12.0;
 const SURGE: f64 = 60.0;
 /// Seconds of the play before the surge, and of the surge.
@@ -26,7 +26,7 @@ const BEFORE: u32 = 3;
 const SURGES: u32 = 120;
 /// Longer than a value stays fresh (17 s), and than the cooldown between two raises.
 const AWAY: Duration = Duration::from_secs(20);
-/// How long the controllers of the cluster may take to be back after an outage: they try again ever more seldom.
+/// How long the cluster's controllers may take to recover from an outage: they back off exponentially.
 const CONTROLLERS: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn p1_prometheus_stopped_in_a_surge_of_real_requests_loses_no_capacity() {
     }
     let first = moves_since(before).await[0].clone();
     prometheus.stop();
-    // What was on its way when it stopped.
+    // Requests that were in flight when it stopped.
     sleep(Duration::from_secs(2)).await;
     let written = moves_since(before).await;
     sleep(AWAY).await;
@@ -80,12 +80,12 @@ async fn p1_prometheus_stopped_in_a_surge_of_real_requests_loses_no_capacity() {
     drop(load);
     let moves = moves_since(before).await;
     assert!(moves.iter().all(|it| it.manager == "flyball" && Some(it.to) > it.from), "capacity was lost: {moves:?}");
-    // The rate of a counter that was not scraped for a while may be a little off.
+    // The rate of a counter that was not scraped for a while may be slightly off.
     assert!(moves.iter().all(|it| it.to <= needed + 1), "a jump: {moves:?}");
     assert!(flyball.stop().success());
 }
 
-/// Lowers as soon as less is needed; the guards alone say when.
+/// Lowers as soon as less is needed; only the guards decide when.
 const DOWN: &str = "rule(\"down\", #{ priority: 1, goal: \"cost\" }, |s, p| \
     [when(s.capacity.needed_now < s.replicas.current), scale_to(s.capacity.needed_now)]);\n";
 
@@ -96,7 +96,7 @@ async fn k1_k5_the_api_server_goes_and_comes_back_and_nothing_is_lost_and_nothin
     governed.shows("Deciding").await;
     let mut server = ApiServer::find();
 
-    // Short: what was wanted at first is not what is needed in the end.
+    // Short: what was wanted first is not what is needed in the end.
     server.kill().await;
     governed.needs(9);
     sleep(Duration::from_secs(4)).await;
@@ -105,7 +105,7 @@ async fn k1_k5_the_api_server_goes_and_comes_back_and_nothing_is_lost_and_nothin
     server.start().await;
     governed.wants(5).await;
 
-    // For a minute; the less that is needed all the while lowers nothing at the return.
+    // For a minute; the lower need during it lowers nothing on return.
     sleep(Duration::from_secs(2)).await;
     server.kill().await;
     let gone = Timestamp::now();
@@ -118,7 +118,8 @@ async fn k1_k5_the_api_server_goes_and_comes_back_and_nothing_is_lost_and_nothin
     governed.needs(2);
     sleep(Duration::from_secs(12)).await;
     let quiet = governed.written().await;
-    // While pods of the last raise are missing, more would not come either: the controllers have to be back for that.
+    // While pods of the last raise are missing, further ones would not become ready either: the controllers have to be
+    // back first.
     eventually("the pods of the first raise are there", CONTROLLERS, async || {
         (rig::ready(&governed.cluster, "away", NAME).await == 5).then_some(())
     })
@@ -145,8 +146,8 @@ fn steps(moves: &[Move]) -> Vec<(Option<u32>, u32)> {
     moves.iter().map(|it| (it.from, it.to)).collect()
 }
 
-/// The store forgets what flyball's watches go on from. While flyball is held and the server is another process, a
-/// person moves what is watched.
+/// The store compacts away the revisions of flyball's watches. While flyball is paused and the server is replaced, a
+/// person changes what is watched.
 #[tokio::test(flavor = "multi_thread")]
 async fn k5_watches_whose_revisions_are_compacted_away_are_listed_anew_before_anything_is_written() {
     const NAMESPACE: &str = "forgotten";
@@ -157,10 +158,10 @@ async fn k5_watches_whose_revisions_are_compacted_away_are_listed_anew_before_an
     let watched = format!("/namespaces/{NAMESPACE}/deployments?");
     let mut server = ApiServer::find();
 
-    // All connections of flyball are cut before anything of this happens: it can have heard of none of it.
+    // All connections of flyball are cut before any of this happens: it cannot know about it.
     governed.flyball.signal("STOP");
     let known = revision(cluster).await;
-    // Something that flyball does not watch: the new server begins to see later than `known`.
+    // Something that flyball does not watch: the new server's view starts after `known`.
     let metadata = json!({ "namespace": NAMESPACE, "name": "unwatched" });
     cluster.create(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata })).await;
     server.kill().await;
@@ -172,7 +173,7 @@ async fn k5_watches_whose_revisions_are_compacted_away_are_listed_anew_before_an
     let forgotten = compact().await;
     assert!(known < forgotten, "{known} is the newest that flyball can go on from");
     assert_eq!(watch_from(cluster, &watched, known).await, 410, "no watch can go on from {known}");
-    // By what it has seen, flyball would raise to 4.
+    // From what it has seen, flyball would raise to 4.
     governed.needs(4);
     let back = Timestamp::now();
     governed.flyball.signal("CONT");
@@ -202,7 +203,7 @@ async fn k5_watches_whose_revisions_are_compacted_away_are_listed_anew_before_an
     governed.stop();
 }
 
-/// Returns the status with which the server answers a watch of what `uri` names from a version.
+/// Returns the status with which the server answers a watch of `uri` from a version.
 async fn watch_from(cluster: &Cluster, uri: &str, version: u64) -> u64 {
     let path = format!("/apis/apps/v1{uri}watch=true&timeoutSeconds=1&resourceVersion={version}");
     cluster

@@ -1,5 +1,4 @@
-//! What happened in a play, as a drawing: load and what was foreseen, replicas, latency, violations, one below the
-//! other.
+//! A drawing of a play: load and forecast, replicas, latency, violations, one below the other.
 
 use flyball::cli::svg::{Frame, sheet};
 
@@ -9,19 +8,19 @@ const WIDTH: f64 = 1100.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 20.0;
 const ABOVE: f64 = 34.0;
-/// Latencies above this are drawn at it, milliseconds: clients wait no longer.
+/// Latencies above this are clipped, milliseconds: clients do not wait longer.
 const LONGEST: f64 = 5000.0;
 
 /// One second of a play.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub struct Second {
-    /// Which one, from 0.
+    /// Its number, from 0.
     pub at: u32,
-    /// Requests a second by the plan.
+    /// Planned requests per second.
     pub planned: f64,
-    /// Requests that left.
+    /// Requests sent.
     pub requests: usize,
-    /// Of them, failed or too slow.
+    /// Failed or slow ones among them.
     pub bad: usize,
     /// Their latency at the 99th percentile, milliseconds.
     pub p99_ms: Option<f64>,
@@ -29,9 +28,9 @@ pub struct Second {
     pub violated: bool,
     /// Pods, and those that were ready.
     pub pods: u32,
-    /// Of them, ready.
+    /// Ready ones among them.
     pub ready: u32,
-    /// Requests a second as they were foreseen some minutes before: point, and quantiles 0.05 and 0.95.
+    /// Requests per second as forecast some minutes before: point, and quantiles 0.05 and 0.95.
     pub foreseen: Option<[f64; 3]>,
 }
 
@@ -54,7 +53,7 @@ pub fn draw(title: &str, seconds: &[Second]) -> String {
     let at = |second: &Second| f64::from(second.at);
 
     let most = highest(&|second| second.foreseen.map_or(0.0, |it| it[2]).min(2.0 * second.planned).max(second.planned));
-    // The stock autoscaler foresees nothing.
+    // The stock autoscaler has no forecast.
     let foresees = seconds.iter().any(|second| second.foreseen.is_some());
     let red = if foresees { "; red, what was foreseen, with its 90 % interval" } else { "" };
     let (frame, axes) = panel(160.0, most, &format!("{title}: requests a second{red}"));

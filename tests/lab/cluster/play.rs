@@ -1,5 +1,5 @@
 //! One trace through the lab, under flyball or the stock autoscaler: a record of each second, and a picture. What
-//! `scripts/lab/play` runs; without its settings, one minute of the trace that is kept here.
+//! `scripts/lab/play` runs; without its settings, one minute of the trace stored here.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -21,17 +21,17 @@ use crate::load::minute_now;
 use crate::prometheus::Prometheus;
 
 const NAMESPACE: &str = "play";
-/// The highest rate that is played: six pods carry it.
+/// The highest rate played: six pods carry it.
 const PEAK: f64 = 48.0;
 /// The target of the stock autoscaler, percent.
 const TARGET: u32 = 60;
 const DAYS: u32 = 4;
-/// Minutes before the play: what it takes to start everything, and flyball to look ahead.
+/// Minutes before the play: time to start everything, and for flyball to look ahead.
 const AHEAD: i64 = 3;
-/// How long before a moment the forecast for it is taken: about what a raise takes.
+/// How long before a point in time its forecast is taken: about the duration of a raise.
 const FORESEEN: i64 = 2;
 
-/// What was foreseen for a second of the play.
+/// The forecast for a second of the play.
 type Foreseen = Arc<Mutex<BTreeMap<i64, [f64; 3]>>>;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn a_trace_leaves_a_record_and_a_picture() {
     assert_eq!(foreseen > 0, by_flyball && trace.has_past(), "{foreseen} seconds were foreseen");
 }
 
-/// Plays the trace and returns it in a few words, and second by second.
+/// Plays the trace and returns a summary, and the result by second.
 async fn play(trace: &Trace, controller: Controller, minutes: u32) -> (Value, Vec<Second>) {
     let cluster = Cluster::open().await;
     let workloads = compare::workloads(&cluster, &[(NAMESPACE.to_owned(), controller)], Duration::ZERO).await;
@@ -110,7 +110,7 @@ async fn play(trace: &Trace, controller: Controller, minutes: u32) -> (Value, Ve
     (summary, seconds)
 }
 
-/// Fills in what was seen of a second of the play, which began `lead` seconds after the load.
+/// Fills in what was seen of a second of the play, which started `lead` seconds after the load.
 fn told(second: Second, lead: u32, outcome: &Outcome, foreseen: &BTreeMap<i64, [f64; 3]>) -> Second {
     let at = u64::from(lead + second.at);
     let of = || outcome.seen.iter().filter(|request| request.planned.as_secs() == at);
@@ -130,7 +130,7 @@ fn told(second: Second, lead: u32, outcome: &Outcome, foreseen: &BTreeMap<i64, [
     }
 }
 
-/// Asks flyball again and again what it foresees; seconds count from `begin`, in seconds since 1970.
+/// Repeatedly queries flyball's forecast; seconds count from `begin`, in seconds since 1970.
 async fn look(url: String, begin: i64, foreseen: Foreseen) {
     let url = format!("{url}/api/v1/services/{NAMESPACE}/{NAME}");
     let mut turns = tokio::time::interval(Duration::from_secs(5));
@@ -140,7 +140,7 @@ async fn look(url: String, begin: i64, foreseen: Foreseen) {
         let Ok(mut service) = answer.json::<Value>().await else { continue };
         let Ok(outlook) = serde_json::from_value::<Outlook>(service["outlook"].take()) else { continue };
         let Some(signal) = outlook.signals.iter().flatten().next() else { continue };
-        // The value of a minute is its mean: it stands for the middle.
+        // The value of a minute is its mean, so it represents the middle.
         let minute = Timestamp::now().as_second().div_euclid(60) + FORESEEN;
         let ahead = (minute - signal.origin.start().as_second().div_euclid(60)) as f64;
         let values = [signal.point_at(ahead), signal.quantile_at(0.05, ahead), signal.quantile_at(0.95, ahead)];

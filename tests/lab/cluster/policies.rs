@@ -1,5 +1,5 @@
-//! A policy edited while flyball runs, in a directory and in a ConfigMap: the next decision is by the new one, a broken
-//! one changes nothing and is told in status, Event, metric and log. Judged by the API and the audit log.
+//! A policy edited while flyball runs, in a directory and in a ConfigMap: the next decision uses the new one, a broken
+//! one changes nothing and is reported in status, Event, metric and log. Judged by the API and the audit log.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::eventually;
 /// Never acts.
 const QUIET: &str =
     "rule(\"up\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.rps.current > rps(1000000)), scale_to(99)]);\n";
-/// Would act at once, if it could be read.
+/// Would act immediately if it could be read.
 const BROKEN: &str =
     "rule(\"up\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.rsp.current > rps(0)), scale_to(99)]);\n";
-/// From the edit to the set in force.
+/// From the edit to the active set.
 const IN_FORCE: SignedDuration = SignedDuration::from_secs(1);
 /// Between two decisions.
 const TICK: SignedDuration = SignedDuration::from_secs(1);
-/// What telemetry, decision and write may take on a busy machine.
+/// Time for telemetry, decision and write on a busy machine.
 const ROUND: SignedDuration = SignedDuration::from_millis(500);
 const MAP: &str = "/api/v1/namespaces/flyball-system/configmaps/lab-policies";
 
-/// Where the policies are.
+/// Location of the policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Directory,
@@ -33,7 +33,7 @@ enum Place {
 }
 
 impl Place {
-    /// Saves an edit as a person would, and returns when it began.
+    /// Saves an edit as a person would, and returns when it started.
     async fn edit(self, governed: &Governed, policy: &str) -> Timestamp {
         let begun = Timestamp::now();
         match self {
@@ -54,7 +54,7 @@ async fn c1_an_edit_of_a_directory_changes_the_next_decision_and_a_broken_one_no
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c1_an_edit_of_a_configmap_changes_the_next_decision_and_a_broken_one_nothing() {
-    // Those that are shipped stay where the test of what is shipped ran before, and would act.
+    // The shipped ones remain if the test of the shipped manifests ran before, and would act.
     kubectl("delete configmap -n flyball-system -l flyball.dev/policies");
     kubectl("create configmap lab-policies -n flyball-system");
     kubectl("label configmap lab-policies -n flyball-system flyball.dev/policies=yes");
@@ -95,9 +95,9 @@ async fn edited(place: Place, namespace: &str, more: &str) -> SignedDuration {
     let line = governed.flyball.line("policy set refused", Duration::from_secs(5));
     assert!(line.is_some_and(|line| line.contains("rsp")));
     let mut expected = vec![(Some(2), 5)];
-    // Once is enough: what is refused is the same wherever it comes from.
+    // Once is enough: refusals do not depend on the location.
     if place == Place::Directory {
-        // The set before goes on, until it is mended.
+        // The previous set stays until it is fixed.
         governed.needs(8);
         governed.wants(8).await;
         expected.push((Some(5), 8));

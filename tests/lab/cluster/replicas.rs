@@ -1,5 +1,5 @@
-//! Two flyballs on one Lease of the real API server, each a pod of its own with the account, the roles and the fence
-//! that are shipped; etcd's history is the witness of what was written, the audit log of what was refused.
+//! Two flyballs on one Lease of the real API server, each with its own pod and the shipped account, roles and fence;
+//! etcd's history shows what was written, the audit log what was refused.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::replicas::{Outside, assert_kept, late, replicas, stops};
 use crate::support::kills::Server;
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
-/// The pods whose tokens the processes have.
+/// The pods whose tokens the processes use.
 const PODS: [&str; 2] = ["flyball-0", "flyball-1"];
 /// The steps of a write.
 const STEPS: [&str; 5] = ["gate_admitted", "gate_prepared", "gate_checked", "gate_sent", "gate_ended"];
@@ -51,23 +51,23 @@ fn administer(arguments: &str) -> String {
     text
 }
 
-/// What two replicas need, until it is dropped: later tests run one.
+/// What two replicas need; removed on drop, since later tests run one.
 pub struct Prepared {
     /// The server.
     pub server: Real,
 }
 
-/// Whether the fence stands, which a version before it does not know.
+/// Whether the fence is installed, which previous versions do not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fence {
-    /// It does.
+    /// It is.
     Stands,
-    /// It does not.
+    /// It is not.
     None,
 }
 
 impl Prepared {
-    /// Makes it: resources, roles, the fence, and a pod for each process with a token that is bound to it.
+    /// Creates resources, roles, the fence, and a pod for each process with a token bound to it.
     pub async fn start(fence: Fence) -> Self {
         let prepared = Self { server: Real::start().await };
         administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/base/crds.yaml"));
@@ -84,7 +84,7 @@ impl Prepared {
         prepared
     }
 
-    /// Sets the fence up, and waits until it refuses whom nobody named.
+    /// Installs the fence, and waits until it refuses a process that is not named.
     async fn fence(&self) {
         administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/overlays/replicas/fence.yaml"));
         let leader = json!({
@@ -118,7 +118,7 @@ impl Drop for Prepared {
     }
 }
 
-/// Makes a pod of flyball's account, and a kubeconfig with a token that is bound to it, as a kubelet would.
+/// Creates a pod of flyball's account, and a kubeconfig with a token bound to it, as a kubelet would.
 fn bind(pod: &str) {
     let overrides = "{\"spec\":{\"serviceAccountName\":\"flyball\"}}";
     administer(&format!("run {pod} --image x --namespace flyball-system --overrides {overrides}"));
@@ -140,7 +140,7 @@ async fn r1_r10_l2_two_replicas_on_a_real_server_hand_over_and_fail_over_and_wri
     assert_kept(&report);
 }
 
-/// `FLYBALL_LAB_STOPS` names other steps than all, with commas in between.
+/// `FLYBALL_LAB_STOPS` selects steps, separated by commas, instead of all.
 #[tokio::test(flavor = "multi_thread")]
 async fn l2_t2_a_leader_that_is_stopped_inside_a_write_for_longer_than_its_lease_doubles_and_loses_nothing() {
     let prepared = Prepared::start(Fence::Stands).await;
@@ -151,8 +151,7 @@ async fn l2_t2_a_leader_that_is_stopped_inside_a_write_for_longer_than_its_lease
     assert_kept(&report);
 }
 
-/// Nobody has written meanwhile, so that the version which the write is conditional on still holds: the fence alone
-/// stops it.
+/// Nothing was written meanwhile, so the version precondition of the write still holds: only the fence stops it.
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_17_l2_t2_a_write_that_is_sent_after_another_process_leads_is_refused_by_the_server() {
     let prepared = Prepared::start(Fence::Stands).await;

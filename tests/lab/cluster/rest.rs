@@ -1,5 +1,5 @@
-//! What flyball costs while nothing happens: requests to the API server by its audit log, memory by the kernel. For
-//! `scripts/lab/score`, which also names the program: what is shipped is built with optimisations.
+//! What flyball costs at rest: requests to the API server by its audit log, memory by the kernel. For
+//! `scripts/lab/score`, which also names the program: the shipped one is built with optimisations.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,13 +18,14 @@ use crate::support::kills::Rates;
 
 /// Services of one namespace.
 const OF_ONE: usize = 100;
-/// Without a write of status or Event for so long nothing happens any more,
+/// Without a write of status or Event for this long the system is at rest,
 const QUIET: Duration = Duration::from_secs(30);
-/// but for the numbers in statuses, twenty a minute at most however many loops there are: the figure counts them.
+/// except for the numbers in statuses, at most twenty per minute however many loops there are: the figure includes
+/// them.
 const NUMBERS: usize = 11;
-/// How long requests are counted, in minutes: every watch begins anew each minute.
+/// How long requests are counted, in minutes: every watch restarts each minute.
 const MINUTES: u32 = 1;
-/// How long it may take to come to rest: statuses are written at ten a second, each several times at first.
+/// How long it may take to come to rest: statuses are written at ten per second, each several times at first.
 const PATIENCE: Duration = Duration::from_secs(900);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +44,7 @@ async fn at_rest() {
         let (cluster, namespace, name) = (cluster.clone(), namespace(number), format!("s{number}"));
         rates.set(&namespace, &name, 15.0);
         async move {
-            // Without pods: paused, and the loop only observes what it would have to ask for.
+            // Without pods: paused, and the loop only observes what it would have to request.
             let mut deployment = rig::idle_manifest(&namespace, &name, 2);
             deployment["spec"]["paused"] = json!(true);
             cluster.create(deployment).await;
@@ -79,7 +80,7 @@ async fn at_rest() {
         assert!(begin.elapsed() < PATIENCE, "it does not come to rest");
     }
     let (since, span) = (Timestamp::now(), MINUTES * Duration::from_secs(60));
-    // A watch is counted when it has ended, a minute after it began.
+    // A watch is counted when it has ended, a minute after its start.
     sleep(span + Duration::from_secs(65)).await;
     let asked = requests().into_iter().filter(|it| it.arrived > since && it.arrived < since + span);
     let asked = asked.count() as f64 / f64::from(MINUTES);
@@ -88,7 +89,7 @@ async fn at_rest() {
     assert!(flyball.stop().success());
 }
 
-/// Loops from the API, policies and switch from files (as ConfigMaps they are two watches more), rounds of 15 s, a
+/// Loops from the API, policies and switch from files (as ConfigMaps they would add two watches), rounds of 15 s, a
 /// forecast for each.
 fn settings(telemetry: &str) -> String {
     format!(

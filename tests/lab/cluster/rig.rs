@@ -1,4 +1,4 @@
-//! What runs in the cluster: a workload, a load balancer before it, a load on that, a Prometheus that finds its pods.
+//! What runs in the cluster: a workload, a load balancer in front of it, a load, a Prometheus that discovers its pods.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,29 +10,29 @@ use tempfile::TempDir;
 use super::{Cluster, directory};
 use crate::prometheus::free_port;
 
-/// Requests that a worker serves at once.
+/// Requests that a worker serves concurrently.
 pub const SLOTS: u32 = 2;
 /// How long each takes.
 pub const SERVICE_TIME: Duration = Duration::from_millis(200);
-/// What a worker can serve, requests a second.
+/// Capacity of a worker, requests per second.
 pub const CAPACITY: f64 = SLOTS as f64 * 1e3 / 200.0;
-/// What a client accepts.
+/// Latency that a client accepts.
 pub const SLO: Duration = Duration::from_millis(800);
-/// How long a worker takes to come.
+/// How long a worker takes to start.
 pub const COLD_START: Duration = Duration::from_secs(5);
 
-/// A process of the rig; it is killed when it is dropped.
+/// A process of the rig; killed on drop.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
 }
 
 impl Process {
-    /// Starts `flyball-lab` with these arguments, before all else on a busy machine where that is allowed: what it
-    /// measures is not how busy the machine is. Where the kernel shares out the time by sessions, a nice value counts
-    /// inside of one alone, and that of the session is set beside it.
+    /// Starts `flyball-lab` with these arguments, at high priority on a busy machine if that is allowed: it is not
+    /// supposed to measure how busy the machine is. If the kernel schedules by session, a nice value only counts within
+    /// one, so that of the session is set too.
     pub fn start(arguments: &[&str]) -> Self {
-        // Fails where that is not allowed, or not so.
+        // Fails if that is not allowed or not supported.
         let _ = std::fs::write("/proc/self/autogroup", "-10");
         let mut command = Command::new("nice");
         command.args(["-n", "-10", env!("CARGO_BIN_EXE_flyball-lab")]);
@@ -41,7 +41,7 @@ impl Process {
         Self { child }
     }
 
-    /// Waits for its end and asserts that it is content.
+    /// Waits for its end and asserts success.
     pub async fn end(mut self) {
         let ended = tokio::task::spawn_blocking(move || self.child.wait().unwrap()).await.unwrap();
         assert!(ended.success(), "{ended}");
@@ -56,7 +56,7 @@ impl Drop for Process {
     }
 }
 
-/// Creates a Deployment of workers and a Service of the same name before them.
+/// Creates a Deployment of workers and a Service of the same name in front of them.
 pub async fn workload(cluster: &Cluster, namespace: &str, name: &str, replicas: u32) {
     let labels = json!({ "app": name });
     let variable = |name: &str, value: String| json!({ "name": name, "value": value });
@@ -92,12 +92,12 @@ pub fn idle_manifest(namespace: &str, name: &str, replicas: u32) -> Value {
     json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec })
 }
 
-/// Puts an autoscaler of the Deployment's name on it, by CPU at its usual target, and returns it.
+/// Creates an autoscaler with the Deployment's name on it, by CPU at the usual target, and returns it.
 pub async fn autoscaler(cluster: &Cluster, namespace: &str, name: &str, bounds: (u32, u32)) -> Value {
     autoscaler_at(cluster, namespace, name, bounds, 60).await
 }
 
-/// Puts such an autoscaler at a target in percent.
+/// Creates such an autoscaler with a target in percent.
 pub async fn autoscaler_at(
     cluster: &Cluster,
     namespace: &str,
@@ -126,7 +126,7 @@ pub async fn ready(cluster: &Cluster, namespace: &str, name: &str) -> u32 {
     u32::try_from(ready).unwrap()
 }
 
-/// Starts a load balancer before a service and returns it with its URL.
+/// Starts a load balancer in front of a service and returns it with its URL.
 pub fn balancer(namespace: &str, service: &str) -> (Process, String) {
     let listen = format!("127.0.0.1:{}", free_port());
     let process = Process::start(&["balance", "--namespace", namespace, "--service", service, "--listen", &listen]);
@@ -143,16 +143,16 @@ pub struct Load {
 /// A request as its client saw it.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
-    /// When it was to leave, after the begin of the play.
+    /// Planned send time, since the start of the play.
     pub planned: Duration,
     /// Status; 0 without an answer.
     pub status: u16,
-    /// From that moment to its end.
+    /// Time from then to its end.
     pub latency: Duration,
 }
 
 impl Load {
-    /// Starts to play `plan` (second, requests a second from then on) at a moment, in milliseconds since 1970.
+    /// Starts to play `plan` (second, requests per second from then on) at a time in milliseconds since 1970.
     pub fn start(url: &str, at: i64, plan: &[(u32, f64)]) -> Self {
         let directory = TempDir::new().unwrap();
         let lines: Vec<String> = plan.iter().map(|(second, rate)| format!("{second},{rate}\n")).collect();
@@ -180,7 +180,7 @@ fn read(log: &Path) -> Vec<Seen> {
     text.lines().map(seen).collect()
 }
 
-/// Returns in how many of the seconds from `from` to `to` more than one request in a hundred failed or took longer
+/// Returns the number of seconds from `from` to `to` in which more than one in a hundred requests failed or took longer
 /// than `slo`.
 pub fn violation_seconds(seen: &[Seen], slo: Duration, from: u64, to: u64) -> usize {
     let bad = |request: &&Seen| request.status != 200 || request.latency > slo;
@@ -191,8 +191,8 @@ pub fn violation_seconds(seen: &[Seen], slo: Duration, from: u64, to: u64) -> us
     (from..to).filter(violated).count()
 }
 
-/// Returns the scrape settings by which a Prometheus finds the workers of a namespace, or of several, as in `a|b`. The
-/// service is the label `app` of the pod.
+/// Returns the scrape settings with which Prometheus discovers the workers of a namespace, or of several, as in `a|b`.
+/// The service is the label `app` of the pod.
 pub fn discovery(namespace: &str) -> String {
     let targets = directory().join("targets.json");
     format!(

@@ -1,4 +1,4 @@
-//! Nodes without room: what was raised stays Unschedulable. flyball stops raising, says so, and goes on once there is
+//! Nodes without room: raised pods stay Unschedulable. flyball stops raising, says so, and continues once there is
 //! room. Judged by etcd's history and what the API shows.
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::{PATIENCE, rig};
 use crate::eventually;
 
 const NAMESPACE: &str = "room";
-/// Takes all the room there is.
+/// Takes all available room.
 const OTHER: &str = "other";
 /// Returns how many pods of an application wait for a node.
 async fn unschedulable(governed: &Governed, application: &str) -> usize {
@@ -34,7 +34,7 @@ async fn x5_where_no_node_has_room_flyball_stops_raising_until_one_has() {
     governed.wants(5).await;
     governed.needs(9);
     governed.shows("held by convergence").await;
-    // An Event of a loop and a reason comes at most once a minute: more raises would have had the time to happen.
+    // An Event per loop and reason appears at most once a minute: more raises would have had time to happen.
     governed.tells("ActionBlocked", "more pods would not start either").await;
     assert_eq!(unschedulable(&governed, NAME).await, 3);
     governed.shows("held by convergence").await;

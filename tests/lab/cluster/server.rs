@@ -1,4 +1,4 @@
-//! The API server itself as a process that can be killed, started again and held.
+//! The API server itself as a process that can be killed, restarted and paused.
 
 use std::fs::{self, File};
 use std::net::TcpStream;
@@ -16,19 +16,19 @@ const ADDRESS: &str = "127.0.0.1:6443";
 /// How long it may take to be ready again.
 const READY: Duration = Duration::from_secs(60);
 
-/// The kube-apiserver of this lab. Its data is in etcd, which stays. Whoever kills it must start it again: later tests
-/// need it.
+/// The kube-apiserver of this lab. Its data is in etcd, which stays. Whoever kills it must restart it: later tests need
+/// it.
 #[derive(Debug)]
 pub struct ApiServer {
     program: Vec<String>,
     working: PathBuf,
     pid: u32,
-    /// The process, where this test has started it.
+    /// The process, if this test started it.
     child: Option<Child>,
 }
 
 impl ApiServer {
-    /// Returns the one that runs.
+    /// Returns the running one.
     pub fn find() -> Self {
         let recorded = fs::read_to_string(Self::record()).unwrap();
         let pid = recorded.split_whitespace().next().unwrap().parse().unwrap();
@@ -50,15 +50,14 @@ impl ApiServer {
         }
         eventually("the API server has ended", READY, async || {
             let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-            // A zombie has ended, whoever has yet to take note of it; but its other threads may hold its port a little
-            // longer.
+            // A zombie has exited even if it was not reaped; but its other threads may hold its port a little longer.
             let ended = stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('Z'));
             (ended && TcpStream::connect(ADDRESS).is_err()).then_some(())
         })
         .await;
     }
 
-    /// Starts it again, with nothing in its caches, and waits until it is ready.
+    /// Restarts it, with empty caches, and waits until it is ready.
     pub async fn start(&mut self) {
         let log = File::options().append(true).open(directory().join("kube-apiserver.log")).unwrap();
         let mut command = Command::new(&self.program[0]);
@@ -66,7 +65,7 @@ impl ApiServer {
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.pid = child.id();
         self.child = Some(child);
-        // As scripts/lab/lib.sh records it, so that the lab's end ends it.
+        // Recorded as scripts/lab/lib.sh does, so that the lab's shutdown ends it.
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
         let started = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned();
         fs::write(Self::record(), format!("{} {started}\n", self.pid)).unwrap();
@@ -74,12 +73,12 @@ impl ApiServer {
         eventually("the API server is ready", READY, async || cluster.answers().await.then_some(())).await;
     }
 
-    /// Holds it: connections stay, nothing is answered.
+    /// Pauses it: connections stay open, nothing is answered.
     pub fn halt(&self) {
         process::signal(self.pid, "STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn resume(&self) {
         process::signal(self.pid, "CONT");
     }

@@ -1,5 +1,5 @@
-//! A step that nobody could foresee, to twice the load: from the first slow request until the objective holds again,
-//! with scrape and start of pods, under flyball and under the stock autoscaler.
+//! An unpredictable step to twice the load: from the first slow request until the objective holds again, including
+//! scrape and pod start, under flyball and under the stock autoscaler.
 
 use std::time::Duration;
 
@@ -11,24 +11,23 @@ use super::compare::{self, Controller};
 use super::rig::{self, SLO, Seen};
 use crate::prometheus::Prometheus;
 
-/// Requests a second before the step and after it: two pods carry the one within the objective, not the other.
+/// Requests per second before and after the step: two pods carry the former within the objective, not the latter.
 const USUAL: f64 = 12.0;
 const STEP: f64 = 24.0;
-/// Seconds before the first step, from one step to the next and from one autoscaler to the next (where in its period it
-/// is hit, and how long after a measurement of its metrics it looks, is chance: three thirds of both), and after the
-/// step.
+/// Seconds before the first step, from one step to the next and from one autoscaler to the next (the phase of its
+/// period, and of its metrics, is random: three thirds of both), and after the step.
 const BEFORE: u32 = 60;
 const APART: u32 = 5;
 const AFTER: u32 = 120;
 /// Seconds in a row within the objective that count as recovered.
 const CALM: u64 = 15;
-/// Workloads under each of the two.
+/// Workloads per controller.
 const PAIRS: usize = 3;
 /// The usual target of an autoscaler, percent.
 const TARGET: u32 = 60;
 
-/// Returns the seconds from the first bad request after `step` to the begin of the first calm, or to the end without
-/// one; none if there is no bad one.
+/// Returns the seconds from the first bad request after `step` to the start of the first calm period, or to the end if
+/// there is none; `None` without a bad request.
 fn onset_to_recovered(seen: &[Seen], step: u32, end: u32) -> Option<f64> {
     let after = |request: &&Seen| request.planned >= Duration::from_secs(u64::from(step));
     let bad = seen.iter().filter(after).filter(|request| request.status != 200 || request.latency > SLO);

@@ -1,5 +1,5 @@
-//! A surge that recurs each day, in real requests to real processes: the replicas are there before it, and the clients
-//! hardly notice. Beside it, on demand, the same requests under the stock autoscaler at three targets.
+//! A surge that recurs each day, in real requests to real processes: the replicas are ready before it, and the clients
+//! hardly notice. Optionally, the same requests under the stock autoscaler at three targets.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::prometheus::Prometheus;
 use crate::support::flyball::{Flyball, Installation};
 
 const NAMESPACE: &str = "surge";
-/// Requests a second, usually and in the surge: two pods carry the one, six the other. Four workloads at once stay
-/// below what the players may send in all.
+/// Requests per second, usually and in the surge: two pods carry the former, six the latter. Four workloads together
+/// stay below what the players may send in total.
 const USUAL: f64 = 12.0;
 const SURGE: f64 = 48.0;
-/// Minutes that a surge lasts in the history.
+/// Duration of a surge in the history, minutes.
 const LASTS: i64 = 5;
 const DAYS: u32 = 4;
-/// Minutes before the surge: what it takes to start everything, and flyball to look ahead.
+/// Minutes before the surge: time to start everything, and for flyball to look ahead.
 const AHEAD: i64 = 3;
 
 /// Returns the load of the past days, with a surge from `minute` of each.
@@ -33,14 +33,14 @@ fn history(minute: i64) -> load::Load {
     load::Load::Recorded { values: (first..=minute_now() + 1).map(value).collect(), first }
 }
 
-/// A surge under way: the workload of flyball is the first of them.
+/// A running surge: flyball's workload is the first of them.
 struct Scene {
     cluster: Cluster,
-    /// The minute since 1970 at which the surge begins, and the second of the play.
+    /// The minute since 1970 at which the surge starts, and the second of the play.
     minute: i64,
     quiet: u32,
     playing: Playing,
-    /// The store before flyball came.
+    /// Revision of the store before flyball started.
     before: u64,
     flyball: Flyball,
     installation: Installation,
@@ -48,7 +48,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Begins it: a surge of so many seconds, and so many after it.
+    /// Starts it: a surge of `surge` seconds, and `after` seconds after it.
     async fn begin(surge: u32, after: u32, others: &[Controller]) -> Self {
         let cluster = Cluster::open().await;
         let stock = others.iter().enumerate().map(|(index, it)| (format!("{NAMESPACE}-{index}"), *it));
@@ -76,7 +76,7 @@ impl Scene {
         Self { cluster, minute, quiet, playing, before, flyball, installation, _prometheus: prometheus }
     }
 
-    /// Waits for the surge, and asserts that the replicas are ready when it begins.
+    /// Waits for the surge, and asserts that the replicas are ready when it starts.
     async fn until_prepared(&mut self) {
         let needed = (SURGE / CAPACITY).ceil() as u32;
         let ahead = self.minute * 60_000 - Timestamp::now().as_millisecond();
@@ -89,7 +89,7 @@ impl Scene {
         let ahead = Duration::from_millis(u64::try_from(ahead).unwrap());
         if tokio::time::timeout(ahead, enough).await.is_err() {
             let ready = ready().await;
-            // Its journal is read where it does not run.
+            // Its journal can be read only while it is not running.
             self.flyball.end("TERM");
             let why = explained(&self.installation, "5");
             panic!("{ready} of {needed} pods ready when the surge begins: {why}\n{}", self.flyball.log());
@@ -97,7 +97,7 @@ impl Scene {
     }
 }
 
-/// Returns what flyball says of its last decisions.
+/// Returns flyball's explanation of its last decisions.
 fn explained(installation: &Installation, last: &str) -> String {
     let why = installation.ask(&["explain", &format!("{NAMESPACE}/{NAME}"), "--last", last]);
     String::from_utf8_lossy(&why.stdout).into_owned()
@@ -120,8 +120,7 @@ async fn replicas_are_ready_before_a_surge_that_recurs() {
 }
 
 /// The same requests to four workloads at once. Each is played from minutes before the surge until the autoscaler has
-/// let go of what it took for it (after five minutes) and flyball of some of it (it does so in steps, ten minutes
-/// apart).
+/// released what it added (after five minutes) and flyball some of it (in steps, ten minutes apart).
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "23 minutes; scripts/lab/score runs it, on more nodes"]
 async fn sweep() {

@@ -1,4 +1,5 @@
-//! A recorded load, compressed: each of its days is played in some minutes, and the days before the last are the past.
+//! A recorded load, compressed: each of its days is played in a few minutes, and the days before the last are the
+//! history.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use jiff::tz::TimeZone;
 use crate::load;
 
 const DAY: f64 = 86_400.0;
-/// Minutes of a real day, over which the loop learns what recurs.
+/// Minutes of a real day, in which the loop learns what recurs.
 const SEASON: i64 = 1440;
 
 /// A load over compressed time.
@@ -17,17 +18,17 @@ const SEASON: i64 = 1440;
 pub struct Trace {
     /// Seconds and values, oldest first.
     rows: Vec<(f64, f64)>,
-    /// Where the part that is played begins and ends; what is before it is the past, in whole days.
+    /// Start and end of the part that is played; what precedes it is the history, in whole days.
     played: (f64, f64),
-    /// What a value is multiplied with, so that the highest one played is `peak`.
+    /// Factor on values, so that the highest one played is `peak`.
     scale: f64,
-    /// Seconds of the trace in one that is played.
+    /// Seconds of the trace per second played.
     factor: f64,
 }
 
 impl Trace {
-    /// Reads rows `timestamp,value`, as times or as seconds, and lets the last day of them last `minutes`; all of it
-    /// where there are no two days.
+    /// Reads rows `timestamp,value`, as times or as seconds, and compresses the last day of them to `minutes`; all of
+    /// it if there are no two days.
     pub fn read(path: &Path, minutes: u32, peak: f64) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self::parse(&text, minutes, peak).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -58,14 +59,14 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Tells whether there are days before the one that is played.
+    /// Returns whether there are days before the one that is played.
     pub fn has_past(&self) -> bool {
         self.played.0 > self.rows[0].0
     }
 
-    /// Returns the rate at a second of the play. Before it lie the days of the past, again and again, each real day of
-    /// them beginning with another one: what recurs exactly would teach that the next day holds no surprise. Without a
-    /// past, the first value.
+    /// Returns the rate at a second of the play. Before it come the days of the history, repeatedly, each real day
+    /// starting with another one: an exact repetition would teach that the next day holds no surprise. Without history,
+    /// the first value.
     pub fn rate(&self, second: f64) -> f64 {
         let (begin, end) = self.played;
         if second >= 0.0 {
@@ -82,7 +83,7 @@ impl Trace {
         self.at(first + day as f64 * DAY + (second + back as f64 * lasts) * self.factor)
     }
 
-    /// Returns the rate at a moment of the trace, between its rows in a straight line.
+    /// Returns the rate at a time of the trace, interpolated linearly between rows.
     fn at(&self, moment: f64) -> f64 {
         let after = self.rows.partition_point(|(time, _)| *time <= moment);
         let (time, value) = self.rows[after.saturating_sub(1)];
@@ -90,7 +91,7 @@ impl Trace {
         (value + (goal - value) * ((moment - time) / (next - time)).clamp(0.0, 1.0)) * self.scale
     }
 
-    /// Returns the past as it lies behind a play that begins at a minute since 1970.
+    /// Returns the history preceding a play that starts at a minute since 1970.
     pub fn past(&self, begin: i64, days: u32) -> load::Load {
         let first = begin - i64::from(days + 1) * SEASON;
         let mean = |minute: i64| {
@@ -101,7 +102,7 @@ impl Trace {
     }
 }
 
-/// Returns the time in seconds and the value of a row; `None` for a header and for what has no value.
+/// Returns the time in seconds and the value of a row; `None` for a header or a row without a value.
 fn row(line: &str) -> Option<(f64, f64)> {
     let (time, value) = line.split_once(',')?;
     let (time, value) = (time.trim(), value.trim().parse::<f64>().ok()?);
@@ -126,7 +127,7 @@ mod tests {
     fn the_last_day_is_played_and_those_before_recur_in_turn() {
         let trace = Trace::parse(&days(3), 24, 429.0).unwrap();
         assert!(trace.has_past());
-        // A second is a minute of the trace, a real day holds sixty days of it.
+        // A second is a minute of the trace, a real day holds sixty of its days.
         for (second, expected) in [(0, 0), (10, 3), (720, 216), (1430, 429), (-10, 286), (-1440, 0), (-1450, 143)] {
             assert_eq!(trace.rate(f64::from(second)).round(), f64::from(expected), "{second}");
         }

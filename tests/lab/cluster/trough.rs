@@ -1,6 +1,6 @@
-//! All of flyball is killed at the nightly trough, and the morning comes: whoever was lowered has an autoscaler behind
-//! it that raises again, and whoever has none was never lowered. Beside them the same requests under the stock
-//! autoscaler alone. Judged by request logs, by the API and by etcd's history.
+//! flyball is killed at the nightly trough, and the morning comes: whatever was lowered has an autoscaler that raises
+//! it again, and whatever has none was never lowered. Compared with the same requests under the stock autoscaler alone.
+//! Judged by request logs, by the API and by etcd's history.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,38 +17,37 @@ use crate::eventually;
 use crate::prometheus::Prometheus;
 use crate::support::flyball::Installation;
 
-/// With an autoscaler and flyball, with flyball alone, with the autoscaler alone.
+/// With autoscaler and flyball, with flyball alone, with the autoscaler alone.
 const BOTH: &str = "trough-both";
 const ALONE: &str = "trough-alone";
 const STOCK: &str = "trough-stock";
-/// Beside the first of them, without pods: a tenth of the fleet may be removed in ten minutes, and two pods shall be
-/// less.
+/// In addition to the first of them, without pods: a tenth of the fleet may be removed in ten minutes, and two pods
+/// must be less than that.
 const FLEET: &str = "fleet";
 const LARGE: u32 = 40;
-/// Requests a second in the evening, at night and from the morning on: one pod carries the night, three the others. All
-/// the workloads have room on the nodes that are there: which of them gets a new one first is chance.
+/// Requests per second in the evening, at night and from the morning on: one pod carries the night, three the others.
+/// All workloads fit on the existing nodes: which one gets a new node first would be random.
 const EVENING: f64 = 24.0;
 const NIGHT: f64 = 5.0;
 const DAY: f64 = 24.0;
-/// Seconds of the play at which the night and the morning begin, the day is there, and the end.
+/// Seconds of the play at which night and morning start, the day is reached, and the end.
 const DUSK: u32 = 14;
 const DAWN: u32 = 155;
 const RISEN: u32 = 163;
 const END: u32 = 215;
-/// Seconds before the morning at which flyball is killed: the night has lasted for two lowerings, each a minute after
-/// the other.
+/// Seconds before the morning at which flyball is killed: the night has lasted for two lowerings, a minute apart.
 const BEFORE_DAWN: u32 = 8;
-/// Pods of every workload at night, where somebody lowers it (the floor of its autoscaler), and of the one that nobody
+/// Pods of every workload at night if something lowers it (the floor of its autoscaler), and of the one that nothing
 /// may lower.
 const LEAST: u32 = 2;
 const KEPT: u32 = 4;
 const TARGET: u32 = 60;
-/// The autoscaler looks every 15 s, here at both workloads at the same moments, and both have the same requests: what
-/// one look finds a little below the line where it acts and the other a little above it costs one look.
+/// The autoscaler syncs every 15 s, here for both workloads at the same times, and both get the same requests: a value
+/// that is once slightly below and once slightly above the threshold costs one sync.
 const LOOK: usize = 15;
 
-/// Raises in the evening; wants less at night than the autoscaler's floor was before flyball. No capacity is declared,
-/// so that a lowering goes by the last minute alone.
+/// Raises in the evening; at night it wants less than the autoscaler's floor before flyball. No capacity is declared,
+/// so a lowering depends only on the last minute.
 const POLICY: &str = r#"
 rule("evening", #{ priority: 9, goal: "protect" }, |s, p| [when(s.rps.current > rps(16)), scale_to(3)]);
 rule("night", #{ priority: 1, goal: "cost" }, |s, p| [when(s.rps.current < rps(12)), scale_to(1)]);
@@ -78,7 +77,7 @@ async fn inv_22_flyball_killed_at_the_nightly_trough_costs_the_morning_no_more_t
         [(BOTH, Controller::Both(TARGET)), (ALONE, Controller::Flyball), (STOCK, Controller::Stock(TARGET))];
     let workloads =
         compare::workloads(&cluster, &controllers.map(|(name, it)| (name.to_owned(), it)), Duration::ZERO).await;
-    // The night comes sooner; everything else is as it is by default.
+    // Faster scale-down; everything else is default.
     let soon = json!({ "spec": { "behavior": { "scaleDown": { "stabilizationWindowSeconds": 15 } } } });
     for namespace in [BOTH, STOCK] {
         assert_eq!(cluster.patch(&rig::autoscaler_path(namespace, NAME), soon.clone()).await, 200);
@@ -102,7 +101,7 @@ async fn inv_22_flyball_killed_at_the_nightly_trough_costs_the_morning_no_more_t
     let playing = compare::play(&cluster, workloads, begin, |_| plan());
     let second = || u32::try_from((Timestamp::now().as_millisecond() - begin) / 1000).unwrap_or(0);
 
-    // At night there is nothing left of what flyball raised, and it has had the time to lower what it may not.
+    // At night nothing of what flyball raised is left, and it has had time to lower what it must not.
     sleep(Duration::from_secs(u64::from(DAWN - BEFORE_DAWN))).await;
     let at_night = [(BOTH, LEAST), (ALONE, KEPT), (STOCK, LEAST)];
     for (namespace, pods) in at_night {

@@ -1,6 +1,5 @@
-//! Loops, their namespaces, the custom resources and all of what is shipped are deleted while flyball runs: nothing
-//! blocks, no capacity goes that the load needs, and a floor that flyball raised goes back where that is safe. Judged
-//! by etcd's history.
+//! Loops, their namespaces, the custom resources and everything shipped are deleted while flyball runs: nothing blocks,
+//! no needed capacity is lost, and a floor that flyball raised returns if that is safe. Judged by etcd's history.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::eventually;
 const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 const CEILING: u32 = 10;
 
-/// Makes workers that an autoscaler scales, and waits until it does.
+/// Creates workers scaled by an autoscaler, and waits until it is active.
 async fn scaled(cluster: &Cluster, namespace: &str) {
     rig::workload(cluster, namespace, NAME, 2).await;
     rig::autoscaler(cluster, namespace, NAME, (2, CEILING)).await;
@@ -36,7 +35,7 @@ fn steps(moves: Vec<Move>, namespace: &str) -> Vec<(u32, u32)> {
     ours.filter_map(|it| Some((it.from?, it.to))).collect()
 }
 
-/// Raises by what is measured, and declares no capacity: what a lowering goes by are the last 60 s alone.
+/// Raises by measured values, and declares no capacity: a lowering depends only on the last 60 s.
 const BY_STEPS: &str = r#"
 rule("more", #{ priority: 9, goal: "protect" }, |s, p| [when(s.rps.current > rps(50)), scale_to(9)]);
 rule("some", #{ priority: 1, goal: "protect" }, |s, p| [when(s.rps.current > rps(20)), scale_to(3)]);
@@ -58,10 +57,10 @@ async fn x2_what_is_deleted_blocks_nothing_costs_no_capacity_and_returns_its_flo
         until_floor(&cluster, namespace, 3, PATIENCE).await;
     }
     let since = governed.since.0;
-    // A loop alone. Nobody asks for more there any longer.
+    // Only a loop. Nothing there requests more any longer.
     kubectl(&format!("delete serviceloop {NAME} -n leaves --timeout 20s"));
     governed.rates.set("leaves", NAME, 95.0);
-    // A namespace with its loop in it.
+    // A namespace including its loop.
     kubectl("delete namespace gone --timeout 60s");
     until_floor(&cluster, "leaves", 2, Duration::from_secs(150)).await;
     let autoscaler = cluster.get(&rig::autoscaler_path("leaves", NAME)).await;
@@ -73,7 +72,7 @@ async fn x2_what_is_deleted_blocks_nothing_costs_no_capacity_and_returns_its_flo
     sleep(Duration::from_secs(5)).await;
     assert_eq!(governed.flyball.ended(), None, "{}", governed.flyball.log());
     assert_eq!(steps(floors_since(since).await, "kept"), [(2, 3)]);
-    // Where the floor is back the autoscaler does what it would have done without flyball.
+    // Once the floor is back the autoscaler does what it would have done without flyball.
     let moves = moves_since(since).await;
     assert!(moves.iter().all(|it| it.manager != "flyball"), "{moves:?}");
     assert!(steps(moves, "kept").into_iter().all(|(from, to)| to > from), "pods went although the load needs them");
@@ -81,7 +80,7 @@ async fn x2_what_is_deleted_blocks_nothing_costs_no_capacity_and_returns_its_flo
     account_again();
 }
 
-/// Gives flyball's account back to the other tests.
+/// Restores flyball's account for the other tests.
 fn account_again() {
     kubectl(&format!("apply --server-side --force-conflicts -f {SETTINGS}/base/rbac.yaml"));
     let token = kubectl("create token flyball --namespace flyball-system --duration 24h");
@@ -92,8 +91,7 @@ fn account_again() {
     std::fs::write(file, format!("{before}token: \"{}\"{after}", token.trim())).unwrap();
 }
 
-/// The last order in which the rest goes after the loops are known no more: what binds the account, then what bounds
-/// it.
+/// The order in which the rest is deleted after the loops are gone: what binds the account, then what bounds it.
 const REST: [&str; 3] = ["rbac.yaml", "admission.yaml", "crds.yaml"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +122,7 @@ async fn x2_the_custom_resources_deleted_alone_and_the_rest_in_another_order_blo
     assert_eq!(steps(moves_since(since).await, "bare"), [(2, 4)]);
     assert_eq!(steps(floors_since(since).await, FLOOR), [(2, 4)]);
 
-    // Made known again they are gone on with, from where things stand.
+    // Installed again, they continue from the current state.
     custom_resources();
     for namespace in ["bare", FLOOR] {
         declare(&cluster, namespace).await;

@@ -1,6 +1,5 @@
-//! This version and the one before, as an operator goes from one to the other and back: on one journal, and side by
-//! side on one Lease. `scripts/lab/build previous` builds the other one. Judged by etcd's history, by request logs and
-//! by the objects of the API.
+//! This version and the previous one, as an operator upgrades and downgrades: on one journal, and side by side on one
+//! Lease. `scripts/lab/build previous` builds the other one. Judged by etcd's history, request logs and API objects.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,17 +15,17 @@ use crate::eventually;
 use crate::replicas::{assert_kept, mixed};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flyball");
-/// Longer than it takes from ready to a write, where one is wanted.
+/// Longer than the time from ready to a write, if one is wanted.
 const QUIET: Duration = Duration::from_secs(8);
 
-/// Returns the program of the version before; what it shipped lies beside it, in `deploy`.
+/// Returns the previous version's program; what it shipped is next to it, in `deploy`.
 fn previous() -> PathBuf {
     let program = std::env::var_os("FLYBALL_LAB_PREVIOUS");
     program.expect("the version before is not built; scripts/lab/test upgrade builds it, or says why it cannot").into()
 }
 
-/// Starts `program` on what the other one left, under load, and waits long enough for a write that nobody asked for. It
-/// can explain what the other one did last.
+/// Starts `program` on the state left by the other one, under load, and waits long enough for an unwanted write. It can
+/// explain what the other one did last.
 async fn changes_to(governed: &mut Governed, program: &Path, signal: &str) {
     let before = governed.written().await;
     governed.end(signal);
@@ -46,8 +45,8 @@ async fn changes_to(governed: &mut Governed, program: &Path, signal: &str) {
 const PLAYED: u32 = 120;
 const NAMESPACE: &str = "versions";
 
-/// Real requests to real workers, more with each step. What flyball is told of them is their plain rate: that of
-/// requests wavers, and what they waver by would be a reason to write.
+/// Real requests to real workers, more with each step. flyball is given their nominal rate: the measured rate
+/// fluctuates, which would be a reason to write.
 struct Requests {
     begin: Instant,
     url: String,
@@ -73,7 +72,7 @@ impl Requests {
         .await;
     }
 
-    /// Adds what so many pods carry at two thirds of what they can.
+    /// Adds two thirds of the capacity of this many pods.
     fn more(&mut self, pods: f64) {
         let left = PLAYED.saturating_sub(u32::try_from(self.begin.elapsed().as_secs()).unwrap());
         assert!(left > 1, "the changes took longer than the load");
@@ -81,7 +80,7 @@ impl Requests {
         self.loads.push(Load::start(&self.url, at, &[(0, pods * PER_POD * 0.66), (left, 0.0)]));
     }
 
-    /// Waits for their end; none has failed, and hardly one took too long.
+    /// Waits for their end; none has failed, and hardly any took too long.
     async fn end(self) {
         assert!(self.begin.elapsed() < Duration::from_secs(u64::from(PLAYED)), "the changes took longer than the load");
         for load in self.loads {
@@ -103,7 +102,7 @@ async fn an_upgrade_and_a_downgrade_under_load_cause_no_write_and_go_on_with_jou
     cluster.namespaces(&[NAMESPACE.to_owned()]).await;
     let mut requests = Requests::start(&cluster, 2).await;
     let mut governed = Governed::start_over(cluster.clone(), NAMESPACE, 2, &policy, DECLARED, "").await;
-    // The one before begins, without a journal.
+    // The previous version starts, without a journal.
     governed.end("KILL");
     std::fs::remove_file(governed.installation.journal()).unwrap();
     governed.installation.run_by(&previous);

@@ -1,6 +1,6 @@
-//! What really happened: every revision of every Deployment and autoscaler as etcd keeps it, and every request of
-//! flyball's account as the API server wrote it down. Neither is told by flyball. Where a test has compacted the store,
-//! its history begins with what stood there at that revision.
+//! What really happened: every revision of every Deployment and autoscaler as stored in etcd, and every request of
+//! flyball's account as logged by the API server. Neither comes from flyball. If a test has compacted the store,
+//! history starts with the state at that revision.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct Move {
     pub from: Option<u32>,
     /// Count after.
     pub to: u32,
-    /// Who owns it since then.
+    /// Its owner since then.
     pub manager: String,
 }
 
@@ -59,8 +59,8 @@ async fn changes_since(revision: u64, plural: &str, field: &str) -> Vec<Move> {
     moves
 }
 
-/// Returns all objects of a kind that were ever stored, each revision under its number, oldest first. One that is made
-/// anew goes on where the old one ended.
+/// Returns all objects of a kind that were ever stored, each revision under its number, oldest first. A recreated
+/// object continues the old one.
 async fn revisions(plural: &str) -> Vec<Value> {
     let [first, end] = ['/', '0'].map(|last| BASE64_STANDARD.encode(format!("/registry/{plural}{last}")));
     let newest = json!({ "key": first, "range_end": end, "sort_order": "DESCEND", "sort_target": "MOD", "limit": 1 });
@@ -93,7 +93,7 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-/// Asks the store.
+/// Queries the store.
 async fn ask(what: &str, question: Value) -> Value {
     let answer = client().post(format!("{STORE}/v3/{what}")).body(question.to_string()).send().await.unwrap();
     assert!(answer.status().is_success(), "{what} {question}: {}", answer.text().await.unwrap());
@@ -109,7 +109,7 @@ fn compacted() -> u64 {
     fs::read_to_string(compaction()).map_or(0, |text| text.parse().unwrap())
 }
 
-/// Lets the store forget everything before its present revision, which is returned: no watch from before it goes on.
+/// Compacts the store to its present revision, which is returned: no earlier watch can continue.
 pub async fn compact() -> u64 {
     let first = BASE64_STANDARD.encode("/registry/");
     let now = ask("kv/range", json!({ "key": first, "limit": 1 })).await["header"]["revision"].clone();
@@ -156,7 +156,7 @@ pub struct Request {
 /// Returns every request that flyball's account made and that was answered, in the order of the answers.
 pub fn requests() -> Vec<Request> {
     let log = fs::read_to_string(directory().join("audit.log")).unwrap();
-    // The last line may be half written.
+    // The last line may be incomplete.
     let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let ours = entries.filter(|entry| entry["user"]["username"] == ACCOUNT && entry["stage"] == "ResponseComplete");
     let request = |entry: Value| Request {

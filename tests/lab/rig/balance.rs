@@ -1,4 +1,4 @@
-//! The load balancer: requests go in turn to the ready endpoints of a service, as its endpoint slices name them.
+//! The load balancer: requests go round-robin to the ready endpoints of a service, as listed in its endpoint slices.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::net::TcpListener;
 
-/// Endpoints that a request is tried at; one that cannot be reached has just ended.
+/// Endpoints tried per request; one that cannot be reached has just ended.
 const TRIES: usize = 3;
 
 /// Which service, and where.

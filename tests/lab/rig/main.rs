@@ -1,4 +1,4 @@
-//! The rig of the lab: what a cluster has beside its API server, as far as a loop that scales can tell. Never shipped.
+//! The rig of the lab: the parts of a cluster besides its API server that a scaling loop sees. Never shipped.
 //!
 //! | file | what |
 //! |---|---|
@@ -39,7 +39,7 @@ enum Part {
 }
 
 fn main() -> ExitCode {
-    // Nobody has installed one before.
+    // None was installed before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.map_err(Into::into).and_then(|runtime| {
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads a span of time with its unit, as in `200ms`.
+/// Reads a duration with its unit, as in `200ms`.
 fn span(text: &str) -> Result<Duration, String> {
     let span: jiff::Span = text.parse().map_err(|_| format!("`{text}` is not a span of time such as 200ms or 5s"))?;
     let seconds = span.total(jiff::Unit::Second).map_err(|error| error.to_string())?;

@@ -1,5 +1,5 @@
-//! The load player: an open loop. Each request leaves at its planned moment, whatever became of those before it, and
-//! its latency counts from that moment, so that a stall is seen by all requests that it holds up.
+//! The load player: an open loop. Each request is sent at its planned time, whatever happened to earlier ones, and its
+//! latency counts from that time, so that a stall shows in all requests that it delays.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -11,11 +11,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// Requests a second at most, in all: the players of a lab share a small machine.
+/// Requests per second at most, in total: the players of a lab share a small machine.
 const MOST: f64 = 200.0;
-/// Requests that may be under way at once.
+/// Requests that may be in flight at once.
 const UNDER_WAY: usize = 2000;
-/// A player that was later than this at the 99th percentile measured itself.
+/// A player later than this at the 99th percentile measured only itself.
 const LATE: Duration = Duration::from_millis(20);
 
 /// What is played.
@@ -64,7 +64,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for planned in arrivals(&plan, arguments.seed) {
         sleep_until(begin + planned).await;
         let late = begin.elapsed().saturating_sub(planned);
-        // A full channel delays the player, which then says so.
+        // A full channel delays the player, which then reports so.
         let place = ended.clone().reserve_owned().await?;
         let request = client.get(arguments.target.clone());
         tokio::spawn(async move {
@@ -84,7 +84,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the moment of the first second.
+/// Returns the time of the first second.
 fn begin(at: Option<i64>) -> anyhow::Result<Instant> {
     let Some(at) = at else { return Ok(Instant::now()) };
     let ahead = at - jiff::Timestamp::now().as_millisecond();
@@ -92,7 +92,7 @@ fn begin(at: Option<i64>) -> anyhow::Result<Instant> {
     Ok(Instant::now() + Duration::from_millis(ahead))
 }
 
-/// Writes what has ended, as it ends; returns the count, the failures, and the lateness at the 99th percentile.
+/// Writes requests as they end; returns the count, the failures, and the lateness at the 99th percentile.
 fn write(path: &Path, mut ended: mpsc::Receiver<Ended>) -> anyhow::Result<(usize, usize, Duration)> {
     let mut file = BufWriter::new(File::create(path).with_context(|| path.display().to_string())?);
     let (mut failed, mut lates) = (0, Vec::new());
@@ -109,7 +109,7 @@ fn write(path: &Path, mut ended: mpsc::Receiver<Ended>) -> anyhow::Result<(usize
     Ok((lates.len(), failed, p99))
 }
 
-/// Reads a plan, whose seconds grow and whose rates are bounded.
+/// Reads a plan with increasing seconds and bounded rates.
 fn read(path: &Path) -> anyhow::Result<Vec<(f64, f64)>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     parse(&text).with_context(|| path.display().to_string())
@@ -130,7 +130,7 @@ fn parse(text: &str) -> anyhow::Result<Vec<(f64, f64)>> {
     Ok(plan)
 }
 
-/// Returns the moments of all requests, with random distances between them.
+/// Returns the send times of all requests, with random gaps.
 fn arrivals(plan: &[(f64, f64)], seed: u64) -> Vec<Duration> {
     let mut moments = Vec::new();
     for (index, (&(from, rate), &(to, _))) in plan.iter().zip(plan.iter().skip(1)).enumerate() {
@@ -147,7 +147,7 @@ fn arrivals(plan: &[(f64, f64)], seed: u64) -> Vec<Duration> {
     moments
 }
 
-/// Returns a number above 0 and at most 1 that is the same for the same input (`SplitMix64`).
+/// Returns a deterministic number above 0 and at most 1 for its input (`SplitMix64`).
 fn uniform(seed: u64, step: u64, draw: u64) -> f64 {
     let mut state = (seed << 48) ^ (step << 32) ^ draw;
     state = state.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);

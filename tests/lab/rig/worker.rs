@@ -1,5 +1,5 @@
-//! A worker: each request holds one of a few slots for a while, and waits for a free one. It never burns CPU, so that
-//! many fit on a small machine, and what it counts as busy is what a real one would spend.
+//! A worker: each request holds one of a few slots for a while, and waits for a free one. It burns no CPU, so that many
+//! fit on a small machine, and what it counts as busy is what a real one would use.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 /// Upper bounds of the latency buckets, seconds.
 const BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5.0];
-/// Requests that wait at most; more are refused, as a real server's backlog does.
+/// Requests that wait at most; more are refused, as by a real server's backlog.
 const WAITING: usize = 200;
 
 /// How a worker serves. In a pod, the environment of its container says so.
@@ -57,10 +57,10 @@ struct Page {
     waiting: usize,
 }
 
-/// Serves until its input ends, which it does with the process that started it.
+/// Serves until its input closes, which happens when the process that started it exits.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (parent, parent_ended) = oneshot::channel();
-    // A thread of its own: a read of the input cannot be called off.
+    // A separate thread: a read of the input cannot be cancelled.
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         parent.send(())
@@ -104,9 +104,9 @@ async fn serve(State(worker): State<Arc<Worker>>) -> StatusCode {
     StatusCode::OK
 }
 
-/// A request that was let in. It ends when it is answered, or when its client does not wait any longer: its place is
-/// free then, and what it kept busy counts. Proxies note that as code 499: it was a request all the same, and a rate of
-/// those answered alone would never pass what the workers can do.
+/// An admitted request. It ends when it is answered, or when its client stops waiting: its slot is then free, and the
+/// busy time counts. Proxies log that as code 499: it was a request all the same, and a rate of answered requests alone
+/// would never exceed the workers' capacity.
 struct Inside<'a> {
     worker: &'a Worker,
     began: Option<Instant>,

@@ -49,7 +49,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Judges what a scanner meets in one file.
+/// Judges what a scanner finds in one file.
 pub struct Judge {
     file: String,
     layer: Option<&'static Layer>,
@@ -58,7 +58,7 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Returns the judge of the file that is `module`.
+    /// Returns the judge of the file of `module`.
     pub fn new(file: &str, module: &[String]) -> Self {
         let top = module.first().map_or("", String::as_str);
         let layer = rules::LAYERS.iter().find(|layer| layer.module == top);
@@ -100,7 +100,7 @@ impl Judge {
         }
     }
 
-    /// Judges a glob import: one that may bring in what is banned hides it.
+    /// Judges a glob import: one that may bring in something banned hides it.
     pub fn glob(&mut self, path: &[String], in_test: bool, line: usize) {
         let written = path.join("::");
         let hides = |ban: &&str| ban.strip_prefix(&written).is_some_and(|rest| rest.starts_with("::"));
@@ -181,12 +181,12 @@ impl Judge {
     }
 }
 
-/// Tells whether `path` is what `ban` names, or lies below it.
+/// Returns whether `path` is what `ban` names, or is below it.
 fn covers(ban: &str, path: &str) -> bool {
     path.strip_prefix(ban).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Tells whether an entry of the table permits a path: `model`, `forecast::params`, `adapters::*::settings`, `*`.
+/// Returns whether an entry of the table permits a path: `model`, `forecast::params`, `adapters::*::settings`, `*`.
 fn permits(allowed: &str, path: &[String]) -> bool {
     let pattern: Vec<&str> = allowed.split("::").collect();
     pattern.len() <= path.len() && pattern.iter().zip(path).all(|(part, segment)| *part == "*" || part == segment)

@@ -1,4 +1,4 @@
-//! Planted breaches: the checker finds each, at its line, and leaves innocent code alone.
+//! Planted breaches: the checker finds each, at its line, and does not flag innocent code.
 
 use super::judge::Rule;
 use super::{Source, check};
@@ -206,6 +206,6 @@ fn innocent_code_is_left_alone() {
             Mode::Auto.then(|| Duration::from_secs(1))
         }";
     assert_eq!(found("src/verify/mod.rs", text), []);
-    // A function that is called like the module it lives in.
+    // A function with the name of its module.
     assert_eq!(found("src/verify/mod.rs", "mod tell; use tell::tell; fn f() { tell::other(); }"), []);
 }

@@ -5,9 +5,9 @@
 pub enum World {
     /// Nothing: a function of its inputs.
     Pure,
-    /// Files and environment in one file alone.
+    /// Files and environment in only one file.
     OneFile(&'static str),
-    /// What its duty asks for.
+    /// Whatever its duty requires.
     Open,
 }
 
@@ -16,9 +16,9 @@ pub enum World {
 pub struct Layer {
     /// Module below the crate root.
     pub module: &'static str,
-    /// What it may import from the crate beside itself; `*` stands for one segment or, alone, for everything.
+    /// What it may import from the crate besides itself; `*` stands for one segment or, alone, for everything.
     pub may: &'static [&'static str],
-    /// What of the world it may touch.
+    /// How much of the world it may touch.
     pub world: World,
 }
 
@@ -46,7 +46,7 @@ const APP: &[&str] = &[
     "config",
 ];
 
-/// Who may import whom.
+/// Which module may import which.
 pub const LAYERS: &[Layer] = &[
     Layer { module: "model", may: &[], world: World::Pure },
     Layer { module: "observe", may: STAGE, world: World::Pure },
@@ -72,16 +72,16 @@ pub const LAYERS: &[Layer] = &[
 /// Two modules that only one file may bring together.
 pub const MEET: (&str, &str, &str) = ("adapters", "actors", "app");
 
-/// The module that alone reads environment variables.
+/// The only module that reads environment variables.
 pub const ENVIRONMENT: &str = "config";
 
 /// Environment variables.
 pub const ENV_READS: &[&str] =
     &["std::env::var", "std::env::var_os", "std::env::vars", "std::env::vars_os", "std::env::set_var"];
 
-/// Crates that a pure module may use; all others bring time, I/O, tasks or order that differs from run to run.
-/// A lock is none of these: the script engine shares what it has recorded behind one.
-/// Nor is the description of a type (`schemars`), which is made from its serde form.
+/// Crates that a pure module may use; all others bring time, I/O, tasks or nondeterministic order. A lock does not: the
+/// script engine shares its records behind one. Nor does the description of a type (`schemars`), which derives from its
+/// serde form.
 pub const PURE_CRATES: &[&str] = &[
     "std",
     "serde",
@@ -113,7 +113,7 @@ pub const IO: &[&str] = &[
     "std::time::UNIX_EPOCH",
 ];
 
-/// Further names of the standard library that no pure module uses: tasks, and order that differs from run to run.
+/// Further names of the standard library that no pure module uses: tasks, and nondeterministic order.
 pub const IMPURE: &[&str] = &[
     "std::future",
     "std::task",
@@ -140,5 +140,5 @@ pub const PANICS: &[&str] = &["panic", "todo", "unimplemented", "unreachable"];
 /// Methods that panic.
 pub const UNWRAPS: &[&str] = &["unwrap", "expect", "unwrap_err", "expect_err"];
 
-/// Macros that bring in text which this test would not see.
+/// Macros that include text which this test would not see.
 pub const INCLUDES: &[&str] = &["include"];

@@ -1,4 +1,4 @@
-//! Second pass: every path, macro, await and unwrap of a file, held against the rules.
+//! Second pass: checks every path, macro, await and unwrap of a file against the rules.
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use syn::spanned::Spanned;
@@ -19,7 +19,7 @@ pub struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Returns a walker over the file that is `module`.
+    /// Returns a walker over the file of `module`.
     pub fn new(scopes: &'a Scopes, judge: &'a mut Judge, module: &[String]) -> Self {
         let in_test = scopes.is_test(module) || module.iter().any(|part| part == "tests");
         Self { scopes, judge, module: module.to_vec(), in_test, excused: false }
@@ -79,7 +79,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads the path that starts at `from`, and what stands around it; returns the place behind it.
+    /// Reads the path that starts at `from`, with its surroundings; returns the position after it.
     fn token_path(&mut self, trees: &[TokenTree], from: usize) -> usize {
         let TokenTree::Ident(first) = &trees[from] else { return from + 1 };
         let line = first.span().start().line;
@@ -275,12 +275,12 @@ fn is_colons(trees: &[TokenTree], at: usize) -> bool {
     trees.get(at..at + 2).is_some_and(|pair| pair.iter().all(|tree| is_punct(tree, ':')))
 }
 
-/// Tells whether `!` and the arguments of a macro stand at `at` (and not `!=`).
+/// Returns whether `!` and the arguments of a macro are at `at` (and not `!=`).
 fn is_bang(trees: &[TokenTree], at: usize) -> bool {
     trees.get(at).is_some_and(|tree| is_punct(tree, '!')) && matches!(trees.get(at + 1), Some(TokenTree::Group(_)))
 }
 
-/// Tells whether an attribute excuses a panic and says why: `#[expect(clippy::expect_used, reason = "...")]`.
+/// Returns whether an attribute excuses a panic with a reason: `#[expect(clippy::expect_used, reason = "...")]`.
 fn excuses_panics(attribute: &Attribute) -> bool {
     let text = match &attribute.meta {
         Meta::List(list) if list.path.is_ident("expect") => list.tokens.to_string().replace(' ', ""),

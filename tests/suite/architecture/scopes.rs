@@ -1,5 +1,5 @@
-//! First pass: what each module calls things. Renames, type aliases, child modules and globs, so that the
-//! second pass sees through `use std::time as t; t::Instant::now()`.
+//! First pass: the names in each module. Renames, type aliases, child modules and globs, so that the second pass sees
+//! through `use std::time as t; t::Instant::now()`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +12,9 @@ pub type ModulePath = Vec<String>;
 /// A name that `use` brings in.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// As written, flattened: `crate::model::Now`.
+    /// Flattened, otherwise as written: `crate::model::Now`.
     pub path: Vec<String>,
-    /// The name it gets; `None` for a glob.
+    /// Its new name; `None` for a glob.
     pub name: Option<String>,
     /// Line of the last segment.
     pub line: usize,
@@ -37,19 +37,19 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// Returns no names; `crates` are the dependencies, as paths spell them.
+    /// Returns an empty table; `crates` are the dependencies, as paths spell them.
     pub fn new(crates: impl IntoIterator<Item = String>) -> Self {
         let crates = crates.into_iter().chain(["std".to_owned()]).collect();
         Self { modules: BTreeMap::new(), tests: BTreeSet::new(), crates }
     }
 
-    /// Adds the names of a file that is the module `module`.
+    /// Adds the names of the file of `module`.
     pub fn add(&mut self, module: &[String], file: &syn::File) {
         self.modules.entry(module.to_vec()).or_default();
         Collector { scopes: self, module: module.to_vec() }.visit_file(file);
     }
 
-    /// Tells whether a module, or one around it, is declared for tests alone.
+    /// Returns whether a module, or one around it, is declared only for tests.
     pub fn is_test(&self, module: &[String]) -> bool {
         (1..=module.len()).any(|end| self.tests.contains(&module[..end]))
     }
@@ -153,7 +153,7 @@ impl<'ast> Visit<'ast> for Collector<'_> {
     }
 }
 
-/// Returns the imports of a `use` tree, groups taken apart.
+/// Returns the imports of a `use` tree, with groups expanded.
 pub fn imports(tree: &UseTree) -> Vec<Import> {
     let mut found = Vec::new();
     flatten(tree, &mut Vec::new(), &mut found);
@@ -187,7 +187,7 @@ fn flatten(tree: &UseTree, prefix: &mut Vec<String>, found: &mut Vec<Import>) {
     }
 }
 
-/// Tells whether an attribute makes what it stands on a test.
+/// Returns whether an attribute makes its item a test.
 pub fn tests_only(attribute: &Attribute) -> bool {
     let last = attribute.path().segments.last().map(|segment| segment.ident.to_string());
     match last.as_deref() {

@@ -34,7 +34,7 @@ impl Asked {
         &self.form["query"]
     }
 
-    /// Whether the question is one for sample times.
+    /// Whether the query is for sample times.
     pub fn is_for_times(&self) -> bool {
         self.query().contains("timestamp(")
     }
@@ -49,7 +49,7 @@ struct Shared {
     most_in_flight: AtomicUsize,
 }
 
-/// A server that answers as `behave` says and remembers what it was asked.
+/// A server that answers as `behave` says and records its queries.
 pub struct Double {
     pub url: String,
     shared: Arc<Shared>,
@@ -136,7 +136,7 @@ fn data(kind: &str, result: &str) -> String {
     format!(r#"{{"status":"success","data":{{"resultType":"{kind}","result":[{result}]}}}}"#)
 }
 
-/// A body that starts and never ends by itself; `sent` counts its bytes.
+/// A body that starts and never ends; `sent` counts its bytes.
 pub fn endless(start: &'static str, chunk: Bytes, most: usize, sent: Arc<AtomicUsize>) -> Body {
     let first = futures::stream::once(async move { Ok::<_, std::io::Error>(Bytes::from_static(start.as_bytes())) });
     let rest = futures::stream::unfold(0, move |total| {
@@ -182,7 +182,7 @@ pub async fn raw(bytes: &'static [u8]) -> String {
     url
 }
 
-/// A server that speaks TLS with a certificate that only its own file vouches for.
+/// A server that speaks TLS with a certificate vouched for only by its own file.
 pub struct Private {
     pub url: String,
     pub certificate: PathBuf,
@@ -209,7 +209,7 @@ impl Private {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(connection) = rustls::ServerConnection::new(config.clone()) else { return };
-                // A client that does not believe it goes away.
+                // A client that does not trust it disconnects.
                 let _ = answer(rustls::StreamOwned::new(connection, stream.unwrap()));
             }
         });

@@ -1,4 +1,4 @@
-//! Range queries: alignment, selectors, stretches.
+//! Range queries: alignment, selectors, ranges.
 
 use super::double::{Double, json, matrix};
 use super::*;
@@ -10,7 +10,7 @@ fn at(minute: i64, seconds: i64) -> Timestamp {
     Timestamp::from_second((NOON + minute) * 60 + seconds).unwrap()
 }
 
-/// The times of the points that a request asks for.
+/// The times of the points that a request covers.
 fn points(asked: &double::Asked) -> Vec<i64> {
     assert_eq!((asked.path.as_str(), asked.form["step"].as_str()), ("/api/v1/query_range", "60"));
     let time = |key: &str| asked.form[key].parse::<i64>().unwrap();

@@ -1,5 +1,5 @@
 //! The Prometheus adapter against loopback doubles: what it sends, and each telemetry row of the fault matrix. A test
-//! that proves a row carries its id.
+//! for a row carries its id.
 
 mod double;
 mod history;
@@ -29,7 +29,7 @@ fn source(url: &str, timeout: Duration) -> Prometheus {
     Prometheus::new(PrometheusSettings::new(url, timeout).unwrap()).unwrap()
 }
 
-/// The same, asked with a token or headers.
+/// The same with a token or headers.
 fn asked_so(url: &str, access: &Access) -> Prometheus {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Prometheus::new(PrometheusSettings::new(url, PATIENT).unwrap().with_access(access).unwrap()).unwrap()
@@ -82,7 +82,7 @@ fn missing(arrival: &Arrival) -> &Missing {
     }
 }
 
-/// Asks once for `rps` of a server that answers questions for values with `values`, those for times properly.
+/// Queries `rps` once from a server that answers value queries with `values`, and time queries properly.
 async fn values(values: &str) -> Vec<Arrival> {
     let values = values.to_owned();
     let server =
@@ -91,12 +91,12 @@ async fn values(values: &str) -> Vec<Arrival> {
     source(&server.url, PATIENT).read(&round).await.arrivals.remove(0)
 }
 
-/// Asks a whole round of a server that behaves as told; all of it must be down after one query.
+/// Queries a whole round from a server with this behaviour; all of it must be down after one query.
 async fn all_down(url: &str, timeout: Duration) -> Answer {
     down_after(1, url, timeout).await
 }
 
-/// The same of a server that finishes no query: one alone might be slow by itself.
+/// The same for a server that finishes no query: a single one might just be slow.
 async fn all_down_after_two(url: &str, timeout: Duration) -> Answer {
     down_after(2, url, timeout).await
 }
@@ -168,7 +168,7 @@ async fn a_compressed_answer_is_read() {
 
 #[tokio::test]
 async fn the_token_of_the_file_and_the_headers_go_with_each_query_and_the_token_is_never_shown() {
-    // As long as those of accounts are: no part of it is left where a message is cut.
+    // As long as those of service accounts: no part of it remains where a message is truncated.
     let long = format!("s3cret-{}", "2".repeat(900));
     let said = format!(r#"{{"status":"error","error":"the bearer of {long} may not read"}}"#);
     let server = Double::start(move |asked| match asked.headers.get("authorization") {
@@ -258,7 +258,7 @@ async fn p1_a_connection_cut_within_the_answer_holds_all() {
 
 #[tokio::test]
 async fn p2_a_server_that_accepts_and_never_answers_costs_two_deadlines() {
-    // Connections wait in the backlog of a listener that nobody serves.
+    // Connections wait in the backlog of a listener that is never served.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let begin = Instant::now();
     let answer = all_down_after_two(&format!("http://{}", listener.local_addr().unwrap()), HASTY).await;
@@ -306,7 +306,7 @@ async fn p2_answers_that_came_before_and_after_a_silence_count() {
     assert_eq!(answer.arrivals[2][0], value(10.0, 1_795_521_590_123));
 }
 
-/// The arrival rate is what a service is scaled by; a latency is asked over ten times as many series.
+/// The arrival rate is what a service is scaled by; a latency query covers ten times as many series.
 #[tokio::test]
 async fn p2_a_query_that_never_ends_in_time_costs_its_own_template_round_after_round() {
     let slow = template("p99", "histogram_quantile(0.99, buckets{$selector})", "buckets{$selector}");
@@ -320,7 +320,7 @@ async fn p2_a_query_that_never_ends_in_time_costs_its_own_template_round_after_r
             _ => json(200, vector(&[("a", "10")])),
         });
         let source = source(&server.await.url, if status.is_some() { PATIENT } else { Duration::from_millis(300) });
-        // First, last and between: whichever is asked before it.
+        // First, last and between: whatever is queried before it.
         for at in 0..=3 {
             let mut round = round();
             round.templates.insert(at, slow.clone());
@@ -401,7 +401,7 @@ async fn p3_an_overloaded_server_is_left_alone_as_long_as_it_asks() {
             response
         });
         let server = server.await;
-        // A server that names a time, and one that knows who asks too much, mean all queries.
+        // A server that names a time, or says that the client sends too much, means all queries.
         let queries = if status == 429 || expected.is_some() { 1 } else { 2 };
         let answer = down_after(queries, &server.url, PATIENT).await;
         assert_eq!(answer.back_off, expected.map(Duration::from_secs), "{status} {retry_after:?}");
@@ -427,7 +427,7 @@ async fn p3_a_fault_of_one_query_costs_only_its_template() {
     assert_eq!(answer.arrivals[2][0], value(10.0, 1_795_521_590_123));
 }
 
-/// The error that a server's answer to the only query becomes.
+/// The error for a server's answer to the only query.
 async fn refused(behave: impl Fn() -> Response + Send + Sync + 'static) -> String {
     let server = Double::start(move |_| behave()).await;
     let answer = source(&server.url, PATIENT).read(&single()).await;
@@ -498,7 +498,7 @@ async fn p4_annotations_of_promql_leave_an_answer_whole() {
     let at = |seconds| Timestamp::from_second(seconds).unwrap();
     let template = &single().templates[0];
     assert!(source(&past.await.url, PATIENT).history(template, &[0], at(0), at(60)).await.is_ok());
-    // Beside them a part may be missing, or what is left out of the list may say so.
+    // Besides them a part may be missing, or an omission note may say so.
     for other in ["store 3: connection refused", "4 more warning annotations omitted", "4 more annotations omitted"] {
         let error = refused(move || json(200, said(&format!(r#","{other}""#), times()))).await;
         assert!(error.contains(other), "{error}");
@@ -565,7 +565,7 @@ async fn p6_a_value_without_a_usable_time_is_missing() {
     }
 }
 
-/// A server must not get far beyond the limit of 16 MiB: what the sockets hold is allowed for.
+/// A server must not get far beyond the limit of 16 MiB, allowing for socket buffers.
 const CUT: usize = 32 << 20;
 
 #[tokio::test]
@@ -650,7 +650,7 @@ mod with_observe {
     use flyball::model::{Bounds, Now, Reading, ServiceId, ServiceSpec, SignalSpec, Slo, TargetReading, Unit};
     use flyball::observe::{Observer, observe};
 
-    /// What the evaluation time of the double is: 2026-11-24T12:00:00.5Z.
+    /// The evaluation time of the double: 2026-11-24T12:00:00.5Z.
     const START: i64 = 1_795_521_600;
 
     fn spec() -> ServiceSpec {
@@ -670,7 +670,7 @@ mod with_observe {
         }
     }
 
-    /// Reads service `a` each 15 s of a server whose sample is taken at `sampled(tick)`, `ticks` times.
+    /// Reads service `a` every 15 s from a server whose sample is taken at `sampled(tick)`, `ticks` times.
     async fn readings(ticks: u32, sampled: impl Fn(i64) -> i64 + Send + Sync + 'static) -> Vec<Reading> {
         let tick = Arc::new(AtomicUsize::new(0));
         let current = Arc::clone(&tick);

@@ -1,5 +1,5 @@
-//! Scripts that mean harm, or do it by accident, in twelve classes: each reaches what it attacks and is stopped there,
-//! the process goes on, and the last good set stays in force. Used by the tests and by the figures.
+//! Scripts that do harm, intentionally or by accident, in twelve classes: each reaches what it attacks and is stopped
+//! there, the process continues, and the last good set stays active. Used by the tests and by the figures.
 
 #![allow(dead_code, reason = "the tests use one part of it, the figures another")]
 
@@ -18,7 +18,7 @@ pub const GOOD: &str =
 pub struct Class {
     /// What they try.
     pub name: &'static str,
-    /// Statements, each with what stops it; each is tried at the top level, in a rule, in a library and in a test.
+    /// Statements, each with what stops it; each runs at the top level, in a rule, in a library and in a test.
     pub bodies: &'static [(&'static str, Stop)],
     /// Whole sets, for what no single statement can do.
     pub sets: fn() -> Vec<(Set, Stop)>,
@@ -27,7 +27,7 @@ pub struct Class {
 /// What stops a script: a part of the fault that it ends in.
 pub type Stop = &'static str;
 
-/// The meter. Where the machine is so slow that the deadline comes before it, that counts as well.
+/// The meter. On a machine so slow that the deadline comes first, that counts as well.
 pub const OPERATIONS: Stop = "operations: more than";
 /// The nesting of calls.
 pub const DEPTH: Stop = "depth: calls are nested too deeply";
@@ -37,10 +37,10 @@ pub const TEXT: Stop = "limit: a string grew too long";
 pub const ARRAY: Stop = "limit: an array grew too large";
 /// The size of a map, with all that is in it.
 pub const MAP: Stop = "limit: a map grew too large";
-/// Nothing has to: what was tried did no harm, and the script went on to its last word.
+/// Nothing needs to: the attempt did no harm, and the script ran to its end.
 pub const SURVIVED: Stop = "the end was reached";
 
-/// What ends a script that its operations would end, where the machine is slow.
+/// Stops a script that its operations would stop, on a slow machine.
 pub const LATE: Stop = "deadline: ";
 
 /// Paths and texts.

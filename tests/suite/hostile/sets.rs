@@ -1,4 +1,4 @@
-//! The scripts that are whole sets: where they stand, how large they are or how many makes them what they are.
+//! The scripts that are whole sets: defined by their place, their size or their number.
 
 use super::{ARRAY, GOOD, MAP, OPERATIONS, Set, Stop};
 
@@ -19,7 +19,7 @@ fn test(body: &str) -> Set {
     set(&[("t.rhai", GOOD), ("t_test.rhai", &test)])
 }
 
-/// Nested so deeply that a parser or an evaluator could run out of stack.
+/// Nested so deeply that a parser or an evaluator could overflow its stack.
 pub(super) fn deep() -> Vec<(Set, Stop)> {
     const TOO_DEEP: Stop = "maximum complexity";
     let around = [
@@ -55,7 +55,7 @@ pub(super) fn deep() -> Vec<(Set, Stop)> {
     sets
 }
 
-/// What only tests can hold: services, decisions, time lines.
+/// What only tests can hold: services, decisions, timelines.
 pub(super) fn held() -> Vec<(Set, Stop)> {
     [
         ("let x = []; loop { x.push(timeline(\"15s\").run(\"1m\")); }", ARRAY),
@@ -71,7 +71,7 @@ pub(super) fn held() -> Vec<(Set, Stop)> {
     .into()
 }
 
-/// Values of the language where they do not belong.
+/// Values of the language in the wrong place.
 pub(super) fn mistyped() -> Vec<(Set, Stop)> {
     [
         ("if s { }", "expected bool, found service"),
@@ -140,7 +140,7 @@ pub(super) fn imports() -> Vec<(Set, Stop)> {
     ]
 }
 
-/// Libraries that import each other one after the other.
+/// Libraries that import each other in a chain.
 fn chain(length: usize) -> Set {
     let one = |number: usize| {
         let text = if number == length {
@@ -153,7 +153,7 @@ fn chain(length: usize) -> Set {
     (0..=length).map(one).chain([("t.rhai".to_owned(), GOOD.to_owned())]).collect()
 }
 
-/// Large, many, or no text at all.
+/// Large, many, or not text at all.
 pub(super) fn sources() -> Vec<(Set, Stop)> {
     let many =
         |count: usize, text: &str| (0..count).map(|number| (format!("f{number}.rhai"), text.to_owned())).collect();
@@ -187,7 +187,7 @@ pub(super) fn sources() -> Vec<(Set, Stop)> {
     ]
 }
 
-/// What adds to a set each time it is loaded or asked: names, rules, parts.
+/// What grows a set each time it is loaded or evaluated: names, rules, parts.
 pub(super) fn growth() -> Vec<(Set, Stop)> {
     const PARTS: Stop = "parts in one expression, the limit is 64";
     let declared = |text: &str| file(format!("{text}\n{GOOD}"));

@@ -1,4 +1,4 @@
-//! Inputs of the four rules: drawn at random, told once as Rego reads them and once as features and outlook.
+//! Inputs of the four rules: drawn at random, expressed both as Rego input and as features and outlook.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -57,19 +57,19 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Returns the moment of all inputs.
+    /// Returns the time of all inputs.
     pub fn now() -> Now {
         Now { wall: Timestamp::UNIX_EPOCH + Duration::from_secs(1_700_000_000), mono: Duration::from_secs(1000) }
     }
 
-    /// Tells whether any field is missing.
+    /// Returns whether any field is missing.
     pub fn lacks_something(&self) -> bool {
         let numbers =
             [self.p99_ahead, self.cpu, self.rps, self.change, self.errors_ahead, self.region_a, self.region_a_ahead];
         numbers.contains(&None) || self.flags().contains(&None) || self.target.is_none()
     }
 
-    /// Tells whether a value stands exactly on the bound of a rule.
+    /// Returns whether a value is exactly on the bound of a rule.
     pub fn stands_on_a_bound(&self) -> bool {
         [
             (self.p99_ahead, 200.0),
@@ -128,7 +128,7 @@ impl Facts {
         Value::from(fields)
     }
 
-    /// Returns the input as our stages hand it on.
+    /// Returns the input as our stages pass it on.
     pub fn flyball(&self) -> (ServiceSpec, Features, Outlook) {
         let flag = |flag: Option<bool>| (flag.map(f64::from), None);
         let ratio = |percent: f64| percent * 0.01;
@@ -148,7 +148,7 @@ impl Facts {
             throttle,
         ];
         let target = match self.target {
-            // Below, at or above the bounds, so that both flags come out as they should.
+            // Below, at or above the bounds, so that both flags have the wanted value.
             Some((can_scale_up, at_min)) => {
                 let (replicas, bounds) = match (can_scale_up, at_min) {
                     (true, false) => (5, Bounds { min: 2, max: 20 }),
@@ -209,7 +209,7 @@ fn expected(value: f64) -> SignalOutlook {
     SignalOutlook { readiness: Readiness::Ready, points: points.to_vec(), ..start }
 }
 
-/// Draws inputs, the same ones for the same seed.
+/// Draws inputs, deterministic for a seed.
 pub struct Source(u64);
 
 impl Source {
@@ -231,7 +231,7 @@ impl Source {
         self.draw() < probability
     }
 
-    /// Returns a value on a grid of quarters from `low` to `high`; now and then one of the bounds exactly.
+    /// Returns a value on a grid of quarters from `low` to `high`; occasionally one of the bounds exactly.
     fn value(&mut self, low: f64, high: f64, bounds: &[f64]) -> f64 {
         if self.chance(0.05) {
             let position = (self.draw() * bounds.len() as f64) as usize;
@@ -240,7 +240,7 @@ impl Source {
         ((low + self.draw() * (high - low)) * 4.0).round() / 4.0
     }
 
-    /// Returns a value above `bound` if that is wanted and luck has it, else one from anywhere.
+    /// Returns a value above `bound` if wanted and with some luck, else an arbitrary one.
     fn above(&mut self, wanted: bool, bound: f64, high: f64) -> f64 {
         if wanted && self.chance(0.93) {
             self.value(bound + 0.25, high, &[bound])
@@ -257,7 +257,7 @@ impl Source {
     }
 
     /// Returns the next input: one of the four rules is favoured in most of them, so that each is the outcome often
-    /// enough; in every second input each field is missing with a chance of 5 %.
+    /// enough; in every second input each field is missing with a probability of 5 %.
     pub fn next(&mut self) -> Facts {
         let favoured = (self.draw() * 5.0) as u8;
         let [up, shift, down, throttle] = [0, 1, 2, 3].map(|rule| favoured == rule);
@@ -307,7 +307,7 @@ impl Source {
         ] {
             *number = number.filter(|_| !self.chance(MISSING));
         }
-        // A forecast is never known of a signal that is not.
+        // A forecast is never known for an unknown signal.
         facts.change = facts.change.filter(|_| facts.rps.is_some());
         facts.region_a_ahead = facts.region_a_ahead.filter(|_| facts.region_a.is_some());
         for flag in [

@@ -1,8 +1,8 @@
 //! The four original rules twice: in Rego by a real interpreter, and as shipped by ours, over the same inputs.
 //!
-//! The shipped files are compared in their Rego reading, which policies write in two words: `conflicts("error")`,
-//! and `.or(false)` behind each flag of an `unless(..)`, for which Rego takes what is absent as off. Everything
-//! else stands as it is shipped. Used by the tests and by the figures.
+//! The shipped files are compared with Rego semantics, which policies express in two words: `conflicts("error")`, and
+//! `.or(false)` after each flag of an `unless(..)`, since Rego treats what is absent as off. Everything else is as
+//! shipped. Used by the tests and by the figures.
 
 #![allow(dead_code, reason = "the tests use one part of it, the figures another")]
 #![allow(clippy::expect_used, reason = "a fixture that cannot be made is a failure of whoever uses it")]
@@ -27,7 +27,7 @@ pub const SHIPPED: [(&str, &str); 2] = [
     ("traffic.rhai", include_str!("../../../deploy/policies/traffic.rhai")),
 ];
 
-/// What comes of one input.
+/// The outcome of one input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// More replicas.
@@ -61,7 +61,7 @@ impl Rego {
         Ok(Self(engine))
     }
 
-    /// Evaluates the rules; an error other than two results at once is one of ours.
+    /// Evaluates the rules; an error other than two simultaneous results is ours.
     pub fn decide(&mut self, input: Value) -> anyhow::Result<Outcome> {
         match self.evaluate(input) {
             Ok(action) => read(&action),
@@ -93,14 +93,14 @@ fn kind(kind: &str) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Returns the shipped rules in their Rego reading.
+/// Returns the shipped rules with Rego semantics.
 pub fn in_rego_reading() -> anyhow::Result<PolicySet> {
     let mut files: Vec<_> = SHIPPED.map(|(path, text)| (path, absent_is_off(text))).into();
     files.push(("mode.rhai", "conflicts(\"error\");".to_owned()));
     load(files.iter().map(|(path, text)| (*path, text.as_str())))
 }
 
-/// Puts `.or(false)` behind the flag of every `unless(..)`.
+/// Appends `.or(false)` to the flag of every `unless(..)`.
 fn absent_is_off(text: &str) -> String {
     let line = |line: &str| match line.trim_start().strip_prefix("unless(").and_then(|rest| rest.strip_suffix("),")) {
         Some(flag) => format!("    unless({flag}.or(false)),\n"),
@@ -115,7 +115,7 @@ pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::
     compile(files, &Vocabulary::of([])?, &never).map_err(|faults| anyhow::anyhow!("{faults:?}"))
 }
 
-/// Decides by a set, without a past.
+/// Decides with a set, without history.
 pub fn ours(set: &PolicySet, spec: &ServiceSpec, features: &Features, outlook: &Outlook, now: Now) -> Outcome {
     match decide(&mut Decider::new(), set, spec, features, outlook, now).choice {
         Choice::Act { action: Action::ScaleBy { factor: 1.5 }, .. } => Outcome::ScaleUp,
@@ -130,26 +130,26 @@ pub fn ours(set: &PolicySet, spec: &ServiceSpec, features: &Features, outlook: &
     }
 }
 
-/// How a comparison over many inputs came out.
+/// The result of a comparison over many inputs.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Inputs compared.
     pub inputs: usize,
     /// Inputs in which a field was missing.
     pub with_missing: usize,
-    /// Inputs in which a value stood exactly on a bound.
+    /// Inputs with a value exactly on a bound.
     pub on_a_bound: usize,
     /// How often each outcome came from Rego.
     pub outcomes: std::collections::BTreeMap<Outcome, usize>,
     /// The first inputs on which the two differ.
     pub differences: Vec<String>,
-    /// How many there are.
+    /// Number of differences.
     pub differing: usize,
 }
 
 /// Compares both over generated inputs.
 pub fn compare(seed: u64, inputs: usize) -> anyhow::Result<Tally> {
-    /// Differences that are kept to be shown.
+    /// Differences kept for display.
     const KEPT: usize = 5;
     let (mut rego, set) = (Rego::new()?, in_rego_reading()?);
     let mut source = Source::new(seed);

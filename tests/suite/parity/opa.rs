@@ -1,5 +1,4 @@
-//! Open Policy Agent itself with the four rules: built from its Go module by `scripts/lab/build opa`, once on a
-//! machine.
+//! Open Policy Agent itself with the four rules: built from its Go module by `scripts/lab/build opa`, once per machine.
 
 #![allow(clippy::print_stderr, reason = "what was not run is said to whoever ran it")]
 
@@ -12,15 +11,15 @@ use serde_json::Value;
 
 use super::{Facts, Outcome, REGO};
 
-/// The decision that is asked for.
+/// The queried decision.
 const DECISION: &str = "flyball/parity/action";
 
 /// The program.
 pub struct Opa(PathBuf);
 
 impl Opa {
-    /// Returns the program, built if need be (a minute). `None`, and why on the standard error, where its modules
-    /// cannot be had.
+    /// Returns the program, built if necessary (a minute). `None`, with the reason on standard error, if its modules
+    /// are unavailable.
     pub fn new() -> anyhow::Result<Option<Self>> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let built = Command::new(root.join("scripts/lab/build")).arg("opa").output()?;
@@ -55,7 +54,7 @@ impl Opa {
         results.iter().map(outcome).collect()
     }
 
-    /// Returns the median time that one input takes, us: the evaluation alone, as `opa bench` measures it.
+    /// Returns the median time per input, us: the evaluation alone, as `opa bench` measures it.
     pub fn bench(&self, facts: &Facts) -> anyhow::Result<f64> {
         let directory = tempfile::tempdir()?;
         let (rules, input) = (directory.path().join("four_rules.rego"), directory.path().join("input.json"));

@@ -1,8 +1,8 @@
 //! Random histories of one service: what is seen, proposed, written, edited by others, restarted.
 //!
-//! A history is a list of regimes, each a run of equal cycles that begins with at most a few upsets; pure noise
-//! would never fill a window. [`run`] drives judge and plan through it against a true clock, and logs what a
-//! witness beside them would have seen. The properties are asserted over that log, not over the guards' memory.
+//! A history is a list of regimes, each a run of equal cycles that starts with at most a few upsets; pure noise would
+//! never fill a window. [`run`] drives judge and plan through it against a true clock, and logs what an independent
+//! witness would have seen. The properties are asserted over that log, not over the guards' memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use flyball::model::{
 };
 use proptest::prelude::*;
 
-/// What a write meets in this regime.
+/// What happens to a write in this regime.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fate {
     Applied,
-    /// Applied, and known to be only two cycles later.
+    /// Applied, but known only two cycles later.
     Late,
     Superseded,
     Rejected,
@@ -59,7 +59,7 @@ pub struct Regime {
     pub target_known: bool,
     pub suspect: bool,
     pub rollout: bool,
-    /// Replicas that are asked for and not ready.
+    /// Replicas that are requested but not ready.
     pub missing: u32,
     /// What a policy forbids.
     pub limit: Option<Ban>,
@@ -67,7 +67,7 @@ pub struct Regime {
     pub upset: Upset,
 }
 
-/// A limit of the policies that stands.
+/// An active policy limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ban {
     Raise,
@@ -78,31 +78,31 @@ pub enum Ban {
 /// What happens at the start of a regime.
 #[derive(Debug, Clone, Copy)]
 pub struct Upset {
-    /// Somebody else sets the replicas.
+    /// Another client sets the replicas.
     pub foreign: Option<u32>,
-    /// The process starts anew.
+    /// The process restarts.
     pub restart: bool,
     /// The wall clock jumps, seconds.
     pub jump: i64,
-    /// Nobody looks for so long, seconds.
+    /// Time without cycles, seconds.
     pub silence: u64,
 }
 
-/// One cycle as a witness saw it.
+/// One cycle as seen by a witness.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent observation")]
 pub struct Cycle {
     /// True time, seconds.
     pub at: u64,
     pub run: u32,
-    /// How far the wall clock was set forward so far, in all.
+    /// Total forward jumps of the wall clock so far.
     pub forward: i64,
     pub regime: Regime,
     pub replicas: u32,
     pub bounds: Bounds,
-    /// The least that what was proposed and measured allows.
+    /// The minimum allowed by what was proposed and measured.
     pub need: u32,
-    /// The same where the count follows from the arrival rate: what that needed, or a raise asked for.
+    /// The same if the count follows from the arrival rate: what that needed, or a raise requested.
     pub arrivals: Option<u32>,
     pub backed_now: bool,
     /// The replicas are neither what the last cycle saw nor what flyball wrote.
@@ -112,7 +112,7 @@ pub struct Cycle {
     pub change: Option<ChangeSet>,
     /// A write reached the object in this cycle: from, to.
     pub applied: Option<(u32, u32)>,
-    /// A write of this cycle may have done something.
+    /// A write of this cycle may have had an effect.
     pub sent: bool,
 }
 
@@ -183,8 +183,8 @@ fn regime() -> impl Strategy<Value = Regime> {
     )
 }
 
-/// A regime in which nearly everything is in order and one thing is asked for: what a lowering takes to pass,
-/// and what a gap, a restart or a clock that jumps then does to it.
+/// A regime in which nearly everything is in order and one thing is requested: what a lowering needs to pass, and how a
+/// gap, a restart or a clock jump affects it.
 fn calm() -> impl Strategy<Value = Regime> {
     let wanted = (prop_oneof![4 => Just(Some(90_u32)), 2 => Just(Some(120)), 1 => Just(None)], any::<bool>());
     let cycles = prop_oneof![1 => 1_u32..4, 3 => 20_u32..60];

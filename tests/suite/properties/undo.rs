@@ -1,4 +1,4 @@
-//! INV-12: a lowering that hurt is taken back once, whatever the write gate answers on the way.
+//! INV-12: a lowering that hurt is rolled back once, whatever the write gate answers on the way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use proptest::prelude::*;
 
 use super::history::{outlook, seen, spec, target};
 
-/// How long after it was measured a lowering may still be taken back, seconds.
+/// How long after its measurement a lowering may still be rolled back, seconds.
 const OWED: u64 = 300;
 const BEFORE: u32 = 10;
 const LOWERED: u32 = 7;
 
-/// What becomes of a write, if one is made in this cycle, and what else happens before the next one.
+/// The outcome of a write made in this cycle, and what else happens before the next one.
 #[derive(Debug, Clone)]
 struct Step {
     /// Seconds since the cycle before.
@@ -27,7 +27,7 @@ struct Step {
     outcome: WriteOutcome,
     /// Cycles until the outcome is known.
     late: u32,
-    /// Somebody else sets the replicas.
+    /// Another client sets the replicas.
     foreign: Option<u32>,
 }
 
@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         .prop_map(|(tick, outcome, late, foreign)| Step { tick, outcome, late, foreign })
 }
 
-/// A decider whose policies ask for nothing, and a witness.
+/// A decider whose policies request nothing, and a witness.
 struct World {
     decider: DeciderCore,
     policy: PolicySet,
@@ -59,7 +59,7 @@ struct World {
     replicas: u32,
     /// A write whose end is not known yet, how it ends, and after how many cycles.
     under_way: Option<(ChangeSet, WriteOutcome, u32)>,
-    /// The target is no longer as the lowering left it, or the lowering was taken back.
+    /// The target is no longer as the lowering left it, or the lowering was rolled back.
     over: bool,
     written: u32,
 }
@@ -119,7 +119,7 @@ impl World {
                 assert_eq!((change.from, change.to), (LOWERED, BEFORE));
                 self.write(change.clone(), step.outcome, step.late);
             }
-            // What was sent is charged, whatever became of it; nothing else stops it.
+            // What was sent is charged, whatever its outcome; nothing else stops it.
             None if undoes => assert_eq!(record.verdict.decided_by, Some(GuardName::Budget)),
             None => assert!(record.verdict.findings.iter().all(|found| found.finding == Finding::Pass)),
         }

@@ -33,8 +33,8 @@ pub fn change(world: &World, from: u32, to: u32) -> ChangeSet {
 
 const NEIGHBOURS: [&str; 3] = ["shop/cart", "shop/checkout", "shop/search-page"];
 
-/// What five pods carry, and four a quarter of an hour after the neighbour before: one lowering at a time is never
-/// refused by the budget of the fleet, which counts the replicas of all services.
+/// What five pods carry, and four a quarter of an hour after the previous service: the fleet budget, which counts the
+/// replicas of all services, never refuses one lowering at a time.
 fn falls(service: &str, at: Timestamp) -> f64 {
     let minute = at.duration_since(origin()).as_secs() / 60;
     let small = (waves(service, at) - 350.0) / 10.0;
@@ -50,7 +50,7 @@ async fn neighbours_records(bad: &[&str], prepare: impl FnOnce(&World)) -> Vec<V
     NEIGHBOURS.iter().map(|service| world.records(service)).collect()
 }
 
-/// All of the records would be pages.
+/// Printing all records would fill pages.
 fn first_difference(left: &[Vec<DecisionRecord>], right: &[Vec<DecisionRecord>]) -> String {
     let pairs = left.iter().flatten().zip(right.iter().flatten());
     pairs.filter(|(left, right)| left != right).map(|pair| format!("{pair:?}")).next().unwrap_or_default()
@@ -107,7 +107,7 @@ async fn r4_a_service_that_keeps_failing_is_quarantined_and_probed_again() {
     let sick = control.service(&cart).unwrap();
     assert_eq!(sick.restarts, 6, "five restarts, then quarantine");
     assert_eq!(sick.quarantined.as_deref(), Some("keeps failing; next attempt in 60 s"));
-    // The probe fails at once: back for twice as long.
+    // The probe fails immediately: back for twice as long.
     tokio::time::sleep(MINUTE).await;
     let sick = control.service(&cart).unwrap();
     assert_eq!(sick.quarantined.as_deref(), Some("keeps failing; next attempt in 120 s"));
@@ -161,7 +161,7 @@ async fn p1_a_source_that_goes_silent_in_a_surge_lowers_nothing() {
             match minute {
                 ..12 | 60.. => Some(280.0),
                 12..20 => Some(560.0),
-                // Silent, and when it comes back the load is low again.
+                // Silent, and when it returns the load is low again.
                 _ => None,
             }
         }),
@@ -176,7 +176,7 @@ async fn p1_a_source_that_goes_silent_in_a_surge_lowers_nothing() {
     tree.stop().await;
 }
 
-/// A rate right after its source is back is less than the load. Acted on, it would spend the writes of ten minutes in
+/// Right after its source is back, a rate is below the load. Acting on it would spend the writes of ten minutes in
 /// small steps.
 #[tokio::test(start_paused = true)]
 async fn p1_after_an_outage_a_surge_is_raised_for_once_the_windows_have_refilled() {
@@ -214,7 +214,7 @@ async fn k1_an_api_server_that_was_away_costs_no_budget() {
     tree.stop().await;
 }
 
-/// Only the services behind the silent watch are held; that it is silent shows at the probe.
+/// Only the services behind the silent watch are held; the probe shows that it is silent.
 #[tokio::test(start_paused = true)]
 async fn inv_18_k7_a_silent_watch_holds_its_services_and_makes_the_process_unready() {
     let world = World::new(&["shop/cart", "shop/checkout"], steady(|_, _| 560.0));
@@ -280,7 +280,7 @@ async fn services_that_fall_silent_together_are_the_trouble_of_their_source() {
     tree.stop().await;
 }
 
-/// An answer that is none has a reason of its own, which says more than that many services are without data.
+/// An invalid answer has its own reason, which says more than that many services lack data.
 #[tokio::test(start_paused = true)]
 async fn what_a_source_says_of_its_trouble_is_not_covered_by_how_many_it_concerns() {
     let healthy = steady(|_, _| 280.0);
@@ -319,7 +319,7 @@ async fn signals_of_two_sources_meet_in_one_picture() {
     tree.stop().await;
 }
 
-/// A rule that asks for half as many again every three minutes, in a cluster with room and in one without.
+/// A rule that requests half as many again every three minutes, in a cluster with room and in one without.
 #[tokio::test(start_paused = true)]
 async fn x5_no_further_raise_while_the_pods_of_the_last_one_do_not_come() {
     let more =
@@ -342,7 +342,7 @@ async fn x5_no_further_raise_while_the_pods_of_the_last_one_do_not_come() {
     }
 }
 
-/// Somebody else resets what flyball writes; the second time it stands down, through a restart too.
+/// Another client resets what flyball writes; the second time flyball stands down, across a restart too.
 #[tokio::test(start_paused = true)]
 async fn x3_who_reverts_twice_is_named_and_left_alone_over_a_restart() {
     let world = World::new(&["shop/cart"], steady(|_, _| 560.0));
@@ -370,7 +370,7 @@ async fn x3_who_reverts_twice_is_named_and_left_alone_over_a_restart() {
     tree.stop().await;
 }
 
-/// A write had landed when the process died before it knew: its cooldown counts.
+/// A write had landed when the process died before learning of it: its cooldown counts.
 #[tokio::test(start_paused = true)]
 async fn inv_23_a_write_that_was_open_at_a_crash_keeps_its_cooldown() {
     let world = World::new(&["shop/cart"], steady(|_, _| 200.0));

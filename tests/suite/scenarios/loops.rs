@@ -1,4 +1,4 @@
-//! A sample's way through the whole tree, and the same way without actors.
+//! A sample's way through the whole tree, and the same without actors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,7 +76,7 @@ async fn tree_and_inline_runner_write_identical_records() {
     assert_eq!(tree.len(), inline.len());
 }
 
-/// Runs the same world without actors: every 15 s one turn, its write at once.
+/// Runs the same world without actors: one turn every 15 s, its write immediately.
 fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
     let spec = Arc::new(world.settings.services[0].clone());
     let files = super::world::shipped_policies().files.unwrap();
@@ -88,7 +88,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
     let mut plant = InlinePlant { spec: spec.clone(), replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
     let mut after = Duration::ZERO;
     while after < span {
-        // A timer of the run time fires at the first millisecond after its time.
+        // A tokio timer fires at the first millisecond after its time.
         let now = start.plus(after + if after.is_zero() { Duration::ZERO } else { Duration::from_millis(1) });
         let arrival = |signal: &str| Some(ScriptedSource::arrival(&world.script, SHOP, signal, now.wall));
         let arrivals = spec.signals.iter().map(|signal| arrival(signal.name.as_str())).collect();
@@ -138,7 +138,7 @@ fn remember(journal: &MemoryJournal, change: &ChangeSet, foreseen: Foreseen, now
     journal.submit(Entry::Ended { change: change.id.clone(), at: now.wall, outcome: WriteOutcome::Applied });
 }
 
-/// What [`ObedientCluster`] does, without a clock of its own.
+/// The behaviour of [`ObedientCluster`], without its own clock.
 struct InlinePlant {
     spec: Arc<ServiceSpec>,
     replicas: u32,
@@ -212,7 +212,7 @@ async fn inv_02_data_that_goes_stale_before_the_write_stops_it() {
     }
 }
 
-/// Somebody sets the replicas while the kill switch is read, between the live read and the write.
+/// Another client sets the replicas while the kill switch is read, between the live read and the write.
 #[tokio::test(start_paused = true)]
 async fn inv_19_an_edit_between_read_and_write_wins() {
     let world = World::new(&[SHOP], steady(|_, _| 560.0));
@@ -245,7 +245,7 @@ async fn x2_a_change_whose_lever_was_displaced_is_superseded() {
     assert!(!outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == superseded), "{outcomes:?}");
 }
 
-/// Latency breaks once replicas were taken away; nothing else moves, so no rule raises by itself.
+/// Latency breaks once replicas were removed; nothing else changes, so no rule raises on its own.
 #[tokio::test(start_paused = true)]
 async fn x6_a_lowering_that_hurt_is_taken_back_once_by_a_decision_of_its_own() {
     let hurts = Arc::new(AtomicBool::new(false));
@@ -329,7 +329,7 @@ async fn history_is_learned_before_the_first_decision_and_earns_authority() {
     tree.stop().await;
 }
 
-/// A surge that comes each day at 12:20, in a day's wave.
+/// A surge that comes each day at 12:20, on a daily wave.
 fn daily_surge(_: &str, at: Timestamp) -> f64 {
     let second = at.as_second().rem_euclid(86_400);
     let wave = 300.0 + 60.0 * (second as f64 / 86_400.0 * std::f64::consts::TAU).sin();
@@ -346,14 +346,14 @@ async fn a_recurring_surge_finds_its_pods_ready_and_they_are_bought_for_the_lead
     let raise = records.iter().find(|record| record.change.as_ref().is_some_and(|change| change.to >= 8)).unwrap();
     let ahead = 20 * 60 - (raise.at.as_second() - origin().as_second());
     // A pod takes 60 s to start, the loop 15 s to see and 15 s to act, and the next raise comes 180 s later at best;
-    // minutes count whole.
+    // minutes count as a whole.
     assert!((90..=330).contains(&ahead), "bought {ahead} s before the surge: {:?}", raise.outlook.capacity);
 }
 
-/// What a rate over a minute shows of a load that trebles within the minute from 12:12 on, and stays there.
+/// What a rate over a minute shows of a load that triples within the minute from 12:12 on, and stays there.
 fn flash_crowd(_: &str, at: Timestamp) -> f64 {
     let since = (at.as_second() - origin().as_second() - 12 * 60) as f64;
-    // Minutes of the load beyond what was there before, since it began.
+    // Minutes since the start of the extra load.
     let more = |since: f64| {
         let minutes = since.max(0.0) / 60.0;
         if minutes < 1.0 { minutes.powi(2) / 2.0 } else { minutes - 0.5 }
@@ -369,7 +369,7 @@ async fn a_flash_crowd_is_sized_by_what_arrives_and_not_by_what_its_window_shows
     let records = world.records(SHOP);
     let raise = records.iter().find(|record| record.change.as_ref().is_some_and(|change| change.to >= 12)).unwrap();
     let waited = raise.at.as_second() - origin().as_second() - 12 * 60;
-    // 840/s need 12 pods of 75/s. The load is there after 60 s, the rate shows it after 120 s.
+    // 840/s need 12 pods of 75/s. The load is complete after 60 s, the rate shows it after 120 s.
     assert!(waited <= 75, "{waited} s");
     let writes = applied(&records);
     assert!(writes.len() <= 3 && writes.iter().all(|(_, to)| *to <= 14), "{writes:?}");
@@ -395,7 +395,7 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
     assert!(matches!(world.cluster.observed(&target), TargetReading::Known { target } if target.replicas == 6));
 }
 
-/// Sends a raise from 4 to 6 through a gate; returns its target, and what tells how it ends.
+/// Sends a raise from 4 to 6 through a gate; returns its target, and the receiver of its end.
 fn raise(world: &World, gate: &Arc<WriteGate>) -> (TargetRef, oneshot::Receiver<WriteOutcome>) {
     let mut change = super::faults::change(world, 4, 6);
     change.decision = world.records(SHOP)[0].id.clone();
@@ -414,7 +414,7 @@ async fn inv_12_a_write_that_panics_is_settled_by_reading_and_its_target_is_shut
     world.cluster.breaks.store(true, Ordering::Relaxed);
     *world.cluster.read_takes.lock() = Duration::from_secs(1);
     let (target, ended) = raise(&world, &gate);
-    // The live read before the write is answered, those after it for a minute are not.
+    // The live read before the write is answered, later ones are not for a minute.
     while world.cluster.replicas("checkout") == 4 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -432,14 +432,14 @@ async fn inv_12_where_settling_panics_too_the_target_stays_shut_and_the_end_is_t
     let world = World::new(&[SHOP], steady(|_, _| 200.0));
     world.run_for(MINUTE).await;
     let gate = world.gate(world.leadership.clone());
-    // The live read panics while the intent is on its way to the journal, and so does every later one.
+    // The live read panics while the intent is being written to the journal, and so does every later one.
     world.cluster.breaks_reading.store(true, Ordering::Relaxed);
     let (target, ended) = raise(&world, &gate);
     assert!(matches!(ended.await.unwrap(), WriteOutcome::Abandoned { .. }));
     assert!(gate.unsettled(&target), "nobody knows what became of it");
 }
 
-/// What the budget of the fleet refuses leaves no intent behind, and replicas of who is gone count no more.
+/// A write refused by the fleet budget leaves no intent, and replicas of departed services no longer count.
 #[tokio::test(start_paused = true)]
 async fn inv_05_what_the_fleet_cannot_afford_has_no_intent_and_who_is_gone_counts_for_nothing() {
     let world = World::new(&[SHOP, "shop/search"], steady(|_, _| 280.0));
@@ -461,7 +461,7 @@ async fn inv_05_what_the_fleet_cannot_afford_has_no_intent_and_who_is_gone_count
     let gone = "shop/gone".parse().unwrap();
     gate.seen_replicas(&gone, 100, || true);
     gate.forget_replicas(&gone);
-    // A step that was under way when it went.
+    // A step that was in progress when it departed.
     gate.seen_replicas(&gone, 100, || false);
     assert_eq!(of(SHOP).await, WriteOutcome::Applied);
     let intents = || world.journal.remembered_since(world.clock.now().wall, MINUTE * 60).unwrap().len();
@@ -471,7 +471,7 @@ async fn inv_05_what_the_fleet_cannot_afford_has_no_intent_and_who_is_gone_count
     assert_eq!((intents(), world.cluster.reads.load(Ordering::Relaxed)), before, "nothing was started");
 }
 
-/// The request may reach the server when its sender gives up, and the server counts its own deadline from there.
+/// The request may reach the server as its sender gives up, and the server counts its own deadline from there.
 #[tokio::test(start_paused = true)]
 async fn inv_12_a_write_that_lands_late_is_settled_as_applied_and_not_before() {
     let world = World::new(&[SHOP], steady(|_, _| 200.0));

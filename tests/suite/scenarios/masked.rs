@@ -1,4 +1,4 @@
-//! Masked fields: decided on as ever, and told to nobody.
+//! Masked fields: used in decisions as ever, but never shown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::world::{World, policy_set, settings};
 
 const CART: &str = "shop/cart";
 
-/// How a load of 412.3456/s and a latency of 123.4567 ms could be told.
+/// Forms in which a load of 412.3456/s and a latency of 123.4567 ms could leak.
 const TOLD: [&str; 5] = ["412.3", "412/s", "0.1234", "123 ms", "Example Inc."];
 
 const POLICY: &str = r#"
@@ -23,7 +23,7 @@ const POLICY: &str = r#"
     ]);
 "#;
 
-/// Everything that a loop of half an hour tells anybody, and what it did.
+/// Everything that a loop reports in half an hour, and what it did.
 async fn told(records: &str) -> (String, u32) {
     let text_of = settings(&[CART], "").replacen("state:", &format!("{records}state:"), 1);
     let load = |_: &str, signal: &str, _| match signal {
@@ -66,7 +66,7 @@ async fn inv_32_what_is_masked_is_decided_on_and_reaches_no_record_answer_or_eve
     assert!(masked.contains("\"why\":\"masked\"") && masked.contains("rps.current masked > 1.0/s"));
 }
 
-/// A loop whose values are not shown is not one without values.
+/// A loop with masked values is not one without values.
 #[tokio::test(start_paused = true)]
 async fn a_masked_signal_counts_as_seen() {
     let text = settings(&[CART], "").replacen("state:", "records: { mask: { signals: [rps] } }\nstate:", 1);

@@ -1,4 +1,4 @@
-//! Writes that come to nothing: what they cost, who hears of it, and when the next one is made.
+//! Failed writes: what they cost, where they are reported, and when the next one is made.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn gone(world: &World) -> ClusterError {
     ClusterError::NotFound { target: world.settings.services[0].target.clone() }
 }
 
-/// A surge begins, and the fault with it; four minutes later the server is well.
+/// A surge starts together with the fault; four minutes later the server is healthy.
 async fn surge_through(break_it: impl Fn(&World), words: &str) {
     let world = World::new(&[SHOP], steady(|_, _| 560.0));
     break_it(&world);
@@ -66,7 +66,7 @@ async fn inv_04_live_reads_that_fail_spend_nothing_are_made_ever_more_seldom_and
     surge_through(|world| *world.cluster.unreadable.lock() = Some(gone(world)), "does not exist").await;
 }
 
-/// What a lost answer says nothing of is given back once it can land no more, and not before.
+/// A write whose answer was lost is refunded once it can no longer land, and not before.
 #[tokio::test(start_paused = true)]
 async fn inv_04_inv_12_a_write_that_may_still_land_is_not_given_back_yet() {
     let names: Vec<String> = (0..22).map(|number| format!("shop/s{number}")).collect();
@@ -96,7 +96,7 @@ async fn inv_04_inv_12_a_write_that_may_still_land_is_not_given_back_yet() {
     assert_eq!(raise(21).await.unwrap(), WriteOutcome::Applied);
 }
 
-/// The namespace may see 20 writes a minute: those that are settled as not landed are given back before it is over.
+/// The namespace may see 20 writes a minute: those settled as not landed are refunded before it is over.
 #[tokio::test(start_paused = true)]
 async fn inv_04_writes_that_have_not_landed_are_given_back_to_their_neighbours() {
     let names: Vec<String> = (0..20).map(|number| format!("shop/s{number}")).collect();

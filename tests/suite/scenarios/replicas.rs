@@ -1,4 +1,4 @@
-//! Two trees over one cluster and one shared journal: the one that leads writes, the other is ready to go on.
+//! Two trees over one cluster and one shared journal: the leader writes, the other is ready to take over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -28,14 +28,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const SHOP: &str = "shop/checkout";
 
-/// A lease as a test says.
+/// A lease scripted by a test.
 pub struct Scripted {
     lead: Mutex<Lead>,
     terms: watch::Sender<Option<Epoch>>,
     announcements: watch::Sender<Option<Arc<str>>>,
     /// Whether the next fence panics.
     pub breaks: AtomicBool,
-    /// Who hears what this one says.
+    /// The process that receives its announcements.
     other: Mutex<Option<Arc<Scripted>>>,
 }
 
@@ -91,19 +91,19 @@ pub fn follows() -> Lead {
     Lead::Follows { holder: Some("the other".to_owned()) }
 }
 
-/// One journal of several processes, as one of them has it.
+/// One journal of several processes, as seen by one of them.
 struct SharedJournal {
     journal: MemoryJournal,
     unreadable: Vec<Unreadable>,
     past: Arc<Past>,
 }
 
-/// What a journal tells of its past.
+/// A journal's answers about its past.
 #[derive(Default)]
 struct Past {
-    /// Whether it cannot.
+    /// Whether it fails.
     is_lost: AtomicBool,
-    /// How often it was asked.
+    /// How often it was queried.
     asked: AtomicUsize,
 }
 
@@ -173,7 +173,7 @@ pub async fn process(world: &World, run: u32, lead: Lead) -> (Tree, Arc<LoopCont
     process_beside(world, run, lead, Vec::new()).await
 }
 
-/// The same where the journal has these intents.
+/// The same with these intents in the journal.
 async fn process_beside(
     world: &World,
     run: u32,
@@ -183,7 +183,7 @@ async fn process_beside(
     let leadership = Scripted::new(lead);
     let mut ports = world.ports();
     ports.leadership = leadership.clone();
-    // The budget of the fleet would hide what the services remember.
+    // The fleet budget would hide what the services remember.
     ports.budgets = FleetLimits { removal_share: 1.0, ..FleetLimits::default() };
     ports.journal = Arc::new(SharedJournal { unreadable, ..SharedJournal::of_run(world, run) });
     let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
@@ -221,7 +221,7 @@ async fn inv_17_inv_23_a_follower_decides_and_writes_nothing_and_goes_on_with_th
     assert_eq!(held.verdict.permitted, Some(8), "it shows what it would do");
     assert!(flyball::model::explain::sentence(held).contains("the other holds the lease"));
 
-    // The first lowering, and right after it the other one leads.
+    // After the first lowering, the other process leads.
     while world.cluster.replicas("checkout") == 8 {
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
@@ -323,7 +323,7 @@ async fn inv_12_the_new_leader_settles_what_its_predecessor_left_and_a_follower_
     tree.stop().await;
 }
 
-/// A disk may take its time: meanwhile the loop goes on, and writes nothing.
+/// A disk may take its time: meanwhile the loop continues, and writes nothing.
 #[tokio::test(start_paused = true)]
 async fn inv_17_inv_23_taking_over_waits_for_the_journal_off_the_threads_of_the_loop() {
     let mut world = World::new(&[SHOP], steady(|_, _| 280.0));
@@ -341,7 +341,7 @@ async fn inv_17_inv_23_taking_over_waits_for_the_journal_off_the_threads_of_the_
     leadership.set(holds(2, 15_000));
     tokio::time::sleep(MINUTE).await;
     assert_eq!(control.status().lead, Lead::TakesOver { epoch: Epoch::new(2) });
-    // What was asked for in a term that is over changes nothing of the next one.
+    // A request from an expired term changes nothing in the next one.
     leadership.set(holds(3, 15_000));
     tokio::time::sleep(SECOND).await;
     assert_eq!(pool.catches_up(), 2);
@@ -358,7 +358,7 @@ async fn inv_17_inv_23_taking_over_waits_for_the_journal_off_the_threads_of_the_
     tree.stop().await;
 }
 
-/// One chain of tries, however often the declarations change meanwhile.
+/// One chain of retries, however often the declarations change meanwhile.
 #[tokio::test(start_paused = true)]
 async fn services_that_come_while_the_journal_cannot_tell_are_taken_up_by_one_try_after_another() {
     let world = World::new(&["shop/cart", SHOP], steady(|_, _| 280.0));
@@ -407,7 +407,7 @@ async fn inv_18_an_open_intent_that_cannot_be_read_holds_its_own_service_and_no_
     tree.stop().await;
 }
 
-/// A rollback that ended with the pod that was told of it would be none.
+/// A rollback that ended with the pod that received it would be useless.
 #[tokio::test(start_paused = true)]
 async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_with_it() {
     let text = settings(&[SHOP], "").replacen("state:", "policy_shadow: 10m\nstate:", 1);
@@ -454,7 +454,7 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
     tokio::time::sleep(MINUTE * 30).await;
     let status = follower.policies();
     assert_eq!((&status.in_force, &status.rolled_back), (&before, &candidate), "the new leader keeps it out");
-    // The one that led, back again: nothing of what it missed comes from what it kept.
+    // The former leader is back: nothing that it missed is overridden by what it stored.
     refused.order("4", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     let (first, back, _) = start(3, &one).await;
@@ -464,7 +464,8 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
     second.stop().await;
 }
 
-/// A ConfigMap has room for a mebibyte, two sets and their recordings do not: what no revision is made of stays away.
+/// A ConfigMap has room for a mebibyte, two sets with recordings do not fit: files that do not count towards a revision
+/// are omitted.
 #[tokio::test(start_paused = true)]
 async fn the_copy_that_all_have_together_holds_no_tests_and_no_recordings() {
     let world = World::new(&[SHOP], steady(|_, _| 200.0));
@@ -487,7 +488,7 @@ async fn the_copy_that_all_have_together_holds_no_tests_and_no_recordings() {
     tree.stop().await;
 }
 
-/// The files hold what people took back, and nobody else has read what was before it.
+/// The files include what was rolled back, and no other process has read its predecessor.
 #[tokio::test(start_paused = true)]
 async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_others_go_by() {
     for is_shared in [true, false] {
@@ -532,7 +533,7 @@ async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_other
     }
 }
 
-/// Time alone puts nothing in force where another process decides that.
+/// Time alone activates nothing if another process decides that.
 #[tokio::test(start_paused = true)]
 async fn inv_15_a_follower_waits_for_the_word_of_the_leader_however_long_its_candidate_stands() {
     let text = settings(&[SHOP], "").replacen("state:", "policy_shadow: 10m\nstate:", 1);

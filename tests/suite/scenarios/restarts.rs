@@ -1,5 +1,5 @@
-//! A process ends between a write and what follows from it, or its undo comes to nothing: whoever goes on measures the
-//! write and takes back what hurt.
+//! A process ends between a write and its follow-up, or its undo fails: the next process measures the write and rolls
+//! back what hurt.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ fn step(at: Timestamp) -> f64 {
     if (12..42).contains(&minute) { 560.0 } else { 280.0 }
 }
 
-/// A world whose latency breaks when it is told to; nothing else moves, so no rule raises by itself.
+/// A world whose latency breaks on demand; nothing else changes, so no rule raises on its own.
 fn hurting() -> (World, Arc<AtomicBool>) {
     hurting_with(&settings(&[SHOP], ""))
 }
@@ -47,7 +47,7 @@ fn hurting_with(settings: &str) -> (World, Arc<AtomicBool>) {
     (World::with_settings(settings, script), hurts)
 }
 
-/// Starts a process on the world's journal. Its clock counts from its own start, as that of a new process does.
+/// Starts a process on the world's journal. Its clock counts from its own start, as in a new process.
 async fn start(world: &World, run: u32) -> (Tree, Arc<LoopControl>) {
     let mut ports = world.ports();
     ports.clock = Arc::new(ScaledClock::start(world.clock.now().wall, 1.0).unwrap());
@@ -148,7 +148,7 @@ async fn inv_12_x6_a_new_leader_measures_the_write_of_its_predecessor_and_takes_
     first_lease.set(follows());
     second_lease.set(holds(2, 15_000));
     tokio::time::sleep(MINUTE * 9).await;
-    // The first one runs on, has measured it too, and writes nothing.
+    // The first one still runs, has measured it too, and writes nothing.
     first.stop().await;
     second.stop().await;
     assert_eq!(effect(&world).unwrap().impact, Impact::Hurt);
@@ -157,7 +157,7 @@ async fn inv_12_x6_a_new_leader_measures_the_write_of_its_predecessor_and_takes_
     assert_eq!(undo.change.unwrap().epoch, Epoch::new(2));
 }
 
-/// The write had landed and its end was not recorded when the process died.
+/// The write had landed but its end was not recorded when the process died.
 #[tokio::test(start_paused = true)]
 async fn inv_12_x6_a_write_whose_end_was_lost_with_the_process_is_measured_once_it_is_settled() {
     let script: Script = Arc::new(|_, signal, _| Some(if signal == "rps" { 280.0 } else { 0.5 }));
@@ -180,7 +180,7 @@ async fn inv_12_x6_a_write_whose_end_was_lost_with_the_process_is_measured_once_
     assert_eq!(world.cluster.replicas("checkout"), 6, "taken back");
 }
 
-/// What latency and load were expected to be is in no journal, so only the process that wrote can tell whether it hurt.
+/// Expected latency and load are not in the journal, so only the process that wrote can judge whether it hurt.
 #[tokio::test(start_paused = true)]
 async fn inv_32_what_is_masked_is_measured_by_the_process_that_wrote_and_inconclusive_to_the_next_one() {
     let masked = settings(&[SHOP], "").replacen("state:", "records: { mask: { signals: [p99] } }\nstate:", 1);

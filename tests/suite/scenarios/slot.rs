@@ -1,4 +1,4 @@
-//! One slot and its supervisor without a tree around them: the test says what happens between which two steps.
+//! One slot and its supervisor without a tree: the test decides what happens between which steps.
 
 use std::future::poll_fn;
 use std::panic::panic_any;
@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_secs(15);
 const TO_5: &str =
     "rule(\"to_5\", #{ priority: 900, goal: \"protect\" }, |s, p| [ when(s.rps.current > rps(1)), scale_to(5) ]);";
 
-/// A process alone; a decider that asks whether it leads does this first, once.
+/// A single process; runs this, once, when a decider checks whether it leads.
 #[derive(Default)]
 struct Meanwhile {
     alone: Alone,
@@ -73,7 +73,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Returns the slot of the one service, which remembers `intents` and waits for the history of so many sources.
+    /// Returns the slot of the only service, which remembers `intents` and waits for the history of this many sources.
     fn new(text: &str, intents: impl FnOnce(&World) -> Vec<Intent>, histories: usize) -> Self {
         let world = World::with_settings(text, steady(|_, _| 200.0));
         let (meanwhile, metrics) = (Arc::<Meanwhile>::default(), Arc::new(Metrics::new()));
@@ -103,7 +103,7 @@ impl Slot {
         supervisor
     }
 
-    /// Hands over a round, all of whose signals are fresh.
+    /// Delivers a round in which all signals are fresh.
     fn round(&self) {
         let now = self.world.clock.now();
         let arrival = |signal: &SignalSpec| {
@@ -113,7 +113,7 @@ impl Slot {
         self.service.round_arrived(Share { arrivals, now });
     }
 
-    /// Lets a tick pass with a round, and returns the rule by which the decision acts.
+    /// Lets a tick pass with a round, and returns the rule on which the decision acts.
     async fn decides(&self) -> Option<String> {
         self.round();
         tokio::time::sleep(TICK).await;
@@ -127,8 +127,8 @@ impl Slot {
     }
 }
 
-/// With the bounds of the one and the standing of the other, policies would lower a declared service to 1, or what was
-/// taken back would return a floor no further than its owner's bounds.
+/// With the bounds of one declaration and the standing of another, policies would lower a declared service to 1, or a
+/// removed one would return a floor no further than its owner's bounds.
 #[tokio::test(start_paused = true)]
 async fn a_step_under_way_goes_by_one_declaration_and_how_the_service_stands_to_that_one() {
     let slot = Slot::new(&settings(&[CART], ", bounds: { min: 8, max: 40 }"), |_| Vec::new(), 0);
@@ -150,7 +150,7 @@ async fn a_step_under_way_goes_by_one_declaration_and_how_the_service_stands_to_
     supervisor.stop(None);
 }
 
-/// Its actuator begins nothing more, and what waits for it was settled already.
+/// Its actuator starts nothing more, and what waited for it was settled already.
 #[tokio::test(start_paused = true)]
 async fn a_change_that_is_handed_on_while_its_service_is_retired_has_ended_unsent() {
     let slot = Slot::new(&settings(&[CART], ""), |_| Vec::new(), 0);
@@ -171,7 +171,7 @@ async fn a_change_that_is_handed_on_while_its_service_is_retired_has_ended_unsen
     supervisor.stop(None);
 }
 
-/// What nobody takes in any more waits for nobody.
+/// A fact that was pushed out keeps nothing waiting.
 #[tokio::test(start_paused = true)]
 async fn a_fact_that_too_many_push_out_is_not_waited_for() {
     let open = |world: &World| vec![Intent::open(change(world, 4, 6), world.clock.now().wall, Foreseen::default())];
@@ -195,7 +195,7 @@ async fn a_fact_that_too_many_push_out_is_not_waited_for() {
     supervisor.stop(None);
 }
 
-/// A service whose stages do not run hears of so much meanwhile that its inboxes are full.
+/// A service whose stages are not running receives so much meanwhile that its inboxes are full.
 #[tokio::test(start_paused = true)]
 async fn inv_23_what_a_predecessor_left_is_heard_however_much_comes_after_it() {
     let slot = Slot::new(&settings(&[CART], ""), |_| Vec::new(), 0);
@@ -213,7 +213,7 @@ async fn inv_23_what_a_predecessor_left_is_heard_however_much_comes_after_it() {
     supervisor.stop(None);
 }
 
-/// Lets every task that is ready run once before this one goes on.
+/// Lets every ready task run once before this one continues.
 async fn others_go_first() {
     let mut is_over = false;
     let turn = poll_fn(|context| {
@@ -226,7 +226,7 @@ async fn others_go_first() {
     turn.await;
 }
 
-/// Whichever of two stages dies first, and whether or not the other one does before its supervisor hears of it.
+/// Whichever of two stages dies first, and whether or not the other one dies before the supervisor learns of it.
 #[tokio::test(start_paused = true)]
 async fn each_restart_is_counted_for_the_stage_that_failed() {
     let mut together = 0;

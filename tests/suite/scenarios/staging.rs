@@ -1,4 +1,4 @@
-//! A changed policy set beside the one in force: recorded, compared, promoted by time or by people, rolled back.
+//! A changed policy set as candidate: recorded, compared, promoted by time or by operators, rolled back.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ const SECOND: Duration = Duration::from_secs(1);
 const CART: &str = "shop/cart";
 const LEDGER: &str = "bank/ledger";
 
-/// A world of two services whose policies stand beside for ten minutes.
+/// A world of two services whose candidates soak for ten minutes.
 fn world() -> World {
     let text = settings(&[CART, LEDGER], "").replacen("state:", "policy_shadow: 10m\nstate:", 1);
     World::with_settings(&text, steady(|_, _| 200.0))
 }
 
-/// A rule that scales to so many replicas.
+/// A rule that scales to this many replicas.
 fn to(replicas: u32) -> String {
     format!(
         "rule(\"to_{replicas}\", #{{ priority: 900, goal: \"protect\" }}, |s, p| \
@@ -36,7 +36,7 @@ fn announce(world: &World, text: &str) {
     world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", text)])));
 }
 
-/// The rule by which the newest decision acts, and that of the set beside.
+/// The rule on which the newest decision acts, and that of the candidate.
 fn rules(control: &LoopControl, service: &str) -> (Option<String>, Option<String>) {
     let service: ServiceId = service.parse().unwrap();
     let record = control.service(&service).unwrap().last.unwrap();
@@ -98,7 +98,7 @@ async fn people_promote_and_go_back_within_a_second_for_all_or_for_one() {
     let status = control.policies();
     assert_eq!((&status.in_force, &status.rolled_back), (&first, &second));
     assert!(status.last_order.is_some_and(|end| end.id == "3" && end.done && end.words.ends_with("is active")));
-    // The store has the newer set still: neither a new announcement of it nor time brings it back.
+    // The store still has the newer set: neither a repeated announcement nor time brings it back.
     announce(&world, &to(6));
     tokio::time::sleep(MINUTE * 30).await;
     assert_eq!((control.policies().in_force, in_force(CART)), (first.clone(), first));
@@ -108,7 +108,7 @@ async fn people_promote_and_go_back_within_a_second_for_all_or_for_one() {
     tree.stop().await;
 }
 
-/// A start never goes without the set that was in force, whatever the store has by then.
+/// A start never runs without the previously active set, whatever the store contains by then.
 #[tokio::test(start_paused = true)]
 async fn a_restart_goes_on_by_the_last_good_set_and_by_what_was_taken_back() {
     let mut world = world();
@@ -139,7 +139,7 @@ async fn a_restart_goes_on_by_the_last_good_set_and_by_what_was_taken_back() {
     tree.stop().await;
 }
 
-/// An order that lies there at the start is about what was in force, not about the nothing before it is back.
+/// An order present at startup is about the previously active set, not about the time before it is restored.
 #[tokio::test(start_paused = true)]
 async fn an_order_given_just_before_a_start_waits_for_what_was_in_force() {
     let mut world = world();
@@ -162,7 +162,7 @@ async fn an_order_given_just_before_a_start_waits_for_what_was_in_force() {
     assert!(world.policy_memory.kept.lock().in_force.is_some());
 }
 
-/// The order lies there still when the process, or the actor alone, starts again.
+/// The order is still present when the process, or only the actor, restarts.
 #[tokio::test(start_paused = true)]
 async fn an_order_is_obeyed_once_through_a_restart() {
     let mut world = world();
@@ -179,7 +179,7 @@ async fn an_order_is_obeyed_once_through_a_restart() {
     announce(&world, &to(7));
     let (tree, control) = world.start().await;
     tokio::time::sleep(SECOND).await;
-    // To the library it looks as a restart of it alone does.
+    // To the library this looks like a restart of only itself.
     world.policy_memory.orders.send_modify(|_| ());
     tokio::time::sleep(SECOND).await;
     let status = control.policies();
@@ -188,7 +188,7 @@ async fn an_order_is_obeyed_once_through_a_restart() {
     tree.stop().await;
 }
 
-/// Neither time nor a service that is ahead is lost with the process; the time in which there was none does not count.
+/// Neither soak time nor a service that is ahead is lost with the process; downtime does not count.
 #[tokio::test(start_paused = true)]
 async fn what_stands_beside_goes_on_after_a_restart_for_all_and_for_one() {
     let world = world();
@@ -211,7 +211,7 @@ async fn what_stands_beside_goes_on_after_a_restart_for_all_and_for_one() {
     let status = control.policies();
     let after = status.candidate.unwrap();
     assert_eq!((&after.revision, &after.replay), (&candidate.revision, &candidate.replay));
-    // It stood for four minutes, of which the last record tells three at least.
+    // It soaked for four minutes, of which the last record proves at least three.
     assert!((5 * 60..=7 * 60).contains(&after.in_force_in), "{}", after.in_force_in);
     tokio::time::sleep(SECOND * 270).await;
     assert_eq!(in_force(LEDGER), first);
@@ -220,7 +220,7 @@ async fn what_stands_beside_goes_on_after_a_restart_for_all_and_for_one() {
     tree.stop().await;
 }
 
-/// Somebody was told that there is nothing to promote. What comes later is not what they meant.
+/// An operator was told that there is nothing to promote. What comes later is not what they meant.
 #[tokio::test(start_paused = true)]
 async fn an_order_that_could_not_be_obeyed_is_not_tried_again_by_the_next_start() {
     let mut world = world();
@@ -245,7 +245,7 @@ async fn an_order_that_could_not_be_obeyed_is_not_tried_again_by_the_next_start(
     tree.stop().await;
 }
 
-/// The hash says what decides; the commit and its author say whom to ask.
+/// The hash identifies what decides; the commit and its author say whom to ask.
 #[tokio::test(start_paused = true)]
 async fn a_decision_names_the_commit_and_the_author_of_its_set_where_that_says_so() {
     let world = world();
@@ -267,7 +267,7 @@ async fn a_decision_names_the_commit_and_the_author_of_its_set_where_that_says_s
     tokio::time::sleep(MINUTE).await;
     let (one, other) = (Some("commit 3f2a9c1 by Ann Lee".to_owned()), Some("commit 77e0b12".to_owned()));
     assert_eq!(names(&control), (one.clone(), other.clone()));
-    // Another commit with the same policies is no other set.
+    // Another commit with the same policies is not another set.
     announce(5, "commit: 999\n");
     tokio::time::sleep(SECOND).await;
     assert_eq!((control.policies().in_force, names(&control)), (first, (one.clone(), None)));
@@ -275,7 +275,7 @@ async fn a_decision_names_the_commit_and_the_author_of_its_set_where_that_says_s
     assert_eq!(record.provenance.as_ref().map(ToString::to_string), one);
     assert!(text(&record).contains("(commit 3f2a9c1 by Ann Lee); trace "), "{}", text(&record));
     tree.stop().await;
-    // It is kept with the set.
+    // It is stored with the set.
     world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", "rule(")])));
     let (tree, control) = world.start().await;
     tokio::time::sleep(SECOND).await;
@@ -283,7 +283,7 @@ async fn a_decision_names_the_commit_and_the_author_of_its_set_where_that_says_s
     tree.stop().await;
 }
 
-/// A comment was added: that is the same in every decision, also where the one in force has been waiting for minutes.
+/// A comment was added: every decision is the same, even if a condition in the active set has been held for minutes.
 #[tokio::test(start_paused = true)]
 async fn a_set_beside_goes_on_by_how_long_conditions_have_held() {
     let world = world();
@@ -302,7 +302,7 @@ async fn a_set_beside_goes_on_by_how_long_conditions_have_held() {
     assert_eq!(rules(&control, CART), by("held", Some("held")));
     let candidate = control.policies().candidate.unwrap();
     assert!(candidate.live.decisions > 0 && candidate.live.same == candidate.live.decisions, "{:?}", candidate.live);
-    // Another bound waits anew, beside as in force; and so does what comes after it.
+    // Another bound starts from scratch, in the candidate as in the active set; so does whatever comes after it.
     announce(&world, &held(2, "another"));
     tokio::time::sleep(MINUTE).await;
     assert_eq!(rules(&control, CART), (Some("held".to_owned()), None));
@@ -312,7 +312,7 @@ async fn a_set_beside_goes_on_by_how_long_conditions_have_held() {
     tree.stop().await;
 }
 
-/// Records are hours apart: what they say of the past is all that a replay knows of it.
+/// Records are hours apart: a replay knows only their account of the past.
 #[tokio::test(start_paused = true)]
 async fn the_replay_of_recorded_inputs_goes_by_how_long_conditions_had_held() {
     let world = world();
@@ -329,7 +329,7 @@ async fn the_replay_of_recorded_inputs_goes_by_how_long_conditions_had_held() {
     tree.stop().await;
 }
 
-/// Of a fleet and a team that edit in turns each waits for itself, through a restart too, and every hash says what of.
+/// A fleet and a team that edit in turns: each soaks on its own, across a restart too, and every hash is attributed.
 #[tokio::test(start_paused = true)]
 async fn an_edit_of_a_team_holds_up_no_edit_of_the_fleet_and_takes_back_no_promotion() {
     const TILL: &str = "pay/till";
@@ -367,7 +367,7 @@ async fn an_edit_of_a_team_holds_up_no_edit_of_the_fleet_and_takes_back_no_promo
     let status = control.policies();
     assert_eq!((status.in_force, status.apart.len()), (Some(revision), 0));
     tree.stop().await;
-    // The team stands on files of the fleet that nothing else goes by any more.
+    // The team uses fleet files that nothing else uses any more.
     world.journal = Arc::default();
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE).await;

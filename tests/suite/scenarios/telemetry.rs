@@ -1,5 +1,5 @@
-//! What trouble with telemetry costs, and what it does not: the loop of the services that are told of, and whether the
-//! process is ready.
+//! What trouble with telemetry costs, and what it does not: the loop of the affected services, and the readiness of the
+//! process.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -19,30 +19,30 @@ use super::world::{ScriptedSource, World, settings, steady};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A scripted source with a query that is never done in time, one whose rounds take long, or one whose past never
-/// comes.
+/// A scripted source with a query that never finishes in time, one whose rounds take long, or one whose history never
+/// arrives.
 struct Troubled {
     scripted: ScriptedSource,
     /// Whether the query for p99 runs out of time.
     stuck: AtomicBool,
-    /// How often it was asked.
+    /// How often it was queried.
     asked: AtomicUsize,
-    /// Whether every round begins with the arrival rate.
+    /// Whether every round starts with the arrival rate.
     rate_first: AtomicBool,
     /// How long a round takes, which then fails.
     fails_after: Option<Duration>,
-    /// Whether a read of the past ends.
+    /// Whether a read of history ends.
     has_past: bool,
-    /// Whether a read of the past panics.
+    /// Whether a read of history panics.
     breaks_over_past: bool,
     /// Whether the next round panics.
     breaks: AtomicBool,
-    /// When it was asked for a round.
+    /// When a round was requested.
     rounds: Mutex<Vec<Duration>>,
 }
 
 thread_local! {
-    /// Whether the root dies over the next child that it starts again.
+    /// Whether the root dies on the next child that it restarts.
     static ROOT_DIES: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -63,7 +63,7 @@ impl Troubled {
     }
 }
 
-/// Starts the world with this source in place of its own.
+/// Starts the world with this source instead of its own.
 async fn start(world: &World, source: Arc<Troubled>) -> (Tree, Arc<LoopControl>) {
     let mut ports = world.ports();
     ports.sources.insert("main".to_owned(), source);
@@ -111,7 +111,7 @@ impl TelemetrySource for Troubled {
     }
 }
 
-/// Whether a signal of `shop/cart` is fresh, and what is said of it.
+/// Whether a signal of `shop/cart` is fresh, and its reported state.
 fn signal(control: &LoopControl, name: &str) -> (bool, String) {
     let service = control.service(&"shop/cart".parse().unwrap()).unwrap();
     let at = service.signals.iter().position(|signal| signal.name.as_str() == name).unwrap();
@@ -142,9 +142,8 @@ async fn p2_a_query_that_is_never_done_is_asked_less_often_and_the_arrival_rate_
     tree.stop().await;
 }
 
-/// One service has no telemetry at all, another one is declared while all runs.
-/// Two sources, and the same two of another process: what is behind them fails at one moment, and is not to be asked
-/// again by all of them at one.
+/// One service has no telemetry at all, another one is declared at runtime. Two sources, and the same two of another
+/// process: their backends fail at the same time, and must not all be queried again at the same time.
 #[tokio::test(start_paused = true)]
 async fn sources_that_fail_together_come_back_at_several_moments() {
     let text = settings(&["shop/cart"], "").replace("interval: 15s", "interval: 1s");
@@ -241,8 +240,8 @@ async fn inv_18_a_reading_of_the_past_that_dies_leaves_its_services_cold_and_not
     tree.stop().await;
 }
 
-/// A source that dies is started again. The root above it nobody starts again: where it dies the process is to end, and
-/// what was fresh once passes for fresh no longer.
+/// A source that dies is restarted. Nothing restarts the root above it: if it dies the process is to exit, and values
+/// that were fresh must not stay fresh.
 #[tokio::test(start_paused = true)]
 async fn a_loop_whose_root_died_is_told_and_is_neither_ready_nor_fresh() {
     fail::cfg_callback("root_restarts", || assert!(!ROOT_DIES.get(), "the root dies")).unwrap();

@@ -1,4 +1,4 @@
-//! Services that come, change and go while the loop runs: what they keep, and that it costs the others nothing.
+//! Services that are added, changed and removed at runtime: what they keep, and that it costs the others nothing.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -38,7 +38,7 @@ fn minute_of(record: &DecisionRecord) -> i64 {
 #[tokio::test(start_paused = true)]
 async fn inv_14_services_come_change_and_go_and_their_neighbours_records_stay_as_they_are() {
     let neighbours = ["shop/checkout", "shop/search"];
-    // What the fleet may remove together depends on all services, by design: here none is lowered.
+    // What the fleet may remove in total depends on all services, by design: here none is lowered.
     let raising = ", allow_lowering: false";
     let alone = World::with_settings(&settings(&neighbours, raising), steady(waves));
     alone.run_for(MINUTE * 60).await;
@@ -82,7 +82,7 @@ async fn inv_14_services_come_change_and_go_and_their_neighbours_records_stay_as
 #[tokio::test(start_paused = true)]
 async fn a_change_of_bounds_keeps_what_was_learned_and_binds_the_next_write() {
     let text = settings(&[CART], "").replace("history: 0s", "history: 4d");
-    // A daily season, on top of it a rise that begins when the bounds are changed.
+    // A daily season, plus a rise that starts when the bounds are changed.
     let load = |_: &str, at: Timestamp| {
         let phase = at.as_second().rem_euclid(86_400) as f64 / 86_400.0 * std::f64::consts::TAU;
         let rise = if at.as_second() - origin().as_second() >= 600 { 600.0 } else { 0.0 };
@@ -144,7 +144,7 @@ async fn inv_10_a_write_under_way_ends_although_its_service_was_deleted() {
     tree.stop().await;
 }
 
-/// The heir of a name hears how the write of the one before ended: it neither waits for it for ever nor forgets it.
+/// The heir of a name learns how its predecessor's write ended: it neither waits forever nor forgets it.
 #[tokio::test(start_paused = true)]
 async fn inv_23_a_service_that_is_declared_anew_goes_on_where_the_one_before_ended() {
     let world = World::new(&[CART], steady(|_, _| 560.0));
@@ -170,7 +170,7 @@ async fn inv_23_a_service_that_is_declared_anew_goes_on_where_the_one_before_end
     assert_eq!(world.cluster.replicas("cart"), 8);
 }
 
-/// A rule that scales to so many replicas.
+/// A rule that scales to this many replicas.
 fn to(replicas: u32) -> String {
     format!(
         "rule(\"to_{replicas}\", #{{ priority: 900, goal: \"protect\" }}, |s, p| \
@@ -191,7 +191,7 @@ async fn policies_of_a_namespace_bind_its_services_alone_and_its_faults_nobody_e
     with(&base, &to(6));
     tokio::time::sleep(MINUTE).await;
     assert_eq!((world.cluster.replicas("cart"), world.cluster.replicas("ledger")), (6, 5));
-    // A fault of the namespace: its last good policy goes on, beside the base of now; the others take theirs.
+    // A fault in the namespace: its last good policy stays, on the current base; the others use theirs.
     with(&to(8).replace("900", "100"), "rule(");
     tokio::time::sleep(MINUTE * 4).await;
     let faults = control.status().policy_faults;
@@ -200,7 +200,7 @@ async fn policies_of_a_namespace_bind_its_services_alone_and_its_faults_nobody_e
     tree.stop().await;
 }
 
-/// INV-31: a team may outrank a rule of the fleet, and never a limit of it.
+/// INV-31: a team may outrank a rule of the fleet, but never a limit.
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_the_fleet_holds_against_the_rules_of_a_namespace() {
     let world = World::new(&[CART, "bank/ledger"], steady(|_, _| 200.0));
@@ -214,7 +214,7 @@ async fn a_limit_of_the_fleet_holds_against_the_rules_of_a_namespace() {
     with(&to(8).replace("900", "1000000"));
     tokio::time::sleep(MINUTE).await;
     assert_eq!((world.cluster.replicas("cart"), world.cluster.replicas("ledger")), (6, 5));
-    // Its name cannot be taken to get rid of it: such files are refused, and the good ones go on.
+    // Its name cannot be reused to get rid of it: such files are refused, and the good ones stay.
     with("limit(\"quota\", |s, p| [when(s.rps.current > rps(1)), cap(50)]);");
     tokio::time::sleep(MINUTE * 2).await;
     let faults = control.status().policy_faults;
@@ -247,7 +247,7 @@ async fn a_service_measured_in_another_way_starts_to_learn_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_the_load_allows() {
-    // Needs 8 of them for the first half hour, then 6, and from the second hour on 2.
+    // Needs 8 replicas for the first half hour, then 6, and from the second hour on 2.
     let load = |_: &str, at: Timestamp| match (at.as_second() - origin().as_second()).div_euclid(1800) {
         0 => 560.0,
         1 => 420.0,
@@ -276,7 +276,7 @@ async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_th
     tree.stop().await;
 }
 
-/// As a platform cuts them: what holds for raises keeps nothing up.
+/// As a platform limits them: a cap on raises keeps nothing up.
 #[tokio::test(start_paused = true)]
 async fn x2_a_floor_above_bounds_that_were_lowered_meanwhile_goes_back_too() {
     let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 1200 { 560.0 } else { 100.0 };
@@ -296,7 +296,7 @@ async fn x2_a_floor_above_bounds_that_were_lowered_meanwhile_goes_back_too() {
     tree.stop().await;
 }
 
-/// An API server that is away takes the bound with it, and no declaration.
+/// An API server that is away takes the bound with it, but no declaration.
 #[tokio::test(start_paused = true)]
 async fn x2_a_loop_deleted_while_the_platform_bound_cannot_be_read_returns_its_floor_once_it_can() {
     let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 100.0 };
@@ -325,7 +325,7 @@ async fn x2_a_loop_deleted_while_the_platform_bound_cannot_be_read_returns_its_f
     tree.stop().await;
 }
 
-/// Where the cluster lets an autoscaler go to none at all (`HPAScaleToZero`).
+/// If the cluster lets an autoscaler go to zero (`HPAScaleToZero`).
 #[tokio::test(start_paused = true)]
 async fn x2_a_floor_that_was_found_at_zero_goes_back_to_one_and_its_loop_ends() {
     let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 1.0 };
@@ -341,7 +341,7 @@ async fn x2_a_floor_that_was_found_at_zero_goes_back_to_one_and_its_loop_ends() 
     tree.stop().await;
 }
 
-/// What the watch shows is behind the write, or old: none of both says that nothing is held up.
+/// The watch lags behind the write, or is old: neither proves that nothing is held up.
 #[tokio::test(start_paused = true)]
 async fn x2_a_floor_whose_raise_the_watch_has_not_shown_yet_goes_back_too() {
     let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 100.0 };
@@ -418,7 +418,7 @@ async fn what_returns_a_floor_stops_for_the_switch_and_goes_on_where_it_is_decla
     tokio::time::sleep(MINUTE).await;
     assert!(control.service(&spec.id).is_none(), "in shadow nothing is written, so nothing is waited for");
 
-    // The same target by another name: two would turn one floor.
+    // The same target under another name: two services would turn one floor.
     world.services.are(std::slice::from_ref(&spec));
     tokio::time::sleep(MINUTE).await;
     world.services.are(&[ServiceSpec { id: "shop/other".parse().unwrap(), ..spec.clone() }]);

@@ -1,4 +1,4 @@
-//! A world in memory for the actor tree in paused time: a scripted source, a cluster that obeys, a switch.
+//! An in-memory world for the actor tree in paused time: a scripted source, an obedient cluster, a switch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -33,19 +33,19 @@ use tokio::sync::watch;
 /// Value of a signal of a service at a time; `None` is a source that does not answer.
 pub type Script = Arc<dyn Fn(&str, &str, Timestamp) -> Option<f64> + Send + Sync>;
 
-/// Monday noon: the wall-clock time at which every scenario begins.
+/// Monday noon: the wall-clock time at which every scenario starts.
 pub fn origin() -> Timestamp {
     "2026-03-02T12:00:00Z".parse().unwrap()
 }
 
-/// Everything a scenario can turn or look at.
+/// Everything a scenario can change or inspect.
 pub struct World {
     pub clock: Arc<ScaledClock>,
     pub cluster: Arc<ObedientCluster>,
     pub journal: Arc<MemoryJournal>,
     pub switch: Arc<Switch>,
     pub settings: Settings,
-    /// How old samples are when they are handed over, beside the pace of 15 s.
+    /// Extra age of samples when delivered, besides the pace of 15 s.
     pub lag: Duration,
     pub script: Script,
     pub policies: watch::Sender<Arc<PolicyFiles>>,
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// Returns a write gate of its own over this world, which leads by `leadership`.
+    /// Returns a separate write gate over this world, with this `leadership`.
     pub fn gate(&self, leadership: Arc<dyn Leadership>) -> Arc<WriteGate> {
         let ports = Ports { leadership, ..self.ports() };
         Arc::new(WriteGate::new(Arc::new(ports), Metrics::new().process()).unwrap())
@@ -133,7 +133,7 @@ impl World {
     }
 }
 
-/// Settings with one source and the usual signals; `extra` goes to the end of each service.
+/// Settings with one source and the usual signals; `extra` is appended to each service.
 pub fn settings(services: &[&str], extra: &str) -> String {
     let signal = |name: &str, unit: &str, role: &str, forecast: bool, top: f64| {
         format!(
@@ -160,7 +160,7 @@ pub fn settings(services: &[&str], extra: &str) -> String {
     text
 }
 
-/// A script in which each service has the load that `load` says (`None`: no answer), and is well otherwise.
+/// A script in which each service has the load from `load` (`None`: no answer), and is healthy otherwise.
 pub fn script(load: impl Fn(&str, Timestamp) -> Option<f64> + Send + Sync + 'static) -> Script {
     Arc::new(move |service, signal, at| {
         let load = load(service, at)?;
@@ -193,10 +193,10 @@ pub fn no_deadline() -> Deadline {
     Arc::new(|| None)
 }
 
-/// What outlives the process of the policies, and orders about them.
+/// Policy state that outlives the process, and orders about it.
 pub struct Remembered {
     pub kept: Mutex<KeptPolicies>,
-    /// The copy that several processes have together.
+    /// The copy shared by several processes.
     pub shared: Arc<Mutex<KeptPolicies>>,
     pub orders: watch::Sender<Option<PolicyOrder>>,
 }
@@ -233,7 +233,7 @@ impl PolicyMemory for Remembered {
 
     fn orders(&self) -> watch::Receiver<Option<PolicyOrder>> {
         let mut orders = self.orders.subscribe();
-        // One that was given before is there to be heard, as in the state directory.
+        // An earlier order is still visible, as in the state directory.
         orders.mark_changed();
         orders
     }
@@ -298,17 +298,17 @@ impl TelemetrySource for ScriptedSource {
     }
 }
 
-/// Does what it is told; pods are ready a minute after they were asked for.
+/// Does what it is told; pods are ready a minute after they were requested.
 pub struct ObedientCluster {
     clock: Arc<ScaledClock>,
     targets: Mutex<BTreeMap<TargetRef, Scaled>>,
-    /// When a late write lands, and what it does.
+    /// When a late write lands, and what it writes.
     late: Mutex<Option<(Duration, TargetRef, u32)>>,
-    /// Targets that somebody else changes between each read and the write that follows.
+    /// Targets that another client changes between each read and the following write.
     pub conflicts: Mutex<BTreeSet<String>>,
-    /// What every write is answered with, which does nothing then.
+    /// The answer to every write, which then has no effect.
     pub refuses: Mutex<Option<ClusterError>>,
-    /// What every live read is answered with.
+    /// The answer to every live read.
     pub unreadable: Mutex<Option<ClusterError>>,
     /// Writes that met a conflict, or were refused.
     pub declined: AtomicUsize,
@@ -320,29 +320,29 @@ pub struct ObedientCluster {
     pub away: AtomicBool,
     /// How long after it was done a write is answered.
     pub answers_after: Mutex<Duration>,
-    /// How long after it was sent a write lands whose sender has given up after 5 s.
+    /// How long after it was sent a write lands whose sender gave up after 5 s.
     pub lands_after: Mutex<Option<Duration>>,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
-    /// How often it was told which targets are to be seen.
+    /// How often the watched targets were set.
     pub follows: AtomicUsize,
     /// Live reads so far.
     pub reads: AtomicUsize,
     /// How long a live read takes.
     pub read_takes: Mutex<Duration>,
-    /// Whether pods that are asked for never come.
+    /// Whether requested pods never become ready.
     pub full: AtomicBool,
     /// Whether a write panics once it has landed.
     pub breaks: AtomicBool,
     /// Whether a live read panics.
     pub breaks_reading: AtomicBool,
-    /// Who the objects say set their replicas last, where they say it.
+    /// The manager that objects name for their replicas, if any.
     pub editor: Mutex<Option<Arc<str>>>,
     /// What a live read finds that displaces the lever.
     pub displaced: Mutex<Option<String>>,
     /// How long after a write the watch still shows what was before it.
     pub watch_lags: Mutex<Duration>,
-    /// Where an autoscaler scales every target: the floor that it had at first. It runs what its floor says.
+    /// If an autoscaler scales every target: its original floor. It runs what its floor says.
     pub baseline: Mutex<Option<u32>>,
 }
 
@@ -546,9 +546,9 @@ impl KillSwitch for Switch {
 pub struct Declared {
     roster: watch::Sender<Option<Roster>>,
     pub news: Mutex<Vec<(ServiceId, News)>>,
-    /// Why it is not known how far services may go.
+    /// Why the limits of services are unknown.
     pub unbounded: Mutex<Option<String>>,
-    /// What happens over the next news of a planned write.
+    /// What happens during the next news of a planned write.
     pub meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -564,7 +564,7 @@ impl Declared {
         declared
     }
 
-    /// Declares these services and no others.
+    /// Declares exactly these services.
     pub fn are(&self, services: &[ServiceSpec]) {
         let roster = services.iter().map(|spec| (spec.id.clone(), Arc::new(spec.clone()))).collect();
         self.roster.send_replace(Some(Arc::new(roster)));
@@ -590,7 +590,7 @@ impl Services for Declared {
     }
 }
 
-/// Runs jobs where they are handed in: paused time does not wait for threads.
+/// Runs jobs on submission: paused time does not wait for threads.
 struct Inline;
 
 impl Executor for Inline {
@@ -600,7 +600,7 @@ impl Executor for Inline {
     }
 }
 
-/// Keeps the jobs that all services wait for back, while it is told to.
+/// Holds back jobs that all services wait for, on demand.
 #[derive(Default)]
 pub struct Hesitant {
     pub hesitates: AtomicBool,
@@ -608,7 +608,7 @@ pub struct Hesitant {
 }
 
 impl Hesitant {
-    /// Runs what was kept back, and returns how many jobs that was.
+    /// Runs the held-back jobs, and returns how many.
     pub fn catches_up(&self) -> usize {
         let kept_back = std::mem::take(&mut *self.kept_back.lock());
         let count = kept_back.len();

@@ -1,5 +1,5 @@
-//! The CPU of the workers, as `metrics.k8s.io` tells it: the share of its slots that a worker kept busy since the
-//! measurement before, of the CPU that its container requests.
+//! The CPU of the workers, as served by `metrics.k8s.io`: the share of its slots that a worker kept busy since the last
+//! measurement, applied to its container's CPU request.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -84,7 +84,7 @@ impl Measured {
     }
 }
 
-/// Measures all workers again and again.
+/// Measures all workers periodically.
 pub async fn measure(pods: Store<Pod>, resolution: Duration, usage: Usage) {
     loop {
         tokio::time::sleep(resolution).await;
@@ -126,7 +126,7 @@ fn note(usage: &Usage, pod: &Pod, address: String, page: &str) {
     locked.insert(address, measured);
 }
 
-/// Returns the CPU that a container requests, in millicores; one core if it says nothing.
+/// Returns the CPU that a container requests, in millicores; one core by default.
 fn requested(container: &k8s_openapi::api::core::v1::Container) -> f64 {
     let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
     let cpu = requests.and_then(|requests| requests.get("cpu")).map_or("1", |quantity| &quantity.0);
@@ -134,7 +134,7 @@ fn requested(container: &k8s_openapi::api::core::v1::Container) -> f64 {
     number.parse::<f64>().map_or(1000.0, |number| number * factor)
 }
 
-/// Listens, and returns the server, which runs until it is dropped.
+/// Listens, and returns the server, which runs until dropped.
 pub async fn serve(
     listen: SocketAddr,
     certificate: &Path,
@@ -174,7 +174,7 @@ async fn of_namespace(
     Json(usage.list(Some(&namespace), asked.get("labelSelector").map_or("", String::as_str)))
 }
 
-/// Accepts TLS connections, one handshake at a time: the API server alone connects.
+/// Accepts TLS connections, one handshake at a time: only the API server connects.
 struct Tls {
     tcp: TcpListener,
     acceptor: TlsAcceptor,
@@ -187,7 +187,7 @@ impl axum::serve::Listener for Tls {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             let Ok((stream, address)) = self.tcp.accept().await else {
-                // Out of file descriptors, at most.
+                // Out of file descriptors, at worst.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             };

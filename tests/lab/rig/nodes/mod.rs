@@ -1,7 +1,7 @@
-//! Nodes without a machine: they place every pod of the cluster, start it, and end it, as scheduler and kubelet would.
+//! Nodes without machines: they place, start and end every pod of the cluster, as scheduler and kubelet would.
 //!
-//! A pod whose image is `flyball.dev/lab-worker` gets an address of its own and a worker process that listens there;
-//! it is ready when the worker says so. Any other pod is ready after a while, and nothing runs in it.
+//! A pod whose image is `flyball.dev/lab-worker` gets its own address and a worker process that listens there; it is
+//! ready when the worker reports so. Any other pod becomes ready after a while, and nothing runs in it.
 //!
 //! | file | what |
 //! |---|---|
@@ -34,7 +34,7 @@ use place::Room;
 use pod::Life;
 use targets::Targets;
 
-/// How often all pods are looked at: simpler than to react to each change, and cheap at this size.
+/// How often all pods are checked: simpler than reacting to each change, and cheap at this size.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How many nodes there are, and how fast.
@@ -124,7 +124,7 @@ impl Nodes {
         }
     }
 
-    /// Moves every pod on by what is due.
+    /// Advances every pod by what is due.
     async fn look(&mut self) {
         let now = Instant::now();
         if let Some(node) = self.room.started(now) {
@@ -135,7 +135,7 @@ impl Nodes {
         let present: BTreeSet<String> = pods.iter().map(|pod| pod.uid().unwrap_or_default()).collect();
         self.unplaced.retain(|uid| present.contains(uid));
         for uid in self.room.placed().filter(|uid| !present.contains(uid)).collect::<Vec<_>>() {
-            // Its end was not seen; nothing of it may stay.
+            // Its end was not seen; nothing of it may remain.
             self.forget(&uid);
         }
         for pod in &pods {
@@ -151,7 +151,7 @@ impl Nodes {
             return if pod.metadata.deletion_timestamp.is_some() { Ok(()) } else { self.place(pod, &uid, now).await };
         };
         let Some(node) = node.strip_prefix("lab-").and_then(|number| number.parse().ok()) else { return Ok(()) };
-        // A pod that an earlier process placed has no place here yet.
+        // A pod placed by an earlier process has no place here yet.
         let Some(place) = self.room.take(&uid, node) else { anyhow::bail!("no room left on lab-{node}") };
         let life = self.lives.entry(uid.clone()).or_insert_with(|| Life::new(place));
         let ended = life.advance(&self.client, pod, self.arguments.pod_start, now).await?;
@@ -161,7 +161,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// Binds a pod to a node, or says that it fits nowhere and starts another node.
+    /// Binds a pod to a node, or reports that it fits nowhere and starts another node.
     async fn place(&mut self, pod: &Pod, uid: &str, now: Instant) -> anyhow::Result<()> {
         if let Some(place) = self.room.find(uid) {
             self.unplaced.remove(uid);
@@ -184,7 +184,7 @@ impl Nodes {
         }
     }
 
-    /// Creates the object of a node, or brings its status up to date.
+    /// Creates the object of a node, or updates its status.
     async fn show_node(&self, node: u8, ready: bool) -> anyhow::Result<()> {
         let (api, name) = (Api::<Node>::all(self.client.clone()), format!("lab-{node}"));
         let object = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
@@ -205,7 +205,7 @@ impl Nodes {
     }
 }
 
-/// Failures are told and tried again at the next look.
+/// Failures are logged and retried at the next check.
 fn tell(what: &str, ended: anyhow::Result<()>) {
     if let Err(error) = ended {
         eprintln!("{what}: {error:#}");

@@ -1,4 +1,4 @@
-//! Room on the nodes: places with an address each. Nothing here touches the world.
+//! Room on the nodes: places with one address each. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// All nodes and who has which place.
+/// All nodes and the pods in their places.
 #[derive(Debug)]
 pub struct Room {
     ready: u8,
@@ -32,7 +32,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// Returns empty nodes, so many of them ready and so many at most, each with so many places.
+    /// Returns empty nodes: `ready` of them ready, `most` at most, each with `slots` places.
     pub fn new(ready: u8, most: u8, slots: u8) -> Self {
         Self { ready, most, slots, coming: None, taken: BTreeMap::new() }
     }
@@ -42,7 +42,7 @@ impl Room {
         self.ready
     }
 
-    /// Returns who has a place.
+    /// Returns the pods that have a place.
     pub fn placed(&self) -> impl Iterator<Item = String> + '_ {
         self.taken.keys().cloned()
     }
@@ -68,12 +68,12 @@ impl Room {
         Some(place)
     }
 
-    /// Gives the place of a pod back.
+    /// Releases the place of a pod.
     pub fn free(&mut self, pod: &str) {
         self.taken.remove(pod);
     }
 
-    /// Begins to start another node, ready at `when`, and returns its number; `None` if one starts or all are there.
+    /// Starts another node, ready at `when`, and returns its number; `None` if one is starting or all are started.
     pub fn grow(&mut self, when: Instant) -> Option<u8> {
         if self.coming.is_some() || self.ready >= self.most {
             return None;

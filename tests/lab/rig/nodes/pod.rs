@@ -18,10 +18,10 @@ use super::place::Place;
 const WORKER: &str = "flyball.dev/lab-worker";
 /// The port of a worker.
 pub const PORT: u16 = 8080;
-/// How long a pod goes on after it was told to end: until nobody sends it requests any more.
+/// How long a pod continues after it was asked to end: until it gets no more requests.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What has become of a pod so far.
+/// The state of a pod.
 pub struct Life {
     place: Place,
     stage: Stage,
@@ -36,7 +36,7 @@ enum Stage {
 }
 
 impl Life {
-    /// Returns the life of a pod that has just been placed.
+    /// Returns the state of a pod that was just placed.
     pub fn new(place: Place) -> Self {
         Self { place, stage: Stage::Placed, worker: None }
     }
@@ -46,7 +46,7 @@ impl Life {
         self.place.to_string()
     }
 
-    /// Does what is due, and tells whether the pod is gone.
+    /// Does what is due, and returns whether the pod is gone.
     pub async fn advance(&mut self, client: &Client, pod: &Pod, start: Duration, now: Instant) -> anyhow::Result<bool> {
         if pod.metadata.deletion_timestamp.is_some() && !matches!(self.stage, Stage::Ending(_)) {
             self.stage = Stage::Ending(now + GRACE);
@@ -77,10 +77,10 @@ impl Life {
         Ok(false)
     }
 
-    /// Ends the worker and gives the address back.
+    /// Ends the worker and releases the address.
     pub fn end(mut self) {
         if let Some(worker) = &mut self.worker {
-            // Both fail only if it has ended; the address goes with the network at the latest.
+            // Both fail only if it has exited; the address disappears with the network at the latest.
             let _ = worker.kill();
             let _ = worker.wait();
             let _ = address("delete", &self.address());
@@ -89,14 +89,14 @@ impl Life {
 
     fn start_worker(&self, pod: &Pod) -> anyhow::Result<Child> {
         address("replace", &self.address())?;
-        // The same program, also after a newer one was built in its place.
+        // The same program, even after a newer one was built in its place.
         let mut command = Command::new("/proc/self/exe");
         command.args(["worker", "--listen", &format!("{}:{PORT}", self.address())]);
         let container = pod.spec.iter().flat_map(|spec| &spec.containers).next();
         for variable in container.iter().filter_map(|container| container.env.as_ref()).flatten() {
             command.env(&variable.name, variable.value.as_deref().unwrap_or_default());
         }
-        // The worker ends when this pipe does, so that none outlives its node.
+        // The worker exits when this pipe closes, so that none outlives its node.
         command.stdin(Stdio::piped());
         command.spawn().context("cannot start a worker")
     }
@@ -107,7 +107,8 @@ impl Life {
     }
 }
 
-/// Returns a request to the worker at an address. One client for all: to build one costs a busy machine milliseconds.
+/// Returns a request to the worker at an address. One client for all: building one takes milliseconds on a busy
+/// machine.
 pub fn worker(address: &str, page: &str) -> reqwest::RequestBuilder {
     static CLIENT: LazyLock<reqwest::Client> =
         LazyLock::new(|| reqwest::Client::builder().no_proxy().build().unwrap_or_default());
@@ -128,7 +129,7 @@ pub async fn bind(client: &Client, pod: &Pod, place: Place) -> anyhow::Result<()
     unless_overtaken(client.request_text(request).await)
 }
 
-/// Says that a pod fits nowhere, as the scheduler does.
+/// Reports that a pod fits nowhere, as the scheduler does.
 pub async fn fits_nowhere(client: &Client, pod: &Pod, nodes: u8) -> anyhow::Result<()> {
     let condition = json!({
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": timestamp(),
@@ -166,8 +167,8 @@ async fn patch_status(client: &Client, pod: &Pod, status: Value) -> anyhow::Resu
     unless_overtaken(api.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await)
 }
 
-/// Takes it as done when the object has been deleted, made anew or changed meanwhile, or its namespace ends (403): the
-/// next look sees what is.
+/// Counts it as done if the object was deleted, recreated or changed meanwhile, or its namespace is terminating (403):
+/// the next check sees the current state.
 pub fn unless_overtaken<T>(answer: Result<T, kube::Error>) -> anyhow::Result<()> {
     match answer {
         Err(kube::Error::Api(status)) if [403, 404, 409].contains(&status.code) => Ok(()),
@@ -175,7 +176,7 @@ pub fn unless_overtaken<T>(answer: Result<T, kube::Error>) -> anyhow::Result<()>
     }
 }
 
-/// Tells whether a pod has a worker.
+/// Returns whether a pod has a worker.
 pub fn is_worker(pod: &Pod) -> bool {
     let container = pod.spec.iter().flat_map(|spec| &spec.containers).next();
     container.and_then(|container| container.image.as_deref()).is_some_and(|image| image.starts_with(WORKER))

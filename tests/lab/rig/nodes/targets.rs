@@ -1,4 +1,4 @@
-//! The running workers as Prometheus finds them in a file: Debian's has no discovery of its own in Kubernetes.
+//! The running workers as a file for Prometheus service discovery: Debian's build has no Kubernetes discovery.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::pod::{PORT, is_worker};
 
-/// The file, and what was written last.
+/// The file, and its last content.
 #[derive(Debug)]
 pub struct Targets {
     path: PathBuf,
@@ -23,7 +23,7 @@ impl Targets {
         Self { path, written: Value::Null }
     }
 
-    /// Writes the file if the workers are others than before.
+    /// Writes the file if the workers changed.
     pub fn show(&mut self, pods: &[Arc<Pod>]) -> anyhow::Result<()> {
         let targets: Vec<Value> = pods.iter().filter_map(|pod| target(pod)).collect();
         let targets = Value::from(targets);
@@ -35,7 +35,7 @@ impl Targets {
     }
 }
 
-/// Replaces a file whole: a reader sees the old or the new one.
+/// Replaces a file atomically: a reader sees the old or the new one.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let part = path.with_extension("part");
     std::fs::write(&part, text)?;
