@@ -89,6 +89,7 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     // What two samples confirm is what capacity is sized by; the newest one alone may be higher.
     let arrivals = record.features.signals.get(position);
     let confirmed = arrivals.and_then(|signal| signal.confirmed).map(f64::from);
+    let climbs = arrivals.is_some_and(|signal| signal.slope.is_some());
     // Older records do not tell the rate itself.
     let now = capacity.needed_now.map(|needed| match capacity.rate_now.or(confirmed) {
         Some(rate) if confirmed.is_some_and(|confirmed| rate > confirmed) => {
@@ -101,6 +102,7 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     let made_of = record.outlook.signals.get(position).and_then(Option::as_ref).and_then(|signal| signal.parts_10);
     let made_of = made_of.map(|made_of| format!("in 10 min {}: {}", show(made_of.sum()), large(&made_of)));
     let ahead = capacity.needed_ahead.map(|needed| match capacity.rate_ahead {
+        Some(rate) if climbs => format!("up to {} within {lasts} as it rises needs {needed}", show(rate)),
         Some(rate) => format!("forecast up to {} within {lasts} needs {needed}", show(rate)),
         None => format!("ahead needs {needed}"),
     });
