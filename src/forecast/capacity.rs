@@ -2,7 +2,9 @@
 //!
 //! Needed replicas = arrival rate / (rate of a saturated pod x utilisation at which the objective holds). Now: for what
 //! two samples confirm, and for what is there by now where they rise steeply. Ahead: for the upper quantile of the
-//! maximum from now on, once the forecast has earned it; over the lead time (the start of a pod and the delays of the
+//! maximum from now on, once the forecast has earned it, and for a steep rise extrapolated at its measured slope, to at
+//! most twice the newest sample: a surge that no forecast predicted is met in a few large steps, not in many small ones
+//! that use up the writes of ten minutes. Both over the lead time (the start of a pod and the delays of the
 //! loop before it) and the cooldown between two raises: as in any store that is ordered for at intervals, an order
 //! lasts until what the next one brings is there. Not further, or capacity would be bought minutes early. Floor: what
 //! must not be undercut by lowering; a forecast that has not earned a say has none here either, or a bad one would hold
@@ -19,6 +21,9 @@ use crate::model::{CapacitySpec, Features, Now, Role, ServiceSpec};
 const UPPER: f64 = 0.95;
 /// Time over which a lowered target must still carry the forecast, at least.
 const LEAST_VIEW: Duration = Duration::from_mins(5);
+
+/// How many times the newest sample a rise is carried on to, at most.
+const MOST: f64 = 2.0;
 
 /// Returns what the arrival rate means in replicas; `None` unless the service declares a capacity above zero
 /// and an arrival rate.
@@ -50,7 +55,12 @@ pub fn capacity(
         let foreseen = ahead.and_then(|outlook| upper(outlook, now, view));
         replicas(foreseen.map_or(recent, |foreseen| recent.max(foreseen)), per_pod)
     });
-    let rate_ahead = ahead.and_then(|outlook| upper(outlook, now, lasts));
+    let foreseen = ahead.and_then(|outlook| upper(outlook, now, lasts));
+    let risen = rate_now
+        .zip(fresh)
+        .zip(arrival.slope)
+        .map(|((rate, newest), slope)| (rate + slope.get() * lasts.as_secs_f64()).min(MOST * newest));
+    let rate_ahead = foreseen.into_iter().chain(risen).reduce(f64::max);
     Some(Capacity {
         per_pod,
         lead_time,
@@ -189,6 +199,34 @@ mod tests {
             features.signals[0].rising = rising.and_then(Finite::new);
             let got = capacity(&sized(60), &params, &features, &[None], after(0)).unwrap();
             assert_eq!((got.rate_now.map(|rate| rate.round() as u32), got.needed_now), expected);
+        }
+    }
+
+    #[test]
+    fn a_steep_rise_is_carried_on_for_as_long_as_a_raise_must_last() {
+        let params = ForecastParams::default();
+        // (rising, slope per second, forecast, rate ahead, replicas ahead); a raise must last 90 s, of 260/s now.
+        for (rising, slope, authority, expected) in [
+            (Some(300.0), Some(1.0), Authority::ReactiveOnly, (Some(390), Some(8))),
+            (Some(300.0), Some(0.0), Authority::ReactiveOnly, (Some(300), Some(6))),
+            // To twice the newest sample at most.
+            (Some(300.0), Some(50.0), Authority::ReactiveOnly, (Some(520), Some(11))),
+            (Some(300.0), Some(f64::MAX), Authority::ReactiveOnly, (Some(520), Some(11))),
+            (None, None, Authority::ReactiveOnly, (None, None)),
+            // The forecast counts where it is more.
+            (Some(300.0), Some(0.0), Authority::MayAdd, (Some(384), Some(8))),
+            (Some(300.0), Some(1.5), Authority::MayAdd, (Some(435), Some(9))),
+        ] {
+            let mut features = features(260.0, Some(250.0), 320.0);
+            features.signals[0].rising = rising.and_then(Finite::new);
+            features.signals[0].slope = slope.and_then(Finite::new);
+            let got = capacity(&sized(60), &params, &features, &outlook(authority), after(0)).unwrap();
+            assert_eq!(
+                (got.rate_ahead.map(|rate| rate.round() as u32), got.needed_ahead),
+                expected,
+                "{rising:?} {slope:?}"
+            );
+            assert_eq!(got.needed_now, Some(if rising.is_some() { 6 } else { 5 }), "what is needed now stays as it is");
         }
     }
 

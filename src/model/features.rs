@@ -36,6 +36,9 @@ pub struct SignalFeatures {
     /// them, by the window they look back on, carried on to now at the slower of the two newest slopes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rising: Option<Finite>,
+    /// How fast it rises then, per second: the slower of the last two slopes of what came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slope: Option<Finite>,
     /// More than ten times larger than the sample before and not yet confirmed three times.
     pub suspect: bool,
     /// The running minute; replaced at its end.
@@ -56,6 +59,7 @@ impl SignalFeatures {
             max_5m: None,
             confirmed: None,
             rising: None,
+            slope: None,
             suspect: false,
             provisional: None,
             closed: Vec::new(),

@@ -318,10 +318,11 @@ pub struct Capacity {
     pub rate_now: Option<f64>,
     /// Replicas that this rate needs now; `None` without fresh data.
     pub needed_now: Option<u32>,
-    /// Upper quantile of the maximum arrival rate over that time; `None` without authority.
+    /// Upper quantile of the maximum arrival rate over that time, with authority; what a steep rise becomes in that time
+    /// if it goes on, if that is more. `None` without either.
     #[serde(default)]
     pub rate_ahead: Option<f64>,
-    /// Replicas that this rate needs; `None` without authority.
+    /// Replicas that this rate needs; `None` without it.
     pub needed_ahead: Option<u32>,
     /// Replicas below which nothing may be lowered: what the last 300 s needed and, with authority, what the
     /// upper quantile of the forecast's maximum over max(300 s, twice the start time, `lasts`) needs. `None` means: do

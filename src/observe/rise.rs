@@ -14,8 +14,22 @@ use crate::model::{Finite, Sample, SignalSpec, Timestamp};
 const RISE: f64 = 2.0;
 /// Slopes between samples that must be known to say what is usual.
 const USUAL: usize = 8;
+/// How long before a rise is looked at for what is usual.
+const BEFORE: Duration = Duration::from_mins(6);
+/// How far back the samples must reach: a ramp of ten minutes is a rise to its end only if what was usual before it is
+/// still known by then.
+pub(super) const SPAN: Duration = Duration::from_mins(14);
 /// How many times the newest sample a rise is carried on to, at most: a window may be declared longer than it is.
 const MOST: f64 = 2.0;
+
+/// A rise that stands out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rising {
+    /// Where the signal is by now.
+    pub(super) now: Finite,
+    /// How fast it rises, per second; `None` if it is no number.
+    pub(super) slope: Option<Finite>,
+}
 
 /// From one sample to the next.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +50,7 @@ struct Came {
 }
 
 /// Returns where a signal is by now, its newest sample being of the age `staleness`, if it rises steeply: two slopes
-/// must stand out from all that the last minutes saw, so that noise is no rise. Of what came between the samples that
+/// must stand out from all that the minutes before the rise saw, so that noise is no rise. Of what came between the samples that
 /// show it the second newest counts, carried on at the slower of the two newest slopes, so that one odd sample is no
 /// surge; no less than the newest sample, carried on over its age alone.
 ///
@@ -45,15 +59,16 @@ pub(super) fn carried_on(
     samples: impl Iterator<Item = Sample> + Clone,
     staleness: Duration,
     spec: &SignalSpec,
-) -> Option<Finite> {
+) -> Option<Rising> {
     let steps = samples.clone().skip(1).zip(samples).map(|(from, to)| Step { from, to });
     let slower = stands_out(steps.clone(), spec.scrape_interval)?;
     let mut rise: Vec<Step> = steps.take_while(|step| step.slope() > 0.0).collect();
     rise.reverse();
     let (begin, newest) = (rise.first()?.from, rise.last()?.to.value.get());
     let shown = newest + slower * staleness.as_secs_f64();
-    let reached = reached(&came(begin, &rise, spec.window), begin, staleness)?;
-    Finite::new(reached.min(MOST * newest.abs()).max(shown))
+    let (reached, slope) = reached(&came(begin, &rise, spec.window), begin, staleness)?;
+    let now = Finite::new(reached.min(MOST * newest.abs()).max(shown))?;
+    Some(Rising { now, slope: Finite::new(slope) })
 }
 
 /// Returns the slower of the two newest slopes if both stand out from the others. The begin of the rise itself says
@@ -65,7 +80,9 @@ fn stands_out(mut steps: impl Iterator<Item = Step>, scrape_interval: Duration) 
     if missed || slower <= 0.0 {
         return None;
     }
-    let usual = steps.map(Step::slope).skip_while(|slope| *slope > 0.0).map(f64::abs);
+    let mut usual = steps.skip_while(|step| step.slope() > 0.0).peekable();
+    let since = usual.peek().map_or(Timestamp::MIN, |step| before(step.to.at, BEFORE));
+    let usual = usual.take_while(|step| step.to.at > since).map(|step| step.slope().abs());
     let (known, steepest) = usual.fold((0, 0.0), |(known, steepest), slope| (known + 1, slope.max(steepest)));
     (known >= USUAL && slower > RISE * steepest).then_some(slower)
 }
@@ -86,14 +103,14 @@ fn came(begin: Sample, rise: &[Step], window: Duration) -> Vec<Came> {
     came
 }
 
-/// Returns where the signal is by now.
-fn reached(came: &[Came], begin: Sample, staleness: Duration) -> Option<f64> {
+/// Returns where the signal is by now, and how fast it rises.
+fn reached(came: &[Came], begin: Sample, staleness: Duration) -> Option<(f64, f64)> {
     let [older @ .., second, newest] = came else { return None };
     let third = older.last().map_or(begin.value.get(), |third| third.rate);
     let slopes = [(second.rate - third) / second.seconds, (newest.rate - second.rate) / newest.seconds];
     let slower = slopes.into_iter().fold(f64::INFINITY, f64::min).max(0.0);
     let since = second.half + newest.seconds + staleness.as_secs_f64();
-    Some(second.rate.min(newest.rate) + slower * since)
+    Some((second.rate.min(newest.rate) + slower * since, slower))
 }
 
 impl Step {
@@ -207,6 +224,40 @@ mod tests {
         // Told to look back further than it does, it is carried on to its double at most.
         let wrong = told(1.0, 60.0, 600);
         assert!(wrong[1].is_some_and(|rate| (1_500.0..2_100.0).contains(&rate)), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_ramp_of_ten_minutes_is_a_rise_to_its_end_and_its_slope_is_told() {
+        for (ramp, until) in [(180.0, 180.0), (600.0, 600.0)] {
+            let mut rig = rps();
+            rig.spec.signals[0].window = Duration::from_secs(60);
+            for step in 0..65 {
+                let time = 15.0 * f64::from(step);
+                let shown =
+                    rate(60.0, time, |at| surge(ramp, 300.0, at)) + [0.0, 0.2, -0.1, 0.1, -0.2][step as usize % 5];
+                let told = rig.step(at(time + 5.0), value(time, shown));
+                let since = time - 300.0;
+                // A window after the begin it is in the rise whole.
+                if (60.0..=until).contains(&since) {
+                    let slope = told.slope.map(Finite::get);
+                    let off = slope.map(|slope| slope / (1_000.0 / ramp) - 1.0);
+                    assert!(off.is_some_and(|off| (-0.3..0.05).contains(&off)), "{ramp} {since} {slope:?}");
+                } else if since <= 0.0 || since > until + 75.0 {
+                    assert!(told.slope.is_none_or(|slope| slope.get() < 0.1), "{ramp} {since}: {:?}", told.slope);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_is_told_whole_and_rises_no_further() {
+        let mut rig = rps();
+        rig.spec.signals[0].window = Duration::from_secs(60);
+        for step in 0..25 {
+            let time = 15.0 * f64::from(step);
+            let told = rig.step(at(time + 5.0), value(time, rate(60.0, time, |at| surge(1.0, 300.0, at))));
+            assert!(told.slope.is_none_or(|slope| slope.get() < 3.0), "{time}: {:?}", told.slope);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::model::{Arrival, Finite, Missing, Now, Reading, Sample, SignalFeature
 
 use super::minutes::{Minutes, mean};
 use super::outage::Outage;
-use super::rise::carried_on;
+use super::rise::{self, Rising, carried_on};
 use super::window::{Mark, Window};
 use super::{MAX_AHEAD, before};
 
@@ -61,13 +61,15 @@ impl Track {
         let reading = self.reading(spec, now);
         let whole = |span: Duration| self.outage.refilled(self.window.newest(), span).is_ok();
         let five = self.recent(FIVE_MINUTES, limit, now);
+        let rising = self.rising(spec, &reading);
         SignalFeatures {
             mean_1m: mean(self.recent(MINUTE, limit, now)).filter(|_| whole(MINUTE)),
             p99_5m: p99(five.clone().map(|sample| sample.value.get())).filter(|_| whole(FIVE_MINUTES)),
             change_5m: self.change(limit, now).filter(|_| whole(SIX_MINUTES)),
             max_5m: five.map(|sample| sample.value).reduce(|most, value| if value > most { value } else { most }),
             confirmed: self.confirmed(spec, &reading),
-            rising: self.rising(spec, &reading),
+            rising: rising.map(|rising| rising.now),
+            slope: rising.and_then(|rising| rising.slope),
             suspect: matches!(self.window.unconfirmed(), Some((Mark::Risen, _))),
             provisional: self.minutes.provisional(&self.window),
             closed,
@@ -161,7 +163,7 @@ impl Track {
         (elapsed(newest.at, second.at) <= spec.scrape_interval.saturating_mul(2)).then_some(smaller)
     }
 
-    fn rising(&self, spec: &SignalSpec, reading: &Reading) -> Option<Finite> {
+    fn rising(&self, spec: &SignalSpec, reading: &Reading) -> Option<Rising> {
         let Reading::Fresh { staleness, .. } = reading else { return None };
         // What is not believed yet is carried nowhere.
         let believed = self.window.unconfirmed().is_none();
@@ -169,10 +171,10 @@ impl Track {
     }
 }
 
-/// Returns how far the window reaches back: six minutes for the change over five, and more where a slow source keeps
-/// minutes open for longer.
+/// Returns how far the window reaches back: as far as a rise is told from what was usual before it, which covers the six
+/// minutes of the change over five; and more where a slow source keeps minutes open for longer.
 fn span(spec: &SignalSpec) -> Duration {
-    SIX_MINUTES.max(spec.max_staleness().saturating_add(2 * MINUTE))
+    rise::SPAN.max(spec.max_staleness().saturating_add(2 * MINUTE))
 }
 
 /// Returns the 99th percentile by nearest rank.

@@ -144,6 +144,7 @@ fn features(signal: usize, minute: i64) -> Features {
         max_5m: closed.value,
         confirmed: closed.value,
         rising: None,
+        slope: None,
         suspect: false,
         provisional: Some(running),
         closed: vec![closed],

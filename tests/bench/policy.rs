@@ -173,6 +173,7 @@ fn seen(value: f64, now: Now) -> SignalFeatures {
         max_5m: Some(value),
         confirmed: Some(value),
         rising: None,
+        slope: None,
         suspect: false,
         provisional: None,
         closed: Vec::new(),

@@ -111,6 +111,7 @@ fn signal(reading: Reading) -> SignalFeatures {
         max_5m: value,
         confirmed: value,
         rising: None,
+        slope: None,
         suspect: false,
         provisional: None,
         closed: Vec::new(),

@@ -69,6 +69,7 @@ impl Seen {
             max_5m: finite(self.max_5m),
             confirmed: finite(self.current),
             rising: None,
+            slope: None,
             suspect: false,
             provisional: None,
             closed: Vec::new(),

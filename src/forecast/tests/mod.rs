@@ -39,6 +39,7 @@ pub(super) fn reading(value: f64) -> Features {
             mean_1m: Some(value),
             confirmed: Some(value),
             rising: None,
+            slope: None,
             ..SignalFeatures::of(Reading::Fresh { sample, staleness: Duration::ZERO })
         }],
         target: TargetReading::Unknown { reason: "not asked".into() },

@@ -100,6 +100,7 @@ impl World {
         let signals = signals.map(|reading| SignalFeatures {
             confirmed: reading.fresh(),
             rising: None,
+            slope: None,
             mean_1m: reading.fresh(),
             suspect: self.suspect,
             ..SignalFeatures::of(reading)

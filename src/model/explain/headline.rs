@@ -101,6 +101,7 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     // Capacity is sized by what two samples confirm; the newest one alone may be higher.
     let arrivals = record.features.signals.get(position);
     let confirmed = arrivals.and_then(|signal| signal.confirmed).map(f64::from);
+    let climbs = arrivals.is_some_and(|signal| signal.slope.is_some());
     // Older records lack the rate itself.
     let now = capacity.needed_now.map(|needed| match capacity.rate_now.or(confirmed) {
         Some(rate) if confirmed.is_some_and(|confirmed| rate > confirmed) => {
@@ -113,6 +114,7 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     let made_of = record.outlook.signals.get(position).and_then(Option::as_ref).and_then(|signal| signal.parts_10);
     let made_of = made_of.map(|made_of| format!("in 10 min {}: {}", show(made_of.sum()), large(&made_of)));
     let ahead = capacity.needed_ahead.map(|needed| match capacity.rate_ahead {
+        Some(rate) if climbs => format!("up to {} within {lasts} as it rises needs {needed}", show(rate)),
         Some(rate) => format!("forecast up to {} within {lasts} needs {needed}", show(rate)),
         None => format!("ahead needs {needed}"),
     });

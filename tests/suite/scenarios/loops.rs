@@ -350,13 +350,13 @@ async fn a_recurring_surge_finds_its_pods_ready_and_they_are_bought_for_the_lead
     assert!((90..=330).contains(&ahead), "bought {ahead} s before the surge: {:?}", raise.outlook.capacity);
 }
 
-/// What a rate over a minute shows of a load that triples within the minute from 12:12 on, and stays there.
-fn flash_crowd(_: &str, at: Timestamp) -> f64 {
+/// What a rate over a minute shows of a load that triples within `ramp` minutes from 12:12 on, and stays there.
+fn ramp(ramp: f64, at: Timestamp) -> f64 {
     let since = (at.as_second() - origin().as_second() - 12 * 60) as f64;
     // Minutes since the start of the extra load.
     let more = |since: f64| {
         let minutes = since.max(0.0) / 60.0;
-        if minutes < 1.0 { minutes.powi(2) / 2.0 } else { minutes - 0.5 }
+        if minutes < ramp { minutes.powi(2) / (2.0 * ramp) } else { minutes - ramp / 2.0 }
     };
     280.0 * (1.0 + 2.0 * (more(since) - more(since - 60.0)))
 }
@@ -364,7 +364,7 @@ fn flash_crowd(_: &str, at: Timestamp) -> f64 {
 #[tokio::test(start_paused = true)]
 async fn a_flash_crowd_is_sized_by_what_arrives_and_not_by_what_its_window_shows() {
     let text = settings(&[SHOP], "").replace("role: arrival_rate", "role: arrival_rate, window: 1m");
-    let world = World::with_settings(&text, steady(flash_crowd));
+    let world = World::with_settings(&text, steady(|_, at| ramp(1.0, at)));
     world.run_for(MINUTE * 20).await;
     let records = world.records(SHOP);
     let raise = records.iter().find(|record| record.change.as_ref().is_some_and(|change| change.to >= 12)).unwrap();
@@ -373,6 +373,22 @@ async fn a_flash_crowd_is_sized_by_what_arrives_and_not_by_what_its_window_shows
     assert!(waited <= 75, "{waited} s");
     let writes = applied(&records);
     assert!(writes.len() <= 3 && writes.iter().all(|(_, to)| *to <= 14), "{writes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_04_a_load_that_climbs_for_minutes_does_not_spend_the_budget_on_its_way() {
+    let text = settings(&[SHOP], "").replace("role: arrival_rate", "role: arrival_rate, window: 1m");
+    for (minutes, latest) in [(3.0, 180), (5.0, 300)] {
+        let world = World::with_settings(&text, steady(move |_, at| ramp(minutes, at)));
+        world.run_for(MINUTE * 22).await;
+        let records = world.records(SHOP);
+        let writes = applied(&records);
+        let enough = |record: &&DecisionRecord| record.change.as_ref().is_some_and(|change| change.to >= 12);
+        let raise = records.iter().find(enough).unwrap_or_else(|| panic!("never asked for 12 pods: {writes:?}"));
+        let waited = raise.at.as_second() - origin().as_second() - 12 * 60;
+        assert!(waited <= latest, "{minutes} min: {waited} s, {writes:?}");
+        assert!(writes.iter().all(|(_, to)| *to <= 20), "{minutes} min: {writes:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
