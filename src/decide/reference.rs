@@ -154,8 +154,8 @@ pub const WORDS: [Word; 90] = [
     quantity(
         "s.capacity.needed_ahead",
         "3",
-        "Replicas needed for the upper forecast until the pods of a next raise could be ready; unknown until the \
-         forecast has earned the authority to add capacity.",
+        "Replicas needed for the upper forecast until the pods of a next raise could be ready, or for a steep rise if it \
+         continues; without a steep rise unknown until the forecast has earned the authority to add capacity.",
     ),
     quantity("s.capacity.floor", "3", "The replica count must not be lowered below this; unknown means: do not lower."),
     quantity(

@@ -214,7 +214,7 @@ mod tests {
             (Some(300.0), Some(f64::MAX), Authority::ReactiveOnly, (Some(520), Some(11))),
             (None, None, Authority::ReactiveOnly, (None, None)),
             // The forecast counts where it is more.
-            (Some(300.0), Some(0.0), Authority::MayAdd, (Some(384), Some(8))),
+            (Some(300.0), Some(0.0), Authority::MayAdd, (Some(386), Some(8))),
             (Some(300.0), Some(1.5), Authority::MayAdd, (Some(435), Some(9))),
         ] {
             let mut features = features(260.0, Some(250.0), 320.0);

@@ -57,7 +57,7 @@ impl Track {
             self.follow_outage(limit, now);
         }
         let closed = self.minutes.close(&self.window, limit, now);
-        self.window.evict(span(spec));
+        self.window.evict(span(spec).max(rise::SPAN));
         let reading = self.reading(spec, now);
         let whole = |span: Duration| self.outage.refilled(self.window.newest(), span).is_ok();
         let five = self.recent(FIVE_MINUTES, limit, now);
@@ -171,10 +171,10 @@ impl Track {
     }
 }
 
-/// Returns how far the window reaches back: as far as a rise is told from what was usual before it, which covers the six
-/// minutes of the change over five; and more where a slow source keeps minutes open for longer.
+/// Returns how late a sample may be: six minutes for the change over five, and more where a slow source keeps minutes
+/// open for longer. Samples that came in time are kept for longer, to tell a rise from what was usual before it.
 fn span(spec: &SignalSpec) -> Duration {
-    rise::SPAN.max(spec.max_staleness().saturating_add(2 * MINUTE))
+    SIX_MINUTES.max(spec.max_staleness().saturating_add(2 * MINUTE))
 }
 
 /// Returns the 99th percentile by nearest rank.

@@ -5,18 +5,18 @@ use std::array::from_fn;
 use super::Series;
 use crate::model::outlook::{HorizonPoint, SignalOutlook};
 
-/// Seconds of the loop's own steps: nothing that a season does happens within a few of them.
-const OWN_SECONDS: u32 = 60;
+/// Steps of up to so many seconds stay on the line: noise is as large as what a season bends between two horizons.
+const LINE_SECONDS: u32 = 300;
 /// Seasons in a week.
 const WEEK: usize = 7;
 
 /// Returns `outlook` with points at these horizons too: between two of the loop, thirty minutes are a line, and ten
 /// hours are half a day. The line is bent as the signal was between the two a season ago and a week ago, where both
-/// agree, by the smaller of the two: noise seldom does. `None` if there is nothing to add: in steps of a minute the
-/// line is what the loop goes by.
+/// agree, by the smaller of the two: noise seldom does. `None` if there is nothing to add: in short steps the
+/// line is as good.
 pub fn between(series: &Series, outlook: &SignalOutlook, horizons: &[u16]) -> Option<SignalOutlook> {
     let is_known = |horizon: u16| outlook.points.iter().any(|point| point.minutes == horizon);
-    if series.step_seconds <= OWN_SECONDS || horizons.iter().all(|horizon| is_known(*horizon)) {
+    if series.step_seconds <= LINE_SECONDS || horizons.iter().all(|horizon| is_known(*horizon)) {
         return None;
     }
     let origin = usize::try_from(outlook.origin.0.checked_sub(series.first.0)?).ok()?;
