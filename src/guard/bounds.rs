@@ -1,11 +1,10 @@
-//! Bounds: the replica counts that the owner declared, inside those of an autoscaler that scales the target, and never
-//! zero (INV-01).
+//! Bounds: the owner's replica bounds, within those of an autoscaler that scales the target, and never zero (INV-01).
 
 use super::case::{Answer, Case};
 use crate::model::TargetState;
 
-/// Permits counts inside the bounds. Where the present count lies outside and one step does not reach them,
-/// nothing is permitted: that count was somebody's choice, and a person has to correct it.
+/// Permits counts inside the bounds. If the present count is outside and one step does not reach them, nothing is
+/// permitted: somebody chose that count, and a person has to correct it.
 pub fn guard(case: &Case<'_>) -> Answer {
     if let Some(answer) = case.unless_moved() {
         return answer;

@@ -1,5 +1,5 @@
-//! Budget: how many writes a service may see (INV-04). Namespace and fleet are charged at the write gate; what they
-//! refused is not asked for again with each sample, nor at once what came to nothing at the API server.
+//! Budget: how many writes a service may receive (INV-04). Namespace and fleet are charged at the write gate; a write
+//! that they refused is not retried with each sample, and one that failed at the API server not at once.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use super::case::{Answer, Case, Motion};
 use super::{HOUR, TEN_MINUTES};
 use crate::model::Direction;
 
-/// How long after a raise the last write of ten minutes waits, if it is a raise: a surge that climbs for a minute would
-/// spend them all on its way, and nothing would be left for what it has become.
+/// How long the last write of ten minutes waits after a raise, if it is a raise too: a surge that climbs for a minute
+/// would otherwise use up the budget on its way and leave nothing for its peak.
 const LAST: Duration = Duration::from_mins(1);
-/// How long a lowering waits that a budget of namespace or fleet refused.
+/// How long a lowering waits after a namespace or fleet budget refused it.
 const REFUSED: Duration = Duration::from_mins(1);
 
-/// Holds when a budget of the service is spent. The hourly one does not stop a raise that the confirmed arrival
-/// rate needs, nor one that takes back what hurt.
+/// Holds when a budget of the service is spent. The hourly one does not stop a raise that the confirmed arrival rate
+/// needs, nor one that reverts a harmful change.
 pub fn guard(case: &Case<'_>) -> Answer {
     let (now, budgets) = (case.ctx.now, case.ctx.spec.budgets);
     let refused = case.memory.refused(now).filter(|_| matches!(case.motion, Motion::Lower { .. }));

@@ -6,37 +6,37 @@ use crate::model::{
     Action, Choice, Features, Finding, GuardParams, KillState, Lead, Now, Outlook, Proposal, ServiceSpec, TargetState,
 };
 
-/// All that is known in one cycle.
+/// Everything known in one cycle.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The service as declared.
     pub spec: &'a ServiceSpec,
-    /// What is seen.
+    /// What was observed.
     pub features: &'a Features,
-    /// What is expected.
+    /// The forecast.
     pub outlook: &'a Outlook,
     /// What the policies want.
     pub proposal: &'a Proposal,
     /// The kill switch as last read.
     pub kill: &'a KillState,
-    /// How this process stands to the lease.
+    /// Whether this process holds the lease.
     pub lead: &'a Lead,
-    /// Why it is not known how far services may go, if so.
+    /// Why the limits of services are unknown, if they are.
     pub unbounded: Option<&'a str>,
     /// The time of the cycle.
     pub now: Now,
 }
 
-/// What one guard says.
+/// The answer of one guard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Nothing to object to.
+    /// No objection.
     Pass(String),
     /// Only these replica counts, both inclusive.
     Within {
-        /// Not below.
+        /// At least.
         low: u32,
-        /// Not above.
+        /// At most.
         high: u32,
         /// Why, with its numbers.
         why: String,
@@ -50,7 +50,7 @@ pub enum Answer {
 /// One proposed action on its way through the chain.
 #[derive(Debug)]
 pub struct Case<'a> {
-    /// All that is known.
+    /// Everything known in this cycle.
     pub ctx: &'a Context<'a>,
     /// The past of this service.
     pub memory: &'a Memory,
@@ -85,7 +85,7 @@ impl<'a> Case<'a> {
         };
         let needed_now = match motion {
             Motion::Raise { from } if backed_by_arrivals => {
-                // What an autoscaler runs above its floor carries arrivals, too.
+                // What an autoscaler runs above its floor also carries arrivals.
                 let runs = target.map_or(from, TargetState::asked).max(from);
                 needed_now(ctx.outlook).filter(|needed| *needed > runs)
             }
@@ -95,17 +95,17 @@ impl<'a> Case<'a> {
         Self { ctx, memory, params, action, motion, backed_by_arrivals, needed_now, wanted, low, high }
     }
 
-    /// Tells whether it takes back what hurt.
+    /// Returns whether it reverts a harmful change.
     pub fn is_undo(&self) -> bool {
         matches!(self.ctx.proposal.choice, Choice::Undo { .. })
     }
 
-    /// Returns the replicas wanted, as clamped so far; `None` if the action sets none or nothing can be told.
+    /// Returns the replicas wanted, as clamped so far; `None` if the action sets none or they are unknown.
     pub fn wanted(&self) -> Option<u32> {
         self.wanted
     }
 
-    /// Returns the answer of a guard of the replica count to an action that does not move it; `None` for one that does.
+    /// Returns the answer of a replica-count guard to an action that does not change the count; `None` if it does.
     pub fn unless_moved(&self) -> Option<Answer> {
         match self.motion {
             Motion::Raise { .. } | Motion::Lower { .. } => None,
@@ -115,13 +115,13 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Returns the answer of a guard that watches lowerings to an action that is none; `None` for one that is.
+    /// Returns the answer of a lowering guard to an action that lowers nothing; `None` if it does.
     pub fn unless_lowered(&self) -> Option<Answer> {
         let raises = matches!(self.motion, Motion::Raise { .. });
         raises.then(|| Answer::Pass("applies to lowering only".to_owned())).or_else(|| self.unless_moved())
     }
 
-    /// Lets the answer of a guard take effect and returns what is recorded of it.
+    /// Applies the answer of a guard and returns what is recorded of it.
     pub fn admit(&mut self, answer: Answer) -> (Finding, String) {
         match answer {
             Answer::Pass(why) => (Finding::Pass, why),
@@ -150,17 +150,17 @@ pub fn needed_now(outlook: &Outlook) -> Option<u32> {
 }
 
 impl Answer {
-    /// Returns the answer of a guard of the replica count to an action that sets none.
+    /// Returns the answer of a replica-count guard to an action that sets no count.
     pub fn not_replicas() -> Self {
         Self::Pass("not about replicas".to_owned())
     }
 
-    /// Returns the answer to an action that asks for what there is.
+    /// Returns the answer to an action that requests the present count.
     pub fn still() -> Self {
         Self::Pass("no change".to_owned())
     }
 
-    /// Returns the answer when the present count is not known.
+    /// Returns the answer when the present count is unknown.
     pub fn unknown() -> Self {
         Self::Hold("the current replica count is unknown".to_owned())
     }

@@ -1,11 +1,10 @@
-//! Confirmation: one odd sample moves nothing. A raise needs a second one that says the same.
+//! Confirmation: one odd sample moves nothing. A raise needs a second sample that agrees.
 
 use super::case::{Answer, Case, Motion};
 use super::freshness;
 
-/// Passes a raise to what the confirmed arrival rate needs, and one that reverts a change that was measured to be
-/// harmful; any
-/// other once it was proposed on an older sample too.
+/// Passes a raise to what the confirmed arrival rate needs, and one that reverts a change measured to be harmful; any
+/// other once it was also proposed on an older sample.
 pub fn guard(case: &Case<'_>) -> Answer {
     match case.motion {
         Motion::Raise { .. } => {}

@@ -1,16 +1,16 @@
-//! Convergence: no further step up while the pods of the last raise have not come (fault row X5).
+//! Convergence: no further raise until the pods of the last one are ready (fault row X5).
 //!
-//! A pod that is Pending, whether it starts or finds no node, is not ready: that is what the target itself shows. A
-//! raise sized by the arrival rate counts what is asked for and may go on while pods come; any other waits to see
-//! what the last one did. Where no pod has come for three times the start time, or the cluster says that it cannot
-//! create them, more of them would not come either. After a while the guard stops waiting for the last raise.
+//! A Pending pod, whether it is starting or finds no node, is not ready: the target itself shows that. A raise sized by
+//! the arrival rate counts requested replicas and may continue while pods start; any other waits to see what the last
+//! one did. If no pod has become ready for three times the start time, or the cluster reports that it cannot create
+//! them, more pods would not start either. After a while the guard stops waiting for the last raise.
 
 use std::time::Duration;
 
 use super::case::{Answer, Case, Motion};
 use crate::model::{CONVERGE_WITHIN, Direction};
 
-/// Start time of a pod where none is declared.
+/// Start time of a pod if none is declared.
 const START_TIME: Duration = Duration::from_mins(1);
 
 /// Holds a raise while pods of the last one are missing.

@@ -1,15 +1,15 @@
-//! Cooldown and reversal lock: time for a write to show what it did (INV-23).
+//! Cooldown and reversal lock: give a write time to show its effect (INV-23).
 //!
-//! A raise waits for the last raise, a lowering for the last lowering and the last raise; a raise may follow a
-//! lowering at any time, because too little hurts at once and too much only costs. Where lowerings had to be undone,
-//! the next one waits longer.
+//! A raise waits for the last raise, a lowering for the last lowering and the last raise; a raise may follow a lowering
+//! at any time, because too little capacity hurts at once and too much only costs. If lowerings had to be undone, the
+//! next one waits longer.
 
 use std::time::Duration;
 
 use super::case::{Answer, Case, Motion};
 use crate::model::Direction;
 
-/// Holds until the times since the last actions on the knob have passed.
+/// Holds until enough time has passed since the last actions on the knob.
 pub fn guard(case: &Case<'_>) -> Answer {
     let params = case.params;
     match case.motion {
@@ -27,7 +27,7 @@ fn after_raise(case: &Case<'_>, cooldown: Duration) -> Answer {
     waited("raise", age, cooldown)
 }
 
-/// A lowering counts only time that the monotonic clock vouches for.
+/// For a lowering only time that the monotonic clock vouches for counts.
 fn before_lowering(case: &Case<'_>) -> Answer {
     let age = |direction| case.memory.since_move(direction, |last| last.certain_age(case.ctx.now));
     match waited("raise (reversal lock)", age(Direction::Raise), case.params.reversal_lock) {

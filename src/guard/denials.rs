@@ -1,5 +1,5 @@
-//! Writes that came to nothing at the API server, and the pause after them: a service asks again soon, then ever more
-//! slowly, and leaves its namespace's share of writes to others.
+//! Writes that failed at the API server, and the pause after them: a service retries soon, then with growing pauses,
+//! and leaves its namespace's share of writes to others.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use super::TEN_MINUTES;
 use crate::model::explain::counted;
 use crate::model::{LANDS_WITHIN, Moment, Now, WriteOutcome};
 
-/// Pause after the first no, doubled with each one in a row, and the longest: what an API server that recovers, or a
-/// right that is granted, is waited for. No `Retry-After` makes it longer.
+/// Pause after the first failure, doubled with each one in a row, and its maximum: long enough for an API server to
+/// recover or a right to be granted. No `Retry-After` makes it longer.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
-/// The longest pause where no connection comes about: what is not there is not spared, and its return should be noticed.
+/// The longest pause if no connection succeeds: an absent server needs no sparing, and its return should be noticed.
 const LONGEST_AWAY: Duration = Duration::from_secs(15);
-/// So many in a row that another writer was quicker, or the server too busy, are more than chance.
+/// So many conflicts or busy answers in a row are more than chance.
 const TOLD_FROM: u32 = 3;
 
-/// The writes to one object in a row that came to nothing at the API server, or at the live read before them.
+/// Consecutive writes to one object that failed at the API server, or at the live read before them.
 #[derive(Debug, Clone)]
 pub struct Denials {
     /// When the last one ended.
@@ -25,13 +25,13 @@ pub struct Denials {
     in_a_row: u32,
     pause: Duration,
     why: String,
-    /// Whether it passes by itself.
+    /// Whether it may pass without a person.
     passes: bool,
 }
 
 impl Denials {
-    /// Returns what is known after a write to the object `uid` that ended at `at` with `outcome`. One that was given up
-    /// for another reason changes nothing.
+    /// Returns the state after a write to the object `uid` that ended at `at` with `outcome`. A write abandoned for
+    /// another reason changes nothing.
     pub(super) fn after(before: Option<Self>, uid: &str, outcome: &WriteOutcome, at: Moment, now: Now) -> Option<Self> {
         let Some(asked) = outcome.denied() else {
             return before.filter(|_| !matches!(outcome, WriteOutcome::Applied | WriteOutcome::AlreadyThere));
@@ -40,8 +40,8 @@ impl Denials {
             before.filter(|before| before.is_of(uid) && before.is_recent(now)).map_or(0, |before| before.in_a_row);
         let longest = if outcome.is_away() { LONGEST_AWAY } else { PAUSES.1 };
         let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(before)).max(asked).min(longest);
-        // What may still have landed was waited for already; a new leader must not wait twice for what its predecessor
-        // sent.
+        // The time in which it may still have landed has passed already; a new leader must not wait again for what its
+        // predecessor sent.
         let waited = if matches!(outcome, WriteOutcome::Abandoned { .. }) { LANDS_WITHIN } else { Duration::ZERO };
         Some(Self {
             at,
@@ -53,12 +53,12 @@ impl Denials {
         })
     }
 
-    /// Tells whether they were writes to the object `uid`, and not to one that was there before it.
+    /// Returns whether these were writes to the object `uid`, and not to a predecessor of it.
     pub(super) fn is_of(&self, uid: &str) -> bool {
         self.uid == uid
     }
 
-    /// Tells whether they are recent enough to say something.
+    /// Returns whether they are recent enough to matter.
     pub(super) fn is_recent(&self, now: Now) -> bool {
         self.at.age(now) < TEN_MINUTES
     }
@@ -84,12 +84,12 @@ impl Denials {
         }
     }
 
-    /// Returns the server's last answer, where a person has to know of it; `None` while it may pass by itself.
+    /// Returns the server's last answer if a person has to know it; `None` while it may pass without one.
     pub fn refusal(&self) -> Option<String> {
         self.needs_a_person().map(|_| format!("writes fail at the API server: {}", self.why))
     }
 
-    /// Returns what a person has to know of; `None` while it may pass by itself.
+    /// Returns what a person has to know; `None` while it may pass without one.
     pub fn needs_a_person(&self) -> Option<String> {
         (!self.passes || self.in_a_row >= TOLD_FROM).then(|| self.said())
     }

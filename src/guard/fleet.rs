@@ -1,4 +1,4 @@
-//! Budgets over namespaces and the whole fleet. The write gate spent them right before it writes.
+//! Budgets of namespaces and the whole fleet. The write gate charges them right before it writes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use crate::model::{ChangeId, ChangeSet, Direction, Intent, Moment, Now};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Limits over namespaces and the fleet.
+/// Limits of namespaces and the fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FleetLimits {
     /// Writes in any minute in one namespace.
     pub namespace_per_min: usize,
-    /// Writes in any minute in all.
+    /// Writes in any minute in the whole fleet.
     pub fleet_per_min: usize,
-    /// Share of all replicas known that may be removed in any 10 minutes, 0 to 1.
+    /// Share of all known replicas that may be removed in any 10 minutes, 0 to 1.
     pub removal_share: f64,
 }
 
@@ -34,9 +34,8 @@ struct Charge {
     removed: u32,
 }
 
-/// What namespaces and the fleet have spent. Charged before the write, and given back once it is known to have done
-/// nothing. Lowerings spend at most half of the writes of a minute: what only saves money never stands in the way of a
-/// raise.
+/// What namespaces and the fleet have spent. Charged before the write, and refunded once the write is known to have had
+/// no effect. Lowerings spend at most half of the writes of a minute, so that saving money never blocks a raise.
 ///
 /// **Invariants**: INV-04, INV-05.
 #[derive(Debug, Clone, Default)]
@@ -46,12 +45,12 @@ pub struct FleetBudget {
 }
 
 impl FleetBudget {
-    /// Returns a budget of which nothing is spent.
+    /// Returns an unspent budget.
     pub fn new(limits: FleetLimits) -> Self {
         Self { limits, spent: VecDeque::new() }
     }
 
-    /// Returns the budget after what the journal holds: intents of all services, oldest first.
+    /// Returns the budget restored from the journal: intents of all services, oldest first.
     pub fn restore(limits: FleetLimits, intents: &[Intent], now: Now) -> Self {
         let mut budget = Self::new(limits);
         for intent in intents {
@@ -68,7 +67,7 @@ impl FleetBudget {
     /// Charges `change`, with `total` replicas known in the fleet.
     ///
     /// # Errors
-    /// As [`FleetBudget::affords`]. Nothing is charged then.
+    /// As [`FleetBudget::affords`]; nothing is charged then.
     pub fn charge(&mut self, change: &ChangeSet, total: u32, now: Now) -> Result<(), String> {
         self.spent.retain(|spent| spent.at.age(now) < TEN_MINUTES);
         self.affords(change, total, now)?;
@@ -76,18 +75,18 @@ impl FleetBudget {
         Ok(())
     }
 
-    /// Gives back what `change` was charged: it is known to have done nothing.
+    /// Refunds what `change` was charged: it is known to have had no effect.
     pub fn refund(&mut self, change: &ChangeSet) {
         self.spent.retain(|spent| spent.id != change.id);
     }
 
-    /// Tells whether the budgets permit `change` now, with `total` replicas known in the fleet.
+    /// Checks whether the budgets permit `change` now, with `total` replicas known in the fleet.
     ///
-    /// A removal that alone is more than the share passes when none other fell into the 10 minutes before:
-    /// in a small fleet nothing could ever be lowered otherwise, and the service's own step limit bounds it.
+    /// A removal that alone exceeds the share passes if there was no other in the 10 minutes before: otherwise a small
+    /// fleet could never be lowered, and the service's own step limit bounds it.
     ///
     /// # Errors
-    /// The budget that is spent, with its numbers.
+    /// The exhausted budget, with its numbers.
     pub fn affords(&self, change: &ChangeSet, total: u32, now: Now) -> Result<(), String> {
         let cost = charge_of(change, Moment::now(now));
         let in_last_minute = || self.spent.iter().filter(|other| other.at.age(now) < MINUTE);
@@ -113,7 +112,7 @@ impl FleetBudget {
     }
 }
 
-/// Checks one more write of `whom` against what it had in the last minute, and a lowering against half of it.
+/// Checks one more write of `whom` against the limit per minute, and a lowering against half of it.
 fn within<'a>(
     whom: &str,
     allowed: usize,

@@ -1,10 +1,10 @@
-//! Forecast floor: never below what the upper forecast, or the last minutes, need.
+//! Forecast floor: never below what the upper forecast or the last minutes need.
 //!
-//! This makes the outage of a lowering in a short dip before the next surge an impossible plan.
+//! This rules out the outage of lowering in a short dip just before the next surge.
 
 use super::case::{Answer, Case};
 
-/// Permits a lowering down to the floor; without a floor, none where the service declares capacity.
+/// Permits a lowering down to the floor; without a floor, none if the service declares capacity.
 pub fn guard(case: &Case<'_>) -> Answer {
     if let Some(answer) = case.unless_lowered() {
         return answer;

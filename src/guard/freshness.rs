@@ -1,13 +1,13 @@
-//! Freshness: what is not known is not acted on.
+//! Freshness: flyball does not act on what it does not know.
 //!
-//! Whatever takes capacity or traffic away needs the signals that would show that it is wrong: the arrival rate,
-//! or every declared signal where no arrival rate is declared (INV-27). A raise needs fresh data of its own. How
-//! long the data stays fresh goes with the change, and is asked again at the write (INV-02).
+//! A change that removes capacity or traffic needs the signals that would show it to be wrong: the arrival rate, or
+//! every declared signal if no arrival rate is declared (INV-27). A raise needs fresh data of its own. How long the
+//! data stays fresh is part of the change, and is checked again at the write (INV-02).
 
 use super::case::{Answer, Case, Context};
 use crate::model::{Evidence, TargetReading, TargetState, Timestamp};
 
-/// Holds on a target that is not current and on signals that are missing or stale.
+/// Holds if the target is not current, or if signals are missing or stale.
 pub fn guard(case: &Case<'_>) -> Answer {
     let ctx = case.ctx;
     match &ctx.features.target {
@@ -25,7 +25,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
     }
 }
 
-/// Tells whether the controlling signals can vouch for a lowering.
+/// Returns whether the controlling signals can vouch for a lowering.
 pub fn can_lower(ctx: &Context<'_>) -> bool {
     Evidence::Controlling.fresh_for(ctx.spec, ctx.features).is_ok()
 }

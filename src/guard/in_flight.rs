@@ -2,10 +2,10 @@
 
 use super::case::{Answer, Case, Motion};
 
-/// Holds while a write of ours is under way, and holds a lowering while a rollout is.
+/// Holds while one of our writes is in flight, and holds a lowering during a rollout.
 ///
-/// **Source**: kubernetes/kubernetes#72775 and others: during a rolling update the readings of pods that come
-/// and go say little about what can be spared.
+/// **Source**: kubernetes/kubernetes#72775 and others: during a rolling update the readings of starting and stopping
+/// pods say little about what can be spared.
 pub fn guard(case: &Case<'_>) -> Answer {
     if let Some(write) = case.memory.in_flight() {
         return Answer::Hold(format!("change {} ({} to {}) is in flight", write.id, write.knob.as_str(), write.to));

@@ -1,6 +1,6 @@
-//! Kill switch: a person stopped all writes, those of this service or those of this class.
+//! Kill switch: a person stopped all writes, those of this service or those of this class of action.
 //!
-//! What cannot be read counts as engaged (INV-09). The write gate asks once more before it sends (INV-08).
+//! An unreadable switch counts as engaged (INV-09). The write gate checks again before it sends (INV-08).
 
 use super::case::{Answer, Case};
 

@@ -1,7 +1,7 @@
-//! Leader fence: of several processes only the one that holds the lease writes, and only with enough of it left.
+//! Leader fence: only the process that holds the lease writes, and only with enough of it left.
 //!
-//! A follower decides all the same, so that its records show what it would do. The write gate asks once more before
-//! it sends, and that the lease is still that of the decision (INV-17).
+//! A follower decides all the same, so that its records show what it would do. The write gate checks again before it
+//! sends, and that the lease is still that of the decision (INV-17).
 
 use super::case::{Answer, Case};
 

@@ -1,4 +1,4 @@
-//! What one service remembers between cycles: its writes, the needs of the last minutes, who moved the target.
+//! What one service remembers between cycles: its writes, the needs of the last minutes, who changed the target.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,59 +17,59 @@ use crate::model::{
     TargetReading, TargetState, Timestamp, WriteEnd, WriteOutcome,
 };
 
-/// A write that counts against the budgets of the service.
+/// A write that is charged to the budgets of the service.
 #[derive(Debug, Clone)]
 struct Write {
     id: ChangeId,
     at: Moment,
 }
 
-/// A write under way.
+/// A write in flight.
 #[derive(Debug, Clone)]
 pub struct InFlight {
     /// Which change.
     pub id: ChangeId,
-    /// What it turns.
+    /// What it sets.
     pub knob: Knob,
-    /// To what.
+    /// The new value.
     pub to: u32,
 }
 
-/// The past of one service, as far as guards ask for it.
+/// The past of one service, to the extent that guards need it.
 ///
-/// Times are monotonic; what an earlier run left is restored from the journal by [`Memory::restore`].
+/// Times are monotonic; the past of earlier runs is restored from the journal by [`Memory::restore`].
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     writes: VecDeque<Write>,
     last: BTreeMap<(Knob, Direction), Moment>,
     in_flight: Option<InFlight>,
-    /// The last write that ended here, how and when.
+    /// The last write that ended in this process.
     ended: Option<Arc<WriteEnd>>,
-    /// What was proposed, or ran where nothing was.
+    /// What was proposed, or what ran if nothing was.
     window: Window,
-    /// What the arrival rate needed, or a raise asked for.
+    /// What the arrival rate needed, or a raise requested.
     arrivals: Window,
     owner: Owner,
-    /// When lowerings were undone, the earliest first.
+    /// When lowerings were undone, oldest first.
     undone: VecDeque<Moment>,
-    /// When and why a budget of namespace or fleet last refused to let capacity go.
+    /// When and why a namespace or fleet budget last refused a lowering.
     refused: Option<(Moment, String)>,
-    /// The writes of late that came to nothing at the API server.
+    /// The recent writes that failed at the API server.
     denials: Option<Denials>,
-    /// While replicas are missing: how many were ready, and since when no more of them (monotonic).
+    /// While replicas are missing: how many were ready, and since when that has not increased (monotonic).
     coming: Option<(u32, Duration)>,
-    /// Newest sample when a raise was first proposed, of the present run of such proposals.
+    /// Newest sample when a raise was first proposed, in the current run of such proposals.
     raise_since: Option<Timestamp>,
 }
 
 impl Memory {
-    /// Returns the memory that the journal holds: intents of this service, oldest first, ended or open.
+    /// Returns the memory restored from the journal: intents of this service, oldest first, ended or open.
     ///
-    /// Persisted wall times are clamped: one in the future counts as just now. An open intent is under way
-    /// until [`Memory::write_ended`] tells how it was settled.
+    /// Persisted wall times are clamped: one in the future counts as just now. An open intent is in flight until
+    /// [`Memory::write_ended`] reports how it was settled.
     ///
-    /// **Invariants**: INV-23. A lowering counts the time of the downtime for nothing, so that no jump of the
-    /// wall clock brings it forward; a raise trusts the wall clock, because waiting too long harms more.
+    /// **Invariants**: INV-23. For a lowering the downtime does not count, so that no jump of the wall clock brings it
+    /// forward; a raise trusts the wall clock, because waiting too long does more harm.
     pub fn restore(intents: &[Intent], now: Now) -> Self {
         let mut memory = Self::default();
         for intent in intents {
@@ -99,8 +99,8 @@ impl Memory {
         memory
     }
 
-    /// Takes over from another process: what was written comes from the journal, what was seen stays. A write of this
-    /// process may have ended after the journal was read: that end stands.
+    /// Takes over from another process: writes come from the journal, observations are kept. If a write of this process
+    /// ended after the journal was read, that end is kept.
     ///
     /// **Invariants**: INV-23, as in [`Memory::restore`].
     pub fn take_over(&mut self, intents: &[Intent], now: Now) {
@@ -115,7 +115,7 @@ impl Memory {
         }
     }
 
-    /// Remembers that a write was handed to the write gate. It is charged now and not when it ends.
+    /// Remembers that a write was passed to the write gate. It is charged now, not when it ends.
     pub fn write_started(&mut self, change: &ChangeSet, now: Now) {
         self.in_flight = Some(InFlight { id: change.id.clone(), knob: change.knob, to: change.to });
         self.charge(change, Moment::now(now));
@@ -139,8 +139,8 @@ impl Memory {
         }
     }
 
-    /// Remembers of a write that ended what budgets and cooldowns ask for, and nothing of who moves the target. One
-    /// that is known to have done nothing is not charged any more.
+    /// Remembers of a write that ended only what budgets and cooldowns need, and nothing about who changed the target.
+    /// A write known to have had no effect is no longer charged.
     pub fn let_go(&mut self, end: &WriteEnd) {
         let WriteEnd { change, outcome, now, .. } = end;
         self.in_flight.take_if(|in_flight| in_flight.id == change.id);
@@ -155,8 +155,8 @@ impl Memory {
         }
     }
 
-    /// Lets the wait for pods begin with the first raise of several: what was missing long before says nothing about
-    /// the pods that are asked for now.
+    /// Restarts the wait for pods with the first of several raises: what was missing long before says nothing about the
+    /// pods requested now.
     fn wait_anew(&mut self, change: &ChangeSet, now: Now) {
         let raised = self.since_move(Direction::Raise, |raised| raised.age(now));
         let is_first = raised.is_none_or(|age| age >= CONVERGE_WITHIN);
@@ -165,7 +165,7 @@ impl Memory {
         }
     }
 
-    /// Lets the memory see one cycle, whatever was proposed in it.
+    /// Records one cycle, whatever was proposed in it.
     pub(super) fn observe(&mut self, ctx: &Context<'_>) {
         let in_flight = self.in_flight.as_ref().filter(|write| write.knob.sets_count()).map(|write| write.to);
         if let Some(target) = ctx.features.target.known() {
@@ -185,11 +185,11 @@ impl Memory {
         (target.ready < target.asked()).then_some((target.ready, since))
     }
 
-    /// The need of a cycle is what was proposed, at least what the arrival rate needs; where nothing was proposed, it
-    /// is what runs. A cycle that could not see enough to lower breaks the window.
+    /// Records the need of a cycle: what was proposed, or what runs if nothing was, and at least what the arrival rate
+    /// needs. A cycle that could not see enough to lower breaks the window.
     ///
-    /// For a lowering to what the arrival rate needs, what runs says nothing: the rate of each cycle is known, what a
-    /// raise asked for beyond it, and what somebody else set. A rule that waits until the forecast floor has come down
+    /// For a lowering to what the arrival rate needs, what runs says nothing: known are the rate of each cycle, what a
+    /// raise requested beyond it, and what somebody else set. A rule that waits for the forecast floor to come down
     /// proposes nothing meanwhile, and the two waits would add up.
     fn observe_need(&mut self, ctx: &Context<'_>) {
         let Some(target) = ctx.features.target.known().filter(|_| freshness::can_lower(ctx)) else {
@@ -234,33 +234,33 @@ impl Memory {
         }
     }
 
-    /// Returns the write under way.
+    /// Returns the write in flight.
     pub(super) fn in_flight(&self) -> Option<&InFlight> {
         self.in_flight.as_ref()
     }
 
-    /// Returns how long ago a budget of namespace or fleet refused to let capacity go, and why.
+    /// Returns how long ago a namespace or fleet budget refused a lowering, and why.
     pub(super) fn refused(&self, now: Now) -> Option<(Duration, &str)> {
         self.refused.as_ref().map(|(at, why)| (at.age(now), why.as_str()))
     }
 
-    /// Returns the writes of late that came to nothing at the API server.
+    /// Returns the recent writes that failed at the API server.
     pub fn denials(&self, now: Now) -> Option<&Denials> {
         self.denials.as_ref().filter(|denials| denials.is_recent(now))
     }
 
-    /// Returns when `knob` was last turned in `direction`.
+    /// Returns when `knob` was last moved in `direction`.
     pub(super) fn last(&self, knob: Knob, direction: Direction) -> Option<Moment> {
         self.last.get(&(knob, direction)).copied()
     }
 
-    /// Returns how many lowerings were undone, of those that still make the next one wait.
+    /// Returns how many lowerings were undone recently enough to delay the next one.
     pub(super) fn undone(&self, now: Now) -> usize {
         self.undone.iter().filter(|at| at.certain_age(now) < UNDONE_COUNTS).count()
     }
 
-    /// Returns how long ago the count of replicas was last moved in `direction`, by whichever lever: of two moments the
-    /// one that is less old as `age` counts, since what an earlier run did counts otherwise by one clock than by the other.
+    /// Returns how long ago the replica count was last moved in `direction`, by any knob: the smaller age by `age`,
+    /// since the two clocks age a write of an earlier run differently.
     pub(super) fn since_move(&self, direction: Direction, age: impl Fn(Moment) -> Duration) -> Option<Duration> {
         let moves = [Knob::Replicas, Knob::AutoscalerFloor].into_iter().filter_map(|knob| self.last(knob, direction));
         moves.map(age).min()
@@ -271,33 +271,33 @@ impl Memory {
         self.writes.iter().filter(|write| write.at.age(now) < span).count()
     }
 
-    /// Returns for how long replicas have been missing without one more becoming ready.
+    /// Returns how long replicas have been missing without another one becoming ready.
     pub(super) fn stalled_for(&self, now: Now) -> Duration {
         self.coming.map_or(Duration::ZERO, |(_, since)| now.since(since))
     }
 
-    /// Returns the needs of the last minutes: those of the arrival rate for a count that follows from it.
+    /// Returns the needs of the last minutes: those of the arrival rate if the count follows from it.
     pub(super) fn window(&self, backed_by_arrivals: bool) -> &Window {
         if backed_by_arrivals { &self.arrivals } else { &self.window }
     }
 
-    /// Returns what is known of others who move the target.
+    /// Returns what is known about others who change the target.
     pub(super) fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// Returns the write of ours that this cycle found to be reverted, and by whom.
+    /// Returns the write of ours that this cycle found reverted, and by whom.
     pub fn reverted(&self) -> Option<&(ChangeId, Revert)> {
         self.owner.reverted()
     }
 
-    /// Returns who set the target in this cycle, and from what to what, if somebody else did.
+    /// Returns who set the target in this cycle, and from what to what, if it was somebody else.
     pub fn foreign_edit(&self, spec: &ServiceSpec, target: &TargetReading) -> Option<String> {
         let edit = self.owner.foreign()?;
         Some(format!("{}{} was changed from {edit}", ownership::floor_of(target), spec.target))
     }
 
-    /// Returns why the loop stands down, in words that stay the same for as long as it does.
+    /// Returns why the loop stands down, in a text that stays the same while it does.
     pub fn stood_down(&self, spec: &ServiceSpec, target: &TargetReading, now: Now) -> Option<String> {
         let hold = spec.guards.human_hold;
         let (_, edit) = self.owner.stood_down().filter(|(since, _)| since.age(now) < hold)?;

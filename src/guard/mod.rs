@@ -1,17 +1,17 @@
-//! The guard stage: a proposal and what is known of the past become a verdict.
+//! The guard stage: turns a proposal and the known past into a verdict.
 //!
-//! Rules propose, guards dispose. A guard is a plain function from one [`Case`] to one [`Answer`]; it reads,
-//! remembers nothing and changes nothing. All guards are asked about every proposal and all answers are
-//! recorded; the first that stops decides. A guard that limits the replica count says which counts it permits,
-//! the chain intersects these ranges: each guard meets the value as clamped so far, and an empty range holds.
-//! A clamp never turns a raise into a lowering or the other way round.
+//! Rules propose, guards dispose. A guard is a plain function from one [`Case`] to one [`Answer`]; it reads, remembers
+//! nothing and changes nothing. Every proposal goes to all guards and all answers are recorded; the first that stops
+//! decides. A guard that limits the replica count states which counts it permits, and the chain intersects these
+//! ranges: each guard receives the value as clamped so far, and an empty range holds. A clamp never turns a raise into
+//! a lowering or vice versa.
 //!
 //! | file | duty |
 //! |---|---|
 //! | `case` | what a guard is asked, what it may answer |
 //! | `memory`, `window`, `owner` | what one service remembers between cycles |
-//! | `denials` | writes that the API server answered with no, and the pause after them |
-//! | `fleet` | budgets over namespaces and the fleet, for the write gate |
+//! | `denials` | writes that failed at the API server, and the pause after them |
+//! | `fleet` | budgets of namespaces and the fleet, for the write gate |
 //! | one file per guard | see [`chain`] |
 //!
 //! A new guard is a file here, a [`GuardName`] and a line in [`chain`]; it brings a property with its INV number
@@ -50,23 +50,23 @@ use std::time::Duration;
 
 use crate::model::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};
 
-/// Two reverts within this time make the loop stand down; budgets look back as far.
+/// Two reverts within this time make the loop stand down; budgets cover the same time.
 const HOUR: Duration = Duration::from_hours(1);
-/// The shorter time over which writes, and removed replicas, are counted.
+/// The shorter time over which writes and removed replicas are counted.
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 
-/// A guard: from the question to the answer, without memory or effect of its own.
+/// A guard: a function from question to answer, without memory or side effects.
 pub type Guard = fn(&Case<'_>) -> Answer;
 
 /// Returns the guards in the order in which they decide.
 ///
-/// The order argues from who may speak to what may be said. First a person (the switch), then the owner (the mode):
-/// neither has to know anything else. Then whether anything can be known at all (freshness), whether the target is ours
-/// to move (in flight, convergence, ownership), whether it is time (confirmation, cooldown, stabilisation). Only then
-/// how far: the step first, because it is relative to what runs; the owner's bounds and the limits of the policies
-/// narrow it, and the forecast's floor narrows it last, so that neither can be undone by a later limit. The budget
-/// comes after all of them, since it is spent by what they leave. Whether this process is the one that writes comes
-/// last: a follower's records show what would have been done.
+/// The order goes from who may act to what may be done. First a person (the switch), then the owner (the mode): neither
+/// needs to know anything else. Then whether anything can be known at all (freshness), whether the target is ours to
+/// move (in flight, convergence, ownership), whether it is time (confirmation, cooldown, stabilisation). Only then how
+/// far: the step first, because it is relative to what runs; the owner's bounds and the limits of the policies narrow
+/// the range, and the forecast's floor narrows it last, so that no later limit can undo either. The budget comes after
+/// all of them, since it pays for what they leave. Whether this process is the writer comes last: a follower's records
+/// show what would have been done.
 pub fn chain() -> [(GuardName, Guard); 15] {
     [
         (GuardName::KillSwitch, kill_switch::guard),
@@ -87,10 +87,10 @@ pub fn chain() -> [(GuardName, Guard); 15] {
     ]
 }
 
-/// Judges one proposal and lets `memory` see the cycle. Called once a cycle, also when nothing is proposed:
-/// the stabilisation window and the watch for foreign edits live on every cycle.
+/// Judges one proposal and updates `memory` with the cycle. Called once per cycle, even if nothing is proposed: the
+/// stabilisation window and the detection of foreign edits need every cycle.
 ///
-/// **Invariants**: INV-01, INV-06, INV-07, INV-09, INV-21, INV-22, INV-27, INV-31 hold for every verdict that permits.
+/// **Invariants**: INV-01, INV-06, INV-07, INV-09, INV-21, INV-22, INV-27, INV-31 hold for every permitting verdict.
 pub fn judge(memory: &mut Memory, ctx: &Context<'_>) -> Verdict {
     memory.observe(ctx);
     let Some((action, backed_by_arrivals)) = ctx.proposal.choice.asked() else { return Verdict::idle() };
@@ -118,7 +118,7 @@ fn sum_up(wanted: Option<u32>, clamped: Option<u32>, findings: Vec<GuardFinding>
         (None, None) => VerdictKind::Pass,
     };
     let decided_by = first_stop.or(last_clamp).map(|found| found.guard);
-    // A dry run and a follower show what they would do: mode and lease stop the write, not the view of it.
+    // A dry run and a follower show what they would do: mode and lease stop the write, not the display.
     let shows = |found: &GuardFinding| matches!(found.guard, GuardName::Mode | GuardName::LeaderFence);
     let shown = kind != VerdictKind::Reject && findings.iter().filter(stops).all(shows);
     Verdict { kind, decided_by, wanted, permitted: clamped.filter(|_| shown), findings }

@@ -1,10 +1,10 @@
-//! Mode: how far the owner lets the loop go. Only `auto` writes (INV-22).
+//! Mode: what the owner permits the loop to do. Only `auto` writes (INV-22).
 
 use super::case::{Answer, Case, Motion};
 use crate::model::{Mode, TargetState};
 
-/// Passes in `auto` where it is known how far the platform lets loops go, and there for a lowering only where the owner
-/// allows it, or an autoscaler that works stands behind it: then it is its floor that is lowered.
+/// Passes in `auto` if the platform's limits are known. A lowering passes only if a working autoscaler scales the target,
+/// whose floor is then lowered, or if there is no autoscaler and the owner allows it.
 pub fn guard(case: &Case<'_>) -> Answer {
     let lowers = matches!(case.motion, Motion::Lower { .. });
     let autoscaler = case.ctx.features.target.last().and_then(TargetState::autoscaler);

@@ -1,4 +1,4 @@
-//! Who moves the target: our own writes told from everybody else's.
+//! Who changes the target: tells our own writes from everybody else's.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use super::HOUR;
 use crate::model::{ChangeId, ChangeSet, Direction, Lever, Moment, Now, Revert, TargetState, WriteEnd};
 
-/// Edits within an hour against what was written after which the loop stands down.
+/// Reverting edits within an hour after which the loop stands down.
 const REVERTS: usize = 2;
 
-/// A change of the target that was not ours.
+/// A change of the target that is not ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignEdit {
-    /// Replicas, or floor of their autoscaler, before.
+    /// Replicas, or the floor of their autoscaler, before the change.
     pub from: u32,
-    /// The same after.
+    /// The same after the change.
     pub to: u32,
-    /// The field manager that made it, where the object names one.
+    /// The field manager that made it, if the object names one.
     pub by: Option<Arc<str>>,
 }
 
@@ -29,16 +29,16 @@ impl fmt::Display for ForeignEdit {
     }
 }
 
-/// The last write of ours that was applied.
+/// Our last applied write.
 #[derive(Debug, Clone)]
 struct Ours {
     id: ChangeId,
     from: u32,
     to: u32,
-    /// The version of the object that it made; `None` where that is not known.
+    /// The object version that it created; `None` if unknown.
     version: Option<u64>,
     shown: bool,
-    /// Whether somebody went back on it: later edits against it count as well, but it is reverted once.
+    /// Whether somebody reverted it: later edits against it count as well, but it is reported as reverted once.
     reverted: bool,
 }
 
@@ -47,13 +47,13 @@ impl Ours {
         Self { id: change.id.clone(), from: change.from, to: change.to, version, shown, reverted: false }
     }
 
-    /// Tells whether a view that has missed nothing up to the version `seen_to`, and shows another value, has let it
-    /// pass: then somebody set that value after it. A view that lags or stands still says nothing.
+    /// Returns whether a complete view up to the version `seen_to` that shows another value has passed this write: then
+    /// somebody set that value after it. A view that lags or is stalled proves nothing.
     fn passed_by(&self, seen_to: Option<u64>) -> bool {
         !self.shown && self.version.zip(seen_to).is_some_and(|(version, seen_to)| seen_to >= version)
     }
 
-    /// Tells whether `found` goes back on this write.
+    /// Returns whether `found` reverts this write.
     fn reverted_by(&self, found: u32) -> bool {
         match Direction::of(self.from, self.to) {
             Some(Direction::Raise) => found < self.to,
@@ -63,26 +63,26 @@ impl Ours {
     }
 }
 
-/// What is remembered of the target's owners.
+/// What is remembered about the target's owners.
 #[derive(Debug, Clone, Default)]
 pub struct Owner {
-    /// Identity of the object that carries what is turned: what was seen of another says nothing of this one.
+    /// Identity of the object that carries the value: observations of another object do not apply to it.
     of: Option<String>,
     seen: Option<u32>,
-    /// Whether `seen` is from an earlier run. Who moved the target in between, and after whom, nobody saw.
+    /// Whether `seen` is from an earlier run. Nobody saw who changed the target in between, or after which write.
     unwatched: bool,
     ours: Option<Ours>,
     foreign: Option<ForeignEdit>,
     reverted: Option<(ChangeId, Revert)>,
-    /// A revert that no watch showed, to be told in the next cycle.
+    /// A revert that no watch showed, to be reported in the next cycle.
     unseen: Option<(ChangeId, Revert)>,
     reverts: VecDeque<Moment>,
     stood_down: Option<(Moment, ForeignEdit)>,
 }
 
 impl Owner {
-    /// Remembers a write of ours that was applied. One that starts from where the last one, which no watch has shown,
-    /// was set back to, proves that somebody did so: it was made on a live read.
+    /// Remembers a write of ours that was applied. If no watch showed the previous write and this one starts from a
+    /// reverted value, somebody reverted the previous one: this write was based on a live read.
     pub fn wrote(&mut self, end: &WriteEnd) {
         let WriteEnd { change, now, version, .. } = end;
         let now = *now;
@@ -96,7 +96,7 @@ impl Owner {
         self.ours = Some(Ours::of(change, *version, false));
     }
 
-    /// Remembers a write that an earlier run of the process applied, and whether it was reverted in that run.
+    /// Remembers a write that an earlier run of the process applied, and whether that run saw it reverted.
     pub fn wrote_before(&mut self, change: &ChangeSet, reverted: Option<&Revert>, now: Now) {
         self.turn_to(&change.uid);
         let Some(revert) = reverted else {
@@ -104,14 +104,14 @@ impl Owner {
             return;
         };
         let at = Moment::persisted(revert.at, now);
-        // What an older one left there says nothing about who moved the target since.
+        // A value that an older revert left says nothing about who changed the target since.
         (self.ours, self.seen, self.unwatched) = (None, (at.age(now) < HOUR).then_some(revert.to), true);
         let edit = ForeignEdit { from: revert.from, to: revert.to, by: revert.by.clone() };
         self.count(edit, at, now);
     }
 
-    /// Checks the target; `in_flight` is the value of a write of ours that is in flight. `leads` is whether this process
-    /// is the one that writes: a follower cannot tell the leader's writes from those of others, and counts none.
+    /// Checks the target; `in_flight` is the value of our write in flight. `leads` is whether this process is the
+    /// writer: a follower cannot tell the leader's writes from those of others, and counts none.
     pub fn observe(
         &mut self,
         target: &TargetState,
@@ -138,8 +138,8 @@ impl Owner {
         self.edited(seen, lever, leads && was_watched, now);
     }
 
-    /// Forgets what was seen, written and reverted on another object: the target was recreated, an autoscaler came or
-    /// went.
+    /// Discards what was seen, written and reverted on another object: the target was recreated, or an autoscaler was
+    /// added or removed.
     fn turn_to(&mut self, uid: &str) {
         if self.of.as_deref() != Some(uid) {
             let (reverted, unseen) = (self.reverted.take(), self.unseen.take());
@@ -147,9 +147,9 @@ impl Owner {
         }
     }
 
-    /// Notes a foreign edit. It counts if it goes against the latest write, whoever edited what since.
+    /// Notes a foreign edit. It counts if it goes against our latest write, regardless of edits in between.
     fn edited(&mut self, seen: u32, lever: Lever<'_>, counts: bool, now: Now) {
-        // A write that was never shown came before the edit.
+        // A write that was never shown preceded the edit.
         let from = self.ours.as_ref().filter(|ours| !ours.shown).map_or(seen, |ours| ours.to);
         let edit = ForeignEdit { from, to: lever.value, by: lever.owner.cloned() };
         self.foreign = Some(edit.clone());
@@ -169,7 +169,7 @@ impl Owner {
 
     fn count(&mut self, revert: ForeignEdit, at: Moment, now: Now) {
         self.reverts.push_back(at);
-        // Within an hour of the newest, and not of now: a stand-down may last longer than that.
+        // Within an hour of the newest, not of now: a stand-down may last longer than that.
         self.reverts.retain(|one| one.age(now).saturating_sub(at.age(now)) < HOUR);
         if self.reverts.len() >= REVERTS {
             self.reverts.clear();
@@ -177,17 +177,17 @@ impl Owner {
         }
     }
 
-    /// Returns the change by somebody else that this cycle met first.
+    /// Returns the foreign change that this cycle saw first.
     pub fn foreign(&self) -> Option<&ForeignEdit> {
         self.foreign.as_ref()
     }
 
-    /// Returns the write of ours that this cycle found to be reverted.
+    /// Returns the write of ours that this cycle found reverted.
     pub fn reverted(&self) -> Option<&(ChangeId, Revert)> {
         self.reverted.as_ref()
     }
 
-    /// Returns since when the loop stands down, and the edit that made it.
+    /// Returns since when the loop stands down, and the edit that caused it.
     pub fn stood_down(&self) -> Option<&(Moment, ForeignEdit)> {
         self.stood_down.as_ref()
     }

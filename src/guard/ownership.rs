@@ -1,14 +1,13 @@
 //! Ownership: people and other controllers win (INV-20).
 //!
-//! An autoscaler that leaves no lever (two of them, one that belongs to something else) means that nothing is written.
-//! A foreign edit makes this decision void: the next one starts from what was found. Two edits within an hour that go
-//! against our latest write mean that somebody else owns the field: the loop stands down for a while and says so.
+//! If autoscalers leave no field to set (two of them, or one owned by something else), nothing is written. A foreign
+//! edit voids this decision: the next one starts from the value found. Two edits within an hour that revert our latest
+//! write mean that somebody else owns the field: the loop stands down for a while and says so.
 
 use super::case::{Answer, Case};
 use crate::model::{Autoscaling, TargetReading, TargetState};
 
-/// Holds on a target switched off, on one that others scale, on one that somebody else just changed, and while standing
-/// down.
+/// Holds if the target is switched off, scaled by others or just changed by somebody else, and while standing down.
 pub fn guard(case: &Case<'_>) -> Answer {
     let owner = case.memory.owner();
     let target = &case.ctx.spec.target;
@@ -35,7 +34,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
     }
 }
 
-/// Returns what of the target it is about, where that is not its own replicas.
+/// Returns which part of the target it is about, if not its own replicas.
 pub(super) fn floor_of(target: &TargetReading) -> String {
     let autoscaler = target.last().and_then(TargetState::autoscaler);
     autoscaler.map_or_else(String::new, |one| format!("the floor of HPA {} on ", one.name))

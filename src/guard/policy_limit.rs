@@ -1,10 +1,10 @@
-//! Policy limits: what the policies of the fleet forbid holds against every rule, and against an undo (INV-31).
+//! Policy limits: what the fleet's policies forbid overrides every rule, and an undo (INV-31).
 
 use super::case::{Answer, Case, Motion};
 use crate::model::Limit;
 
-/// Holds what a standing veto names, and permits no raise beyond the lowest standing cap. A count above the cap is
-/// not lowered for it.
+/// Holds what an active veto names, and permits no raise beyond the lowest active cap. A count above the cap is not
+/// lowered to it.
 pub fn guard(case: &Case<'_>) -> Answer {
     let target = case.ctx.features.target.last();
     let standing = || case.ctx.proposal.rules.iter().filter_map(|rule| Some((&rule.rule, rule.standing()?)));

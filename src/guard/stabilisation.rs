@@ -1,12 +1,12 @@
 //! Stabilisation: a lowering goes no further than the largest need of the last minutes (INV-07).
 //!
-//! A short dip is no lull. The window must be full and without a gap: what was missed cannot be vouched for. A lowering
-//! to what the arrival rate needs is held against what that rate needed, every other one against what was proposed
-//! or ran.
+//! A short dip is not a lull. The window must be full and without a gap: flyball cannot vouch for what it missed. A
+//! lowering to what the arrival rate needs is compared with what that rate needed, any other with what was proposed or
+//! ran.
 
 use super::case::{Answer, Case};
 
-/// Permits a lowering to the peak of a full window, holds it before.
+/// Permits a lowering to the peak of a full window, and holds it until the window is full.
 pub fn guard(case: &Case<'_>) -> Answer {
     if let Some(answer) = case.unless_lowered() {
         return answer;

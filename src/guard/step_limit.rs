@@ -1,9 +1,9 @@
-//! Step limit: how far one write may go (INV-06).
+//! Step limit: how far one write may move the count (INV-06).
 
 use super::case::{Answer, Case, Motion};
 use crate::model::action::saturating_replicas;
 
-/// Permits one step up or down from what runs.
+/// Permits one step up or down from the running count.
 pub fn guard(case: &Case<'_>) -> Answer {
     match case.motion {
         Motion::Raise { from } => up(case, from),
@@ -14,8 +14,8 @@ pub fn guard(case: &Case<'_>) -> Answer {
     }
 }
 
-/// A raise that the confirmed arrival rate asks for goes straight to what it needs, within a wider limit. What
-/// is wanted beyond that is like any other raise. A reading that jumped tenfold earns the multiple alone.
+/// A raise that the confirmed arrival rate needs goes straight there, within a wider limit. Anything wanted beyond that
+/// is an ordinary raise. After a tenfold jump of the reading only the multiple applies.
 fn up(case: &Case<'_>, from: u32) -> Answer {
     let times = |factor: f64| saturating_replicas(f64::from(from) * factor).max(from.saturating_add(1));
     let params = case.params;

@@ -1,25 +1,25 @@
-//! The stabilisation window: the largest need of the last minutes, and whether they were seen without a gap.
+//! The stabilisation window: the largest need of the last minutes, and whether they were observed without a gap.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::model::Now;
 
-/// Largest need over a sliding time, on the monotonic clock. That one stands still while the machine sleeps, so a gap
-/// is what either clock calls one. Only the values that can still be the largest are kept, so its size follows the
-/// shape of the load and not the length of the tick.
+/// Largest need over a sliding time, on the monotonic clock. That clock stops while the machine sleeps, so a gap on
+/// either clock counts. Only values that can still become the largest are kept, so the size depends on the shape of the
+/// load and not on the length of the tick.
 #[derive(Debug, Clone, Default)]
 pub struct Window {
-    /// Since when there was no gap.
+    /// Start of the time without a gap.
     since: Option<Duration>,
     /// When the last need was added.
     last: Option<Now>,
-    /// Times and needs, times rising, needs falling.
+    /// Times and needs: times ascending, needs descending.
     peaks: VecDeque<(Duration, u32)>,
 }
 
 impl Window {
-    /// Adds the need of this cycle. A silence longer than `gap` starts the window anew.
+    /// Adds the need of this cycle. A silence longer than `gap` restarts the window.
     pub fn push(&mut self, now: Now, need: u32, span: Duration, gap: Duration) {
         if self.last.is_some_and(|last| now.since_reading(last) > gap) {
             self.reset();
@@ -36,12 +36,12 @@ impl Window {
         }
     }
 
-    /// Forgets everything: what was missed cannot be vouched for.
+    /// Clears the window: flyball cannot vouch for what it missed.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// Returns how long it has been seen without a gap.
+    /// Returns how long the need has been observed without a gap.
     pub fn seen(&self, now: Duration) -> Duration {
         self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }

@@ -1,9 +1,9 @@
-//! An autoscaler on the target: its floor is moved, inside its own bounds, and whoever sets it otherwise wins.
+//! An autoscaler on the target: flyball moves its floor within its bounds, and anyone else who sets the floor wins.
 
 use super::*;
 use crate::model::{Autoscaler, FloorOf};
 
-/// A target of `replicas` whose autoscaler has `floor`, found at 2, and at most 12.
+/// Returns a target of `replicas` whose autoscaler has `floor`, originally 2, and a ceiling of 12.
 fn scaled(replicas: u32, floor: u32, owner: &str) -> TargetState {
     let autoscaler = Autoscaler {
         name: "front".into(),
@@ -26,7 +26,7 @@ fn autoscaler(world: &mut World) -> &mut Autoscaler {
     }
 }
 
-/// Returns a world in which all but the floor would let a lowering pass.
+/// Returns a world in which everything but the floor permits a lowering.
 fn lowering(replicas: u32, floor: u32) -> World {
     let mut world = World::lowering();
     world.spec.allow_lowering = false;
@@ -58,10 +58,10 @@ fn x2_a_raise_starts_from_what_runs_and_ends_at_the_ceiling() {
 
 #[test]
 fn x2_a_lowering_moves_the_floor_at_most_to_where_it_was() {
-    // The autoscaler runs 9 by itself: nothing of ours is in the way.
+    // The autoscaler runs 9 on its own: our floor is not in the way.
     let above = lowering(9, 2).propose(&scale_to(5));
     assert_eq!(above.permitted, Some(5), "and nothing is turned");
-    // Ours is: it goes down a step, without `allow_lowering`, because the autoscaler stands behind.
+    // Our floor is: it goes down a step, without `allow_lowering`, because an autoscaler scales the target.
     let mut world = lowering(8, 8);
     (world.floor, world.needed_now) = (Some(1), Some(1));
     let verdict = world.propose(&scale_to(1));
@@ -80,7 +80,7 @@ fn x2_a_floor_is_not_lowered_while_the_autoscaler_does_not_scale() {
     let verdict = world.propose(&scale_to(6));
     assert_eq!((verdict.kind, verdict.decided_by), (VerdictKind::Reject, Some(GuardName::Mode)));
     assert!(why(&verdict, GuardName::Mode).contains("FailedGetResourceMetric"), "{verdict:?}");
-    // Its floor holds without metrics: a raise passes.
+    // The floor applies without metrics: a raise passes.
     let mut world = World::at(4);
     world.target = TargetReading::Known { target: scaled(4, 2, "somebody") };
     autoscaler(&mut world).trouble = Some("FailedGetResourceMetric: no metrics".to_owned());
@@ -113,7 +113,7 @@ fn x1_a_foreign_edit_of_the_floor_is_yielded_to_and_the_autoscalers_own_doing_is
     let (held, why) = show(&mut world, 7, 3, "kubectl-edit");
     assert!(held && why.contains("the floor of HPA front") && why.contains("3 by kubectl-edit"), "{why}");
     assert!(!show(&mut world, 7, 3, "kubectl-edit").0);
-    // Twice in an hour somebody goes back on our writes.
+    // Somebody reverts our writes twice in an hour.
     for _ in 0..2 {
         let change = floor_change(&world, 3, 8);
         world.memory.write_started(&change, world.now);

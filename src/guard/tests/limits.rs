@@ -1,4 +1,4 @@
-//! How far, and how often: steps, bounds, the floor of the forecast, budgets.
+//! How far, and how often: steps, bounds, forecast floor, budgets.
 
 use super::*;
 

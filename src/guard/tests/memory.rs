@@ -1,4 +1,4 @@
-//! What is remembered, also over a restart.
+//! What is remembered, including across a restart.
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn each_lowering_that_was_undone_doubles_the_wait_for_the_next_one_for_hours() {
     world.pass(60);
     assert_eq!(world.memory.undone(world.now), 0);
 
-    // A restart knows it from the journal, and counts its time anew.
+    // A restart restores it from the journal, and starts its time from zero.
     world.memory = Memory::restore(&intents, world.now);
     assert_eq!(world.memory.undone(world.now), 1);
 }
@@ -46,7 +46,7 @@ fn only_what_was_applied_starts_a_cooldown() {
     let change = world.change(4, 6);
     world.memory.write_started(&change, world.now);
     world.memory.write_ended(&ended(&change, &WriteOutcome::Superseded { found: "5".to_owned() }, world.now));
-    // The pause after what came to nothing.
+    // The pause after a failed write.
     world.pass(5);
     assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
 }
@@ -79,7 +79,7 @@ fn declined() -> [WriteOutcome; 2] {
     [WriteOutcome::Superseded { found: "it changed".to_owned() }, WriteOutcome::Refused(busy)]
 }
 
-/// Both by the process that wrote and by the next one.
+/// By the process that wrote and by its successor.
 #[test]
 fn inv_04_what_the_api_server_declines_is_not_charged_and_asked_again_ever_more_slowly() {
     let mut world = World::at(4);
@@ -156,7 +156,7 @@ fn what_was_rejected_is_named_where_its_budget_is_spent_and_needs_a_person() {
     }
 }
 
-/// A process that is started over and over does not get new tries with each start.
+/// Repeated restarts do not earn a process new attempts.
 #[test]
 fn what_may_have_done_something_stays_spent_over_a_restart() {
     let mut world = World::at(4);
@@ -199,7 +199,7 @@ fn inv_04_what_is_known_to_have_done_nothing_is_given_back_over_a_restart_too() 
             intents.push(intent(&world, 4, 6, Some((world.now.wall, outcome.clone()))));
             world.cycle += 1;
         }
-        // A write that is abandoned was waited for until it could land no more.
+        // An abandoned write was already waited for until it could no longer land.
         let waited = if matches!(outcome, WriteOutcome::Abandoned { .. }) { 11 } else { 0 };
         world.pass(59 - waited);
         let restored = Memory::restore(&intents, world.now);
@@ -214,7 +214,7 @@ fn inv_04_what_is_known_to_have_done_nothing_is_given_back_over_a_restart_too() 
     }
 }
 
-/// What answers, if only with no, is left alone for a minute; what is not there is looked for soon.
+/// A server that refuses is left alone for up to a minute; one that is away is retried sooner.
 #[test]
 fn k1_a_server_that_is_away_is_asked_again_soon_after_it_is_back() {
     let mut world = World::at(4);
@@ -269,7 +269,7 @@ fn the_journal_restores_cooldowns_budgets_and_open_writes() {
     assert_eq!(world.propose(&Action::Restart).kind, VerdictKind::Pass);
 }
 
-/// One was turned by an earlier run, hours ago, the other a moment before that was read.
+/// One lever was moved by an earlier run, hours ago, the other a moment before the journal was read.
 #[test]
 fn of_two_levers_the_one_turned_last_counts_whichever_run_turned_it() {
     let mut world = World::at(4);
@@ -313,7 +313,7 @@ fn a_clock_set_forward_over_a_restart_brings_no_lowering_forward() {
     assert_eq!(world.propose(&scale_to(5)).permitted, Some(5));
 }
 
-/// The journal was read before the end, which came before what was read.
+/// The journal was read before the write ended, and its content applied afterwards.
 #[test]
 fn inv_23_a_write_that_ends_while_its_process_takes_over_is_neither_under_way_for_ever_nor_forgotten() {
     let mut world = World::at(4);

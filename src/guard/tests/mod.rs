@@ -1,4 +1,4 @@
-//! Tables: each guard alone decides one cycle that is otherwise in order.
+//! Tables: each guard in turn decides a cycle in which all others pass.
 
 mod autoscaler;
 mod fleet;
@@ -91,7 +91,7 @@ fn a_dry_run_shows_nothing_that_another_guard_stops() {
     assert_eq!(sum(&world.propose(&scale_to(7))), (VerdictKind::Hold, Some(GuardName::Mode), None));
 }
 
-/// How far the platform lets it go is not known: that is no reason to forget how far its owner does.
+/// Unknown platform limits are not a reason to forget the owner's.
 #[test]
 fn inv_22_nothing_is_written_while_the_bound_of_the_platform_is_not_known() {
     let mut world = World::at(4);
@@ -222,7 +222,7 @@ fn pods_missing_long_before_a_raise_do_not_hold_the_next_one() {
     world.target = limping(12, 5);
     let verdict = world.propose_backed(20);
     assert!(why(&verdict, GuardName::Convergence).ends_with("starting, but arrivals need more"), "{verdict:?}");
-    // A second raise soon after does not begin the wait once more.
+    // A second raise soon after does not restart the wait.
     world.write(12, 14);
     world.target = limping(14, 5);
     world.pass(180);

@@ -1,4 +1,4 @@
-//! Others who move the target.
+//! Others who change the target.
 
 use super::*;
 
@@ -94,7 +94,8 @@ fn reverts_of_an_earlier_run_still_count() {
         let reverted = Some(Revert { at, from: 6, to: 4, by: Some("helm".into()) });
         Intent { reverted, ..intent(world, 4, 6, Some((at, WriteOutcome::Applied))) }
     };
-    // (seconds since each revert before the restart, whether one more in this run stands down, whether it did at once)
+    // (seconds since each revert before the restart, whether it stands down at once, whether one more in this run does
+    // it)
     for (before, at_once, after_one_more) in [
         (vec![], false, false),
         (vec![600], false, true),
@@ -133,7 +134,7 @@ fn a_write_that_never_shows_counts_as_reverted() {
     assert!(why(&verdict, GuardName::Ownership).contains("standing down"), "{verdict:?}");
 }
 
-/// A connection that died half-way is found out after a minute; until then the view is current, and shows what was.
+/// A dead connection is noticed after a minute; until then the view counts as current, and shows the old state.
 #[test]
 fn inv_20_a_view_that_stands_still_is_no_revert() {
     for (seen_to, met) in [(Some(1), false), (None, false), (Some(2), true)] {
@@ -171,7 +172,7 @@ fn a_revert_that_no_watch_showed_counts_when_the_next_write_starts_from_it() {
     for _ in 0..2 {
         world.choose(nothing());
         world.write(4, 6);
-        // Set back before the watch has shown the 6: it shows 4 as before.
+        // Reverted before the watch has shown the 6: it shows 4 as before.
         world.set_replicas(4);
     }
     world.choose(nothing());
@@ -183,7 +184,7 @@ fn a_revert_that_no_watch_showed_counts_when_the_next_write_starts_from_it() {
     assert_eq!(verdict.decided_by, Some(GuardName::Ownership), "{:?}", verdict.findings);
 }
 
-/// Who sets the replicas again and again owns them, whatever was written in between.
+/// Whoever repeatedly sets the replicas owns them, regardless of writes in between.
 #[test]
 fn inv_20_every_edit_against_the_latest_write_counts() {
     let mut world = World::at(4);
@@ -210,7 +211,7 @@ fn inv_20_every_edit_against_the_latest_write_counts() {
     assert_eq!(world.memory.stood_down(&world.spec, &world.target, world.now), None);
 }
 
-/// The replicas are set back to what was written before: that is an edit as well.
+/// Setting the replicas back to a previously written value is an edit as well.
 #[test]
 fn an_edit_to_what_was_written_is_an_edit() {
     let mut world = World::at(4);
@@ -224,7 +225,7 @@ fn an_edit_to_what_was_written_is_an_edit() {
     }
 }
 
-/// An autoscaler came while flyball was away or before, scaled, and went: that is nobody who goes back on flyball.
+/// An autoscaler was created while flyball was away or earlier, scaled, and was deleted: nobody reverted flyball.
 #[test]
 fn what_the_first_look_of_a_run_finds_voids_one_decision_and_counts_for_nothing() {
     let mut world = World::at(2);
@@ -241,7 +242,7 @@ fn what_the_first_look_of_a_run_finds_voids_one_decision_and_counts_for_nothing(
     assert_eq!(world.propose_backed(8).kind, VerdictKind::Pass);
 }
 
-/// What was done to one lever says nothing of another one.
+/// What was done to one lever does not apply to another.
 #[test]
 fn a_stand_down_ends_with_the_object_it_is_about() {
     let mut world = World::at(4);
@@ -259,7 +260,7 @@ fn a_stand_down_ends_with_the_object_it_is_about() {
     assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
 }
 
-/// It restored a raise, and sees the leader lower in two steps.
+/// The follower restored a raise, and sees the leader lower in two steps.
 #[test]
 fn a_follower_takes_no_write_of_the_leader_for_an_edit_against_its_own() {
     let mut world = World::at(8);

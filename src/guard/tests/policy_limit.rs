@@ -1,4 +1,4 @@
-//! What the policies forbid, against what a rule or an undo asks.
+//! What the policies forbid, against what a rule or an undo requests.
 
 use super::*;
 use crate::model::{Goal, Limit, RuleOutcome, RuleTrace, Vetoed};
@@ -25,7 +25,7 @@ fn cap(replicas: Option<u32>) -> Limit {
     Limit::Cap { replicas }
 }
 
-/// Proposes under limits, twice: a raise needs a second sample.
+/// Proposes twice under limits: a raise needs a second sample.
 fn under(mut world: World, limits: &[RuleTrace], choice: &Choice) -> Verdict {
     world.limits = limits.to_vec();
     world.choose(choice.clone());

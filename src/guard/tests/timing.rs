@@ -88,7 +88,7 @@ fn stabilisation_needs_a_full_window_and_keeps_its_peak() {
     assert_eq!(sum(&verdict), (VerdictKind::Hold, Some(GuardName::Stabilisation), None), "10 run, 10 were needed");
 }
 
-/// Ten run; the arrivals need five and nothing is proposed for as long as a lowering has to wait.
+/// Ten run, the arrivals need five, and nothing is proposed for as long as a lowering has to wait.
 fn quiet() -> World {
     let mut world = World::at(10);
     (world.needed_now, world.floor) = (Some(5), Some(3));
@@ -100,7 +100,7 @@ fn quiet() -> World {
 
 #[test]
 fn a_lowering_to_what_the_arrivals_need_waits_for_their_needs_alone() {
-    /// What holds a lowering, for as long as it is remembered.
+    /// What holds a lowering while it is remembered.
     type Past = fn(&mut World);
     assert_eq!(quiet().propose_backed(7).permitted, Some(7));
     let verdict = quiet().propose(&scale_to(7));

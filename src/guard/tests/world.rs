@@ -1,4 +1,4 @@
-//! A service with its past, for the tables: what is known of it can be set, time passed, and something proposed.
+//! A service with its past, for the tables: tests set what is known, let time pass, and propose.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Ten replicas, running for ten minutes, all of which wanted to lower to seven.
+    /// Returns ten replicas, running for ten minutes in which every cycle wanted to lower to seven.
     pub(super) fn lowering() -> Self {
         let mut world = Self::at(10);
         (world.needed_now, world.floor) = (Some(5), Some(3));
@@ -108,7 +108,7 @@ impl World {
         Features { signals: signals.collect(), target: self.target.clone() }
     }
 
-    /// Runs one cycle and moves on by a tick.
+    /// Runs one cycle and advances by a tick.
     pub(super) fn propose(&mut self, action: &Action) -> Verdict {
         self.choose(Choice::Act { rule: "rule".into(), action: action.clone(), backed_by_arrivals: false })
     }
@@ -169,7 +169,7 @@ impl World {
     }
 }
 
-/// Returns the end of a write that made version 2 of its object.
+/// Returns the end of a write that created version 2 of its object.
 pub(super) fn ended(change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Arc<WriteEnd> {
     Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now, version: Some(2) })
 }
