@@ -7,10 +7,10 @@ use crate::model::{Finite, Minute, MinuteValue, Now, Sample};
 use super::before;
 use super::window::Window;
 
-/// Most gaps in one answer; after a longer silence the grid jumps to the present.
+/// Most gaps in one result; after a longer silence the grid jumps to the present.
 const MAX_GAPS: u8 = 60;
 
-/// Position in the grid.
+/// The position in the grid.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Minutes {
     /// The running minute; `None` before the first fresh sample.
@@ -18,8 +18,8 @@ pub(super) struct Minutes {
 }
 
 impl Minutes {
-    /// Closes the minutes that have ended, oldest first. `grace` is the age at which nothing counts as fresh: when it
-    /// has passed after the end of a minute, the minute closes without a later sample.
+    /// Closes the minutes that have ended, oldest first. `grace` is the age at which a sample no longer counts as
+    /// fresh: once it has passed since the end of a minute, that minute closes without a later sample.
     pub(super) fn close(&mut self, window: &Window, grace: Duration, now: Now) -> Vec<MinuteValue> {
         let mut closed = Vec::new();
         let oldest_open = Minute::of(before(now.wall, grace));
@@ -47,7 +47,7 @@ impl Minutes {
         closed
     }
 
-    /// Returns the running minute as far as it has samples.
+    /// Returns the running minute, from the samples so far.
     pub(super) fn provisional(&self, window: &Window) -> Option<MinuteValue> {
         let minute = self.running?;
         mean_of(window, minute).map(|value| MinuteValue { minute, value: Some(value) })
@@ -62,7 +62,7 @@ fn next_filled(window: &Window, after: Minute) -> Option<Minute> {
     window.accepted().map(|sample| Minute::of(sample.at)).find(|minute| *minute > after)
 }
 
-/// Returns the mean of the values; `None` without any.
+/// Returns the mean of the values; `None` if there are none.
 pub(super) fn mean(samples: impl Iterator<Item = Sample>) -> Option<Finite> {
     let (sum, count) =
         samples.fold((0.0, 0_u32), |(sum, count), sample| (sum + sample.value.get(), count.saturating_add(1)));

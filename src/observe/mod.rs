@@ -1,30 +1,30 @@
 //! Arrivals to features: what each signal is now, how old it is, and whether it may be believed.
 //!
-//! The stage takes one round of arrivals and answers with [`Features`]. It never invents a value: what did not
-//! arrive, arrived late, from the future, out of range or far off the last value is a typed reading, and a minute
-//! without samples is a gap.
+//! The stage takes one round of arrivals and returns [`Features`]. It never invents a value: what did not arrive,
+//! arrived late, is from the future, out of range or far off the last value is a typed reading, and a minute without
+//! samples is a gap.
 //!
 //! | file | duty |
 //! |---|---|
-//! | `track` | one signal: classifies an arrival, keeps its age, makes the features |
+//! | `track` | one signal: classifies an arrival, tracks its age, computes the features |
 //! | `window` | the last minutes of samples in time order, and the tenfold-jump filter over them |
 //! | `minutes` | the wall-clock minute grid: each minute closed once, gaps explicit |
-//! | `outage` | when a signal that was away may be believed again |
-//! | `rise` | a rise that stands out, carried on to now |
+//! | `outage` | when a signal may be believed again after an outage |
+//! | `rise` | a steep rise, extrapolated to now |
 //!
-//! **Age.** Staleness is the larger of two ages of the newest sample: wall time minus its stamp, and monotonic time
-//! since that stamp was first seen. So a series that repeats its last sample turns stale by itself, and a wall clock
-//! that is put back does not make it young again. Samples stamped more than [`MAX_AHEAD`] ahead of the wall clock are
-//! not taken; those already taken are let go when the clock is put back behind them.
+//! **Age.** Staleness is the larger of two ages of the newest sample: wall time minus its timestamp, and monotonic time
+//! since that timestamp was first seen. So a series that repeats its last sample becomes stale, and setting the wall
+//! clock back does not make it young again. Samples stamped more than [`MAX_AHEAD`] ahead of the wall clock are
+//! rejected; those already accepted are dropped when the clock is set back to before them.
 //!
 //! **Order.** All features are computed from the samples in time order, so duplicates and late samples change nothing
-//! beyond what the sorted, de-duplicated samples say. A sample later than the window is ignored; of two values with one
-//! stamp the first counts.
+//! beyond what the sorted, de-duplicated samples say. A sample older than the window is ignored; of two values with the
+//! same timestamp the first counts.
 //!
-//! **Minutes** follow the sample times: minute `M` closes when a sample of a later minute has come, or when nothing
-//! fresh can come for it any more. A source that lags behind therefore loses nothing to the grid. The running minute is
-//! the one of the newest sample. Closed minutes ascend strictly, but for one case: when the wall clock is put back by
-//! more than an hour, the grid starts anew at the present.
+//! **Minutes** follow the sample times: minute `M` closes when a sample of a later minute has arrived, or when no fresh
+//! sample can arrive for `M` any longer. A source that lags therefore loses nothing to the grid. The running minute is
+//! that of the newest sample. Closed minutes are strictly ascending, with one exception: when the wall clock is set
+//! back by more than an hour, the grid restarts at the present.
 
 mod minutes;
 mod outage;
@@ -43,26 +43,26 @@ use crate::model::{Arrival, Features, Now, ServiceSpec, TargetReading, Timestamp
 use track::Track;
 pub use window::believe;
 
-/// How far ahead of the wall clock a sample may be stamped: what clocks of a fleet may differ by.
+/// How far ahead of the wall clock a sample may be stamped: the clock skew to expect within a fleet.
 pub const MAX_AHEAD: Duration = Duration::from_secs(30);
 
-/// What the observe stage remembers of one service.
+/// The state of the observe stage for one service.
 #[derive(Debug, Clone)]
 pub struct Observer {
     tracks: Vec<Track>,
 }
 
 impl Observer {
-    /// Returns the state of a service of which nothing has been seen.
+    /// Returns the state of a service of which nothing has been observed.
     pub fn new(spec: &ServiceSpec) -> Self {
         Self { tracks: vec![Track::default(); spec.signals.len()] }
     }
 }
 
-/// Takes one round of arrivals in and returns the features of the service.
+/// Accepts one round of arrivals and returns the features of the service.
 ///
 /// **Shape**: `arrivals` in the order of the declared signals; `None` (or a missing entry) means that the signal was
-/// not asked for in this round, and its last reading is returned at its present age. The answer has one entry for each
+/// not queried in this round, and its last reading is returned at its present age. The result has one entry for each
 /// declared signal, in the same order.
 pub fn observe(
     state: &mut Observer,

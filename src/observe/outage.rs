@@ -1,39 +1,39 @@
-//! An outage of the telemetry of one signal, and when what it took from the windows is over (fault row P1).
+//! An outage of one signal's telemetry, and when its windows are complete again (fault row P1).
 //!
-//! Nobody scraped meanwhile, maybe: a rate over a window that reaches into the outage is less than what arrives. Seen
-//! from here a source that was only cut off looks the same. So a value counts again once its window lies behind the
-//! outage whole; so do the features that look back.
+//! The source may not have been scraped meanwhile: a rate over a window that reaches into the outage is lower than the
+//! load. A source that was only cut off looks the same from here. So a value counts again only once its whole window is
+//! after the outage; so do the features that look back.
 
 use std::time::Duration;
 
 use crate::model::time::elapsed;
 use crate::model::{Missing, Sample, Timestamp};
 
-/// What is remembered of outages.
+/// What is remembered about outages.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outage {
-    /// Since when nothing fresh has come.
+    /// Since when no fresh sample has arrived.
     since: Option<Timestamp>,
     /// The first sample after the last outage.
     back: Option<Timestamp>,
 }
 
 impl Outage {
-    /// Notes a round without anything fresh, of which there has been none since then, as far as one can tell.
+    /// Notes a round without a fresh sample; `since` is the best known start of the silence.
     pub(super) fn missed(&mut self, since: Timestamp) {
         self.since.get_or_insert(since);
     }
 
-    /// Notes a fresh sample. What was missed was an outage if it took longer than a sample counts as fresh (`limit`).
+    /// Notes a fresh sample. The silence was an outage if it lasted longer than a sample counts as fresh (`limit`).
     pub(super) fn seen(&mut self, newest: Timestamp, limit: Duration) {
         if self.since.take().is_some_and(|since| elapsed(newest, since) > limit) {
             self.back = Some(newest);
         }
-        // The clock of the source may be put back.
+        // The source's clock may be set back.
         self.back = self.back.map(|back| back.min(newest));
     }
 
-    /// Tells whether the `window` that ends with the `newest` sample is whole.
+    /// Checks whether the `window` that ends with the `newest` sample is complete.
     ///
     /// # Errors
     /// How much of it is missing.
@@ -63,7 +63,7 @@ mod tests {
         Arrival::Missing(Missing::SourceDown { error: "refused".into() })
     }
 
-    /// Lets each round from `from` up to `to` seconds, one in 15 s, find `arrival`.
+    /// Runs rounds every 15 s, from `from` up to `to` seconds, all of which yield `arrival`.
     fn rounds(rig: &mut Rig, from: u32, to: u32, arrival: &Arrival) {
         for second in (from..to).step_by(15) {
             rig.step(at(f64::from(second) + 5.0), Some(arrival.clone()));
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(told(&rig.feed(0.0, &[100.0])), "fresh");
     }
 
-    /// Scraped each minute and declared with 15 s: old in each last round of a minute.
+    /// Scraped every minute but declared with 15 s: stale in the last round of each minute.
     #[test]
     fn a_signal_that_is_scraped_less_often_than_declared_is_not_away_each_minute() {
         let mut rig = rps();

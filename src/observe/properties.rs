@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::tests::{Rig, at, stamp, value};
 use crate::model::{Arrival, Finite, Missing, Now, Reading, Sample, Timestamp, Unit};
 
-/// Distinct samples within 6 minutes, with values over many magnitudes, and an order with repeats.
+/// Distinct samples within 6 minutes, with values over many orders of magnitude, and an order with repeats.
 fn shuffled() -> impl Strategy<Value = (BTreeMap<u32, f64>, Vec<usize>)> {
     let number = prop_oneof![Just(0.0), 0.01..1e5_f64, 50.0..200.0_f64];
     prop::collection::btree_map(0..359_u32, number, 1..40).prop_flat_map(|samples| {
@@ -35,7 +35,7 @@ proptest! {
             mixed.step(now, value(f64::from(second), number));
         }
         let (mut expected, mut got) = (sorted.step(now, None), mixed.step(now, None));
-        // What has been closed depends on when it was asked for; all else must not.
+        // Closed minutes depend on when they were queried; nothing else may.
         expected.closed.clear();
         got.closed.clear();
         prop_assert_eq!(got.reading, expected.reading);

@@ -1,8 +1,8 @@
-//! A rise that stands out, carried on to now. What a rate shows of it is old: a rate looks back over a window, so its
-//! newest sample is what arrived half a window before, and that sample is as old as its source is late.
+//! A steep rise, extrapolated to now. A rate shows a rise late: it averages over a window, so its newest sample
+//! reflects what arrived half a window earlier, and that sample is itself as old as its source is late.
 //!
-//! What came between two samples can be told from them: their windows overlap, so what the newer one gained is what came
-//! since the older one less what left the window meanwhile, spread over the window.
+//! What arrived between two samples can be derived from them: their windows overlap, so the newer sample gained what
+//! arrived since the older one minus what left the window meanwhile, spread over the window.
 
 use std::time::Duration;
 
@@ -10,24 +10,25 @@ use super::before;
 use crate::model::time::elapsed;
 use crate::model::{Finite, Sample, SignalSpec, Timestamp};
 
-/// How many times steeper than usual a rise must be to be carried on.
+/// How many times steeper than usual a rise must be to be extrapolated.
 const RISE: f64 = 2.0;
-/// Slopes between samples that must be known to say what is usual.
+/// Slopes between samples needed to establish what is usual.
 const USUAL: usize = 8;
-/// How long before a rise is looked at for what is usual.
+/// How long before a rise counts for what is usual.
 const BEFORE: Duration = Duration::from_mins(6);
-/// How far back the samples must reach: a ramp of ten minutes is a rise to its end only if what was usual before it is
-/// still known by then.
+/// How far back the samples must reach: a ramp of ten minutes counts as a rise to its end only if what was usual before
+/// it is still known by then.
 pub(super) const SPAN: Duration = Duration::from_mins(14);
-/// How many times the newest sample a rise is carried on to, at most: a window may be declared longer than it is.
+/// Upper limit of the extrapolation, as a multiple of the newest sample: the declared window may be longer than the
+/// real one.
 const MOST: f64 = 2.0;
 
-/// A rise that stands out.
+/// A steep rise.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rising {
-    /// Where the signal is by now.
+    /// The estimated value now.
     pub(super) now: Finite,
-    /// How fast it rises, per second; `None` if it is no number.
+    /// Its slope, per second; `None` if not finite.
     pub(super) slope: Option<Finite>,
 }
 
@@ -38,21 +39,21 @@ struct Step {
     to: Sample,
 }
 
-/// What came between two samples.
+/// What arrived between two samples.
 #[derive(Debug, Clone, Copy)]
 struct Came {
     until: Timestamp,
-    /// From the sample before to this one.
+    /// From the previous sample to this one.
     seconds: f64,
-    /// From the middle of what the rate is of to its end, seconds.
+    /// From the middle of the time that the rate covers to its end, seconds.
     half: f64,
     rate: f64,
 }
 
-/// Returns where a signal is by now, its newest sample being of the age `staleness`, if it rises steeply: two slopes
-/// must stand out from all that the minutes before the rise saw, so that noise is no rise. Of what came between the samples that
-/// show it the second newest counts, carried on at the slower of the two newest slopes, so that one odd sample is no
-/// surge; no less than the newest sample, carried on over its age alone.
+/// Returns the estimated value of a signal now, given that its newest sample is `staleness` old, if it rises steeply:
+/// two slopes must stand out from all those in the minutes before the rise, so that noise is not a rise. The estimate
+/// starts from the second newest arrival rate and continues at the slower of the two newest slopes, so that one odd
+/// sample is not a surge; it is never below the newest sample extrapolated over its age.
 ///
 /// **Shape**: `samples` newest first, of distinct times.
 pub(super) fn carried_on(
@@ -71,8 +72,8 @@ pub(super) fn carried_on(
     Some(Rising { now, slope: Finite::new(slope) })
 }
 
-/// Returns the slower of the two newest slopes if both stand out from the others. The begin of the rise itself says
-/// nothing of how the signal usually moves.
+/// Returns the slower of the two newest slopes if both stand out from the others. The start of the rise itself says
+/// nothing about how the signal usually moves.
 fn stands_out(mut steps: impl Iterator<Item = Step>, scrape_interval: Duration) -> Option<f64> {
     let rise = [steps.next()?, steps.next()?];
     let missed = rise.iter().any(|step| elapsed(step.to.at, step.from.at) > scrape_interval.saturating_mul(2));
@@ -87,8 +88,8 @@ fn stands_out(mut steps: impl Iterator<Item = Step>, scrape_interval: Duration) 
     (known >= USUAL && slower > RISE * steepest).then_some(slower)
 }
 
-/// Returns what came between the samples of a rise that began at the sample `begin`, oldest first. Before it the signal
-/// was level.
+/// Returns what arrived between the samples of a rise that started at the sample `begin`, oldest first. Before it the
+/// signal counts as level.
 fn came(begin: Sample, rise: &[Step], window: Duration) -> Vec<Came> {
     let mut came: Vec<Came> = Vec::with_capacity(rise.len());
     for step in rise {
@@ -96,14 +97,14 @@ fn came(begin: Sample, rise: &[Step], window: Duration) -> Vec<Came> {
         let windows = window.as_secs_f64() / seconds;
         let left = came.iter().find(|came| begin.at < window_begins && window_begins <= came.until);
         let left = left.map_or(begin.value.get(), |came| came.rate);
-        // Windows that do not overlap tell what came in each.
+        // If windows do not overlap, each sample shows what arrived in its window.
         let rate = if windows > 1.0 { left + windows * step.grown() } else { step.to.value.get() };
         came.push(Came { until: step.to.at, seconds, half: seconds * windows.min(1.0) / 2.0, rate });
     }
     came
 }
 
-/// Returns where the signal is by now, and how fast it rises.
+/// Returns the estimated value now, and its slope.
 fn reached(came: &[Came], begin: Sample, staleness: Duration) -> Option<(f64, f64)> {
     let [older @ .., second, newest] = came else { return None };
     let third = older.last().map_or(begin.value.get(), |third| third.rate);
@@ -151,18 +152,18 @@ mod tests {
             // Two slopes stand out: at the slower one, 5 s on.
             (&[640.0, 800.0][..], Some(850.0)),
             (&[640.0, 800.0, 1040.0], Some(1093.0)),
-            // One alone may be an odd sample; a second that hardly rises does not carry it.
+            // One alone may be an odd sample; a second that hardly rises does not confirm it.
             (&[640.0], None),
             (&[640.0, 660.0], None),
             (&[640.0, 800.0, 790.0], None),
-            // Within what the signal always does.
+            // Within the usual range of the signal.
             (&[510.0, 520.0], None),
-            // Ten times as much is not believed yet.
+            // A tenfold value is not believed yet.
             (&[6_000.0, 7_000.0], None),
         ] {
             assert_eq!(rising(more), expected, "{more:?}");
         }
-        // Without knowing what is usual, and after a scrape was missed.
+        // Without enough samples to know what is usual, and after a missed scrape.
         assert_eq!(rps().feed(0.0, &[500.0, 500.0, 640.0, 800.0]).rising, None);
         let mut rig = rps();
         rig.feed(0.0, &calm);
@@ -178,19 +179,19 @@ mod tests {
         assert_eq!(rps().feed(0.0, &saw).rising, None);
     }
 
-    /// What arrives: level, then up to three times as much within `ramp` seconds from `begin` on.
+    /// Returns the true rate: level, then rising to three times as much within `ramp` seconds from `begin`.
     fn surge(ramp: f64, begin: f64, at: f64) -> f64 {
         500.0 * (1.0 + 2.0 * ((at - begin) / ramp).clamp(0.0, 1.0))
     }
 
-    /// The mean over the window before each of the samples, 15 s apart, beside what one more second brings.
+    /// Returns the mean of `of` over the window that ends at `at`.
     fn rate(window: f64, at: f64, of: impl Fn(f64) -> f64) -> f64 {
         let parts = (window * 4.0) as u32;
         let part = |part: u32| of(at - (f64::from(part) + 0.5) / 4.0);
         (0..parts).map(part).sum::<f64>() / f64::from(parts)
     }
 
-    /// Returns what is told 5 s after each sample, from the begin of the surge on.
+    /// Returns the estimate 5 s after each sample, from the start of the surge.
     fn told(window: f64, ramp: f64, declared: u64) -> Vec<Option<f64>> {
         let mut rig = rps();
         rig.spec.signals[0].window = Duration::from_secs(declared);
@@ -207,21 +208,21 @@ mod tests {
     #[test]
     fn what_a_window_shows_late_is_told_as_it_is_by_now() {
         let close = |told: Option<f64>, expected: f64| told.is_some_and(|told| (told / expected - 1.0).abs() < 0.05);
-        // Of a ramp of a minute a rate over a minute shows 781/s after 45 s, where 1,250 to 1,333 arrive.
+        // During a one-minute ramp, a one-minute rate shows 781/s after 45 s, when 1,250 to 1,333 arrive.
         let ramp = told(60.0, 60.0, 60);
         assert_eq!(ramp[0], None, "one slope is no rise");
         assert!(close(ramp[2], surge(60.0, 0.0, 50.0)), "{ramp:?}");
         assert!(ramp.iter().flatten().all(|rate| *rate < 1.25 * 1500.0), "{ramp:?}");
-        // A step is told whole by the second sample that shows it, and never as more than it is.
+        // A step is fully estimated by the second sample that shows it, and never overestimated.
         let step = told(60.0, 1.0, 60);
         assert!(close(step[1], 1500.0) && close(step[2], 1500.0), "{step:?}");
-        // A rate over five minutes shows 556/s by then, and is believed to be its double at most.
+        // A five-minute rate shows 556/s by then, and is extrapolated to at most its double.
         let long = told(300.0, 60.0, 300);
         assert!(long[2].is_some_and(|rate| rate > 1_000.0), "{long:?}");
-        // What does not look back says itself where it is; five seconds later it is a little more.
+        // A signal without a window shows its current value; five seconds later it is a little higher.
         let bare = told(1.0, 60.0, 0);
         assert!(close(bare[2], surge(60.0, 0.0, 50.0)), "{bare:?}");
-        // Told to look back further than it does, it is carried on to its double at most.
+        // With too long a declared window, it is extrapolated to at most its double.
         let wrong = told(1.0, 60.0, 600);
         assert!(wrong[1].is_some_and(|rate| (1_500.0..2_100.0).contains(&rate)), "{wrong:?}");
     }
@@ -237,7 +238,7 @@ mod tests {
                     rate(60.0, time, |at| surge(ramp, 300.0, at)) + [0.0, 0.2, -0.1, 0.1, -0.2][step as usize % 5];
                 let told = rig.step(at(time + 5.0), value(time, shown));
                 let since = time - 300.0;
-                // A window after the begin it is in the rise whole.
+                // One window after the start, the whole window is within the rise.
                 if (60.0..=until).contains(&since) {
                     let slope = told.slope.map(Finite::get);
                     let off = slope.map(|slope| slope / (1_000.0 / ramp) - 1.0);
@@ -274,7 +275,7 @@ mod tests {
     }
 
     proptest! {
-        /// Noise does not rise, however long a window is declared.
+        /// Noise is not a rise, however long a window is declared.
         #[test]
         fn a_noisy_steady_rate_is_not_carried_on_often(seed in any::<u64>(), window in 0_u64..600, spread in 0.0..0.5_f64) {
             let mut rig = rps();
@@ -292,8 +293,8 @@ mod tests {
             prop_assert!(told <= 1, "{told} of 400");
         }
 
-        /// However a calm signal rises, and whatever window is declared, it is told as no less than the newest sample and
-        /// as no more than twice of it.
+        /// However a calm signal rises, and whatever window is declared, the estimate is at least the newest sample and
+        /// at most twice that.
         #[test]
         fn a_rise_is_bounded(
             rise in prop::collection::vec(1.1..3.0_f64, 2..12), window in prop_oneof![0_u64..900, any::<u64>()],

@@ -29,7 +29,7 @@ pub(super) fn spec(unit: Unit) -> ServiceSpec {
     }
 }
 
-/// The wall clock `seconds` after noon; it agrees with the monotonic one, which starts an hour before.
+/// The wall clock `seconds` after noon; consistent with the monotonic clock, which starts an hour before noon.
 pub(super) fn at(seconds: f64) -> Now {
     Now { wall: stamp(seconds), mono: Duration::from_secs_f64(seconds + 3600.0) }
 }
@@ -60,7 +60,7 @@ impl Rig {
         features.signals.into_iter().next().unwrap()
     }
 
-    /// One sample each 15 s, read 5 s after it was taken; returns the last features.
+    /// Feeds one sample every 15 s, each read 5 s after it was taken; returns the last features.
     pub(super) fn feed(&mut self, from: f64, values: &[f64]) -> SignalFeatures {
         let steps = values.iter().enumerate().map(|(step, value)| (from + 15.0 * step as f64, *value));
         steps.map(|(time, number)| self.step(at(time + 5.0), value(time, number))).last().unwrap()
@@ -427,7 +427,7 @@ fn of_the_past_is_believed_what_would_be_live() {
             .map(|value| value as i64)
             .collect::<Vec<_>>()
     };
-    // A gap reads as 0: there is no zero but where one is confirmed.
+    // A gap reads as 0: the only real zeros are confirmed ones.
     for (values, believed) in [
         (vec![100.0, 2000.0, 100.0], vec![100, 0, 100]),
         (vec![100.0, 2000.0, f64::NAN, 2100.0, 100.0], vec![100, 0, 0, 0, 100]),

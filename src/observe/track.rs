@@ -1,4 +1,4 @@
-//! One signal: classifies each arrival, knows its age, makes its features.
+//! One signal: classifies each arrival, tracks its age, computes its features.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const FIVE_MINUTES: Duration = Duration::from_mins(5);
 const SIX_MINUTES: Duration = Duration::from_mins(6);
 
-/// What is remembered of one signal.
+/// What is remembered about one signal.
 #[derive(Debug, Clone)]
 pub(super) struct Track {
     window: Window,
@@ -24,7 +24,7 @@ pub(super) struct Track {
     last: Option<Sample>,
     /// Monotonic time at which the newest sample was first seen.
     received: Duration,
-    /// Why the last round that asked gave nothing usable.
+    /// Why the last round that queried it gave nothing usable.
     missing: Option<Missing>,
     outage: Outage,
 }
@@ -43,7 +43,7 @@ impl Default for Track {
 }
 
 impl Track {
-    /// Takes one arrival in (`None`: not asked) and returns the features at `now`.
+    /// Accepts one arrival (`None`: not queried) and returns the features at `now`.
     pub(super) fn observe(&mut self, spec: &SignalSpec, arrival: Option<&Arrival>, now: Now) -> SignalFeatures {
         let horizon = now.wall.checked_add(MAX_AHEAD).unwrap_or(Timestamp::MAX);
         self.window.forget_after(horizon, spec.unit);
@@ -95,7 +95,7 @@ impl Track {
         Ok(())
     }
 
-    /// Takes note of whether the source is away, or tells of nothing fresh. That there is no such series is no outage.
+    /// Notes whether the source is down or returns nothing fresh. A series that does not exist is not an outage.
     fn follow_outage(&mut self, limit: Duration, now: Now) {
         match (&self.missing, self.window.newest()) {
             (Some(Missing::SourceDown { .. }), _) => self.outage.missed(self.last.map_or(now.wall, |last| last.at)),
@@ -119,7 +119,7 @@ impl Track {
                     Err(refilling) => refilling,
                 }
             }
-            // All samples were let go when the wall clock was put back.
+            // All samples were dropped when the wall clock was set back.
             (None, None, _) => {
                 self.last.map_or(Missing::NotAsked, |last| Missing::FromTheFuture { ahead: elapsed(last.at, now.wall) })
             }
@@ -154,8 +154,8 @@ impl Track {
         (earlier > 0.0).then(|| Finite::new((latest - earlier) / earlier)).flatten()
     }
 
-    /// Returns the smaller of the two newest samples, if at most one scrape is missing between them. Their age as such
-    /// says nothing: with a source that publishes late the second is often beyond the limit of the first.
+    /// Returns the smaller of the two newest samples, if at most one scrape is missing between them. The age of the
+    /// second does not matter: with a source that publishes late it often exceeds the limit for the newest.
     fn confirmed(&self, spec: &SignalSpec, reading: &Reading) -> Option<Finite> {
         let Reading::Fresh { sample: newest, .. } = reading else { return None };
         let second = self.window.readable().nth(1)?;
@@ -165,14 +165,14 @@ impl Track {
 
     fn rising(&self, spec: &SignalSpec, reading: &Reading) -> Option<Rising> {
         let Reading::Fresh { staleness, .. } = reading else { return None };
-        // What is not believed yet is carried nowhere.
+        // An unconfirmed value is not extrapolated.
         let believed = self.window.unconfirmed().is_none();
         believed.then(|| carried_on(self.window.readable(), *staleness, spec)).flatten()
     }
 }
 
-/// Returns how late a sample may be: six minutes for the change over five, and more where a slow source keeps minutes
-/// open for longer. Samples that came in time are kept for longer, to tell a rise from what was usual before it.
+/// Returns how late a sample may be: six minutes for the change over five, and more if a slow source keeps minutes open
+/// longer. Samples that arrived in time are kept longer, to tell a rise from what was usual before it.
 fn span(spec: &SignalSpec) -> Duration {
     SIX_MINUTES.max(spec.max_staleness().saturating_add(2 * MINUTE))
 }

@@ -1,9 +1,8 @@
 //! The last minutes of one signal in time order, and which of its samples are believed.
 //!
-//! A value more than ten times smaller or larger than the last accepted one opens a run. The third distinct sample in
-//! a row that says the same confirms the run: all three are accepted and become the new level. A run that ends earlier
-//! is never accepted. This keeps a changed unit, an empty sum and a single odd sample out of the forecast
-//! (fault row P14).
+//! A value more than ten times smaller or larger than the last accepted one opens a run. The third distinct sample in a
+//! row that agrees confirms the run: all three are accepted and become the new level. A run that ends earlier is never
+//! accepted. This keeps a changed unit, an empty sum or a single odd sample out of the forecast (fault row P14).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,10 +18,10 @@ const JUMP: f64 = 10.0;
 /// Most samples kept, whatever the interval of the source.
 const CAPACITY: usize = 512;
 
-/// What the jump filter makes of a sample.
+/// The jump filter's verdict on a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// Within ten times of the level before it, or confirmed.
+    /// Within ten times the previous level, or confirmed.
     Accepted,
     /// Part of an unconfirmed drop.
     Dropped,
@@ -45,8 +44,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Takes a sample in; returns whether it is the newest now. Samples of a known time and samples older than
-    /// `span` before the newest change nothing.
+    /// Inserts a sample; returns whether it is now the newest. Samples with a known timestamp, and samples older than
+    /// `span` before the newest, change nothing.
     pub(super) fn insert(&mut self, sample: Sample, span: Duration, unit: Unit) -> bool {
         let newest = self.newest().map(|newest| newest.at);
         if newest.is_some_and(|newest| sample.at <= before(newest, span)) {
@@ -61,7 +60,7 @@ impl Window {
         newest.is_none_or(|newest| newest < sample.at)
     }
 
-    /// Lets go of the samples older than `span` before the newest.
+    /// Drops the samples older than `span` before the newest.
     pub(super) fn evict(&mut self, span: Duration) {
         let limit = self.newest().map_or(Timestamp::MIN, |newest| before(newest.at, span));
         while self.entries.len() > CAPACITY || self.entries.front().is_some_and(|entry| entry.sample.at <= limit) {
@@ -71,7 +70,7 @@ impl Window {
         }
     }
 
-    /// Lets go of the samples after `limit`: the wall clock was put back behind them.
+    /// Drops the samples after `limit`: the wall clock was set back to before them.
     pub(super) fn forget_after(&mut self, limit: Timestamp, unit: Unit) {
         if self.newest().is_none_or(|newest| newest.at <= limit) {
             return;
@@ -94,12 +93,12 @@ impl Window {
         self.entries.iter().filter(|entry| entry.mark == Mark::Accepted).map(|entry| entry.sample)
     }
 
-    /// Returns what may be read now, newest first: accepted samples, and rises whether confirmed or not.
+    /// Returns the readable samples, newest first: accepted ones, and rises whether confirmed or not.
     pub(super) fn readable(&self) -> impl Iterator<Item = Sample> + Clone {
         self.entries.iter().rev().filter(|entry| entry.mark != Mark::Dropped).map(|entry| entry.sample)
     }
 
-    /// Returns the unconfirmed change that the newest sample belongs to, and how many samples it has.
+    /// Returns the unconfirmed change that the newest sample belongs to, and how many samples the change has.
     pub(super) fn unconfirmed(&self) -> Option<(Mark, u32)> {
         let mark = self.entries.back()?.mark;
         let seen = self.entries.iter().rev().take_while(|entry| entry.mark == mark).count();
@@ -125,7 +124,7 @@ impl Window {
 #[derive(Debug, Clone, Copy)]
 struct Filter {
     level: Option<Finite>,
-    /// What the last values say, and how many of them.
+    /// The mark of the last values, and how many share it.
     run: (Mark, u32),
 }
 
@@ -136,7 +135,7 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// Judges the next value; tells also whether it confirms a run, all of which is accepted then.
+    /// Judges the next value; also returns whether it confirms a run, which is then accepted as a whole.
     fn judge(&mut self, value: Finite, unit: Unit) -> (Mark, bool) {
         let mark = self.level.map_or(Mark::Accepted, |level| compare(level.get(), value.get(), unit));
         self.run = if self.run.0 == mark { (mark, self.run.1 + 1) } else { (mark, 1) };
@@ -151,11 +150,11 @@ impl Filter {
     }
 }
 
-/// Takes out of a past (oldest first) what would not have been believed had it come live: what lies outside the range
-/// of the signal, and what the jump filter does not accept. Those minutes become gaps.
+/// Removes from a history (oldest first) what would not have been believed live: values outside the signal's range, and
+/// those that the jump filter rejects. Their minutes become gaps.
 pub fn believe(signal: &SignalSpec, minutes: &mut [MinuteValue]) {
     let mut filter = Filter::default();
-    // The newest of a run that is not confirmed, oldest first.
+    // The newest values of an unconfirmed run, oldest first.
     let mut doubted = VecDeque::with_capacity(CONFIRMATIONS as usize);
     for place in 0..minutes.len() {
         let Some(value) = minutes.get_mut(place).and_then(|minute| minute.value.take()) else { continue };
@@ -177,8 +176,8 @@ pub fn believe(signal: &SignalSpec, minutes: &mut [MinuteValue]) {
     }
 }
 
-/// Tells whether `value` is more than ten times off `level`. Both count at least as the smallest magnitude that
-/// matters in their unit, so that noise around zero is no jump and zero after a real value is one.
+/// Returns whether `value` is more than ten times off `level`. Both count as at least the smallest magnitude that
+/// matters in their unit, so that noise around zero is not a jump but zero after a real value is.
 fn compare(level: f64, value: f64, unit: Unit) -> Mark {
     let least = match unit {
         Unit::Ratio | Unit::Seconds => 0.001,
