@@ -34,7 +34,7 @@ pub(super) enum Subject {
     Policies,
     /// Whether data is missing.
     Frozen,
-    /// Whether writes are stopped until a person looks.
+    /// Whether writes are stopped until a person intervenes.
     Breaker,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Reported {
     policies: Option<Vec<String>>,
     /// Whether data is missing.
     frozen: Option<bool>,
-    /// Why writes are stopped, in words.
+    /// Why writes are stopped.
     stopped: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl Reported {
         }
     }
 
-    /// Returns the Event of data that is missing from now on. That it is missing at the start is no news.
+    /// Returns the Event for data that has gone missing. Data that is missing at the start is not news.
     pub(super) fn frozen(&mut self, record: &DecisionRecord) -> Option<Draft> {
         let frozen = freeze(record);
         let before = self.frozen.replace(frozen.is_some());
@@ -90,7 +90,7 @@ impl Reported {
         Some(Draft { reason: "Frozen", warning: true, note, subject: Subject::Frozen })
     }
 
-    /// Returns the Event of writes that are stopped until a person looks, or that go on.
+    /// Returns the Event for writes that are stopped until a person intervenes, or that resume.
     pub(super) fn stopped(&mut self, stop: Option<&Stop>) -> Option<Draft> {
         let why = stop.map(|(Stop::StoodDown(why) | Stop::Refused(why))| why.clone());
         let before = std::mem::replace(&mut self.stopped, why.clone());
@@ -102,7 +102,7 @@ impl Reported {
         Some(Draft { reason, warning: stop.is_some(), note, subject: Subject::Breaker })
     }
 
-    /// Returns the Event of a change in what is accepted. That a first spec is valid is no news.
+    /// Returns the Event for a change in what is accepted. That a first spec is valid is not news.
     pub(super) fn accepted(&mut self, accepted: &Acceptance) -> Option<Draft> {
         let before = self.accepted.replace(accepted.clone());
         let subject = Subject::Spec;
@@ -160,7 +160,7 @@ impl Reported {
         match holding.filter(|guard| before != Some(*guard))? {
             // Holding back is the purpose of the mode, and waiting for a second sample is not a state.
             GuardName::Mode | GuardName::Confirmation => None,
-            // Told as the state that it is.
+            // Reported as a state.
             GuardName::Freshness if self.frozen == Some(true) => None,
             GuardName::Ownership if self.stopped.is_some() => None,
             GuardName::Freshness => draft("Frozen", true),

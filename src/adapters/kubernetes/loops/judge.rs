@@ -25,14 +25,14 @@ pub(super) struct Judged {
     pub(super) cut: Option<String>,
     /// Why nothing is written although its mode would, if the bound is missing or faulty.
     pub(super) unbounded: Option<String>,
-    /// Whether it says that it is paused.
+    /// Whether it is declared as paused.
     pub(super) paused: bool,
-    /// What stands in its status, as last seen.
+    /// Its status, as last seen.
     pub(super) status: serde_json::Value,
 }
 
 impl Judged {
-    /// Returns why what the object says now is not in force, if so, and what is instead.
+    /// Returns why the object's current spec is not active, if so, and what is instead.
     pub(super) fn refusal(&self) -> Option<String> {
         let (Acceptance::Invalid(faults) | Acceptance::Collision(faults)) = &self.accepted else { return None };
         let instead = if self.spec.is_some() { "the last good spec remains active" } else { "no spec is active" };
@@ -40,7 +40,7 @@ impl Judged {
     }
 }
 
-/// Whether a declaration is in force.
+/// Whether a declaration is active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Acceptance {
     /// It is.
@@ -119,7 +119,7 @@ impl Judge {
     }
 
     /// Judges all loops together. Of two that collide the active one stays; if neither is active, the older one. While
-    /// the bound is unknown the declarations stay unchanged; the guards make sure that nothing is written meanwhile.
+    /// the bound is unknown the declarations stay unchanged; the guards ensure that nothing is written meanwhile.
     pub(super) fn judge(
         &mut self,
         loops: &[LoopObject],
@@ -145,8 +145,8 @@ impl Judge {
     fn compare(&mut self, loops: &BTreeMap<ServiceId, &LoopObject>) {
         self.read.retain(|id, _| loops.contains_key(id));
         let mut cases: Vec<Case<'_>> = loops.iter().map(|(id, object)| self.read(id, object)).collect();
-        // What a loop falls back to may be what another one wants. This terminates: each turn reverts one loop, and
-        // active ones never collide.
+        // A loop may fall back to what another one wants. This terminates: each turn reverts one loop, and active ones
+        // never collide.
         while self.exclude_collisions(&mut cases) {}
         let verdict = |Case { id, object, accepted, spec }: Case<'_>| {
             (id.clone(), Verdict { uid: object.metadata.uid.clone(), accepted, spec })

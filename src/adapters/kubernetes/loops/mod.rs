@@ -66,7 +66,7 @@ pub struct ServiceLoops {
 }
 
 impl ServiceLoops {
-    /// Starts to watch. `declarations` validates specs, `leadership` says whether this process reports, and `instance`
+    /// Starts watching. `declarations` validates specs, `leadership` says whether this process reports, and `instance`
     /// names it in Events. Needs a running tokio.
     pub fn start(
         server: &ApiServer,
@@ -127,7 +127,7 @@ impl Services for ServiceLoops {
     }
 }
 
-/// Judges again whenever something changed or after a long silence.
+/// Judges again after every change or a long silence.
 struct Keeper {
     loops: Arc<Mutex<Cache<LoopObject>>>,
     bounds: Arc<Mutex<Cache<BoundObject>>>,
@@ -178,8 +178,8 @@ impl Keeper {
         *self.unjudged.lock() = bound.err().map(|why| why.to_string());
     }
 
-    /// Keeps, and logs once, which loops are refused, and which are none: one from before the schema ruled out its
-    /// name cannot even have a status.
+    /// Stores, and logs once, which loops are refused or ignored: a loop created before the schema ruled out its name
+    /// cannot even have a status.
     fn name_ignored(&self, loops: &[LoopObject], judged: &BTreeMap<ServiceId, Judged>) {
         let refused = |(id, judged): (&ServiceId, &Judged)| {
             judged.refusal().map(|why| format!("ServiceLoop {id} is refused: {why}"))
@@ -194,12 +194,12 @@ impl Keeper {
     }
 }
 
-/// Says that no bound is set, and the remedy.
+/// Returns the message that no bound is set, with the remedy.
 pub(super) fn no_bound() -> String {
     format!("no PlatformBound named {BOUND_NAME} exists; apply one, such as deploy/base/bound.yaml")
 }
 
-/// Returns the limits of all loops, to the extent the watch has them.
+/// Returns the limits of all loops, if the watch has them.
 fn bound(bounds: &Cache<BoundObject>) -> Result<Bound, Unbounded> {
     match bounds.current("", BOUND_NAME, Tick::now()) {
         Err(reason) => Err(Unbounded::Unread(reason)),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::adapters::kubernetes::cache::{Metadata, Object};
 use crate::model::{Mode, ServiceId, ids::IdError};
 
-/// The condition that says whether a spec is active.
+/// The condition that reports whether a spec is active.
 pub(super) const ACCEPTED: &str = "Accepted";
 
 /// A `ServiceLoop`. Its `spec` is parsed later, so that one faulty object does not hide its neighbours.
@@ -33,15 +33,15 @@ impl LoopObject {
         ServiceId::new(&self.metadata.namespace, &self.metadata.name)
     }
 
-    /// Returns whether its status says that its current spec is active.
+    /// Returns whether its status reports its current spec as active.
     pub(super) fn is_said_to_be_accepted(&self) -> bool {
         let conditions = self.status["conditions"].as_array().into_iter().flatten();
         let mut accepted = conditions.filter(|condition| condition["type"] == ACCEPTED);
         accepted.any(|one| one["status"] == "True" && one["observedGeneration"] == self.metadata.generation)
     }
 
-    /// Returns its rank among loops that want the same target when it is unknown which is active: the first one gets
-    /// it.
+    /// Returns its rank among loops that want the same target, for when the active one is unknown: the first gets the
+    /// target.
     pub fn precedence(&self) -> impl Ord + use<> {
         (!self.is_said_to_be_accepted(), self.age())
     }
@@ -59,7 +59,7 @@ impl LoopObject {
     }
 }
 
-/// Says why a `ServiceLoop` with such a name is not a loop.
+/// Returns why a `ServiceLoop` with such a name is ignored.
 pub fn unfit(namespace: &str, name: &str) -> String {
     format!("ServiceLoop {namespace}/{name} is ignored: that is not the name of a service, a DNS label without dots")
 }
@@ -67,9 +67,9 @@ pub fn unfit(namespace: &str, name: &str) -> String {
 /// The bound that the owner of the platform sets on every loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
-    /// No loop has more replicas.
+    /// Upper limit of any loop's replicas.
     pub max_replicas: u32,
-    /// No loop has a higher mode.
+    /// Highest mode of any loop.
     pub max_mode: Mode,
 }
 

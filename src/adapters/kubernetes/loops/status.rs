@@ -12,16 +12,17 @@ use crate::ports::Stop;
 use super::judge::{Acceptance, Judged};
 use super::object::ACCEPTED;
 
-/// Longest message, bytes: what a person reads. The API accepts 32768 in a condition and 1024 in the note of an Event.
+/// Longest message, bytes: as much as a person reads. The API accepts 32768 in a condition and 1024 in the note of an
+/// Event.
 const MESSAGE_LIMIT: usize = 1000;
 
 /// The condition about policies.
 const POLICY: &str = "PolicyAccepted";
-/// The condition that tells of missing data.
+/// The condition about missing data.
 const FROZEN: &str = "Frozen";
-/// The condition that tells of writes that are stopped until a person looks.
+/// The condition about writes that are stopped until a person intervenes.
 const BREAKER: &str = "BreakerOpen";
-/// What of a status follows from the last decision.
+/// The status fields that follow from the last decision.
 const DECIDED: [&str; 5] = ["lastDecision", "replicas", "readyReplicas", "baseline", "forecastAuthority"];
 
 /// A condition, without the time of its last change.
@@ -37,7 +38,7 @@ pub(super) struct Condition {
     pub(super) message: String,
 }
 
-/// What is known of one loop.
+/// What is known about one loop.
 pub(super) struct Seen<'a> {
     /// The verdict on its declaration.
     pub(super) judged: &'a Judged,
@@ -45,7 +46,7 @@ pub(super) struct Seen<'a> {
     pub(super) record: Option<&'a DecisionRecord>,
     /// Why it is quarantined, if it is.
     pub(super) quarantined: Option<&'a str>,
-    /// Why its writes are stopped until a person looks, if they are.
+    /// Why its writes are stopped until a person intervenes, if they are.
     pub(super) stopped: Option<&'a Stop>,
     /// What is wrong with the newest policies that concern it; `None` before the first load.
     pub(super) policies: Option<&'a [String]>,
@@ -54,7 +55,7 @@ pub(super) struct Seen<'a> {
 /// Which part of a status is not written yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unwritten {
-    /// Something that somebody may be waiting for.
+    /// Something that a person may be waiting for.
     News,
     /// Another reason for the same decision.
     Reason,
@@ -78,7 +79,7 @@ impl LastStatus {
 
     /// Returns the current status, and which part of it is not written yet.
     ///
-    /// The numbers of a decision change every time; the status follows what was decided at once, and the numbers later.
+    /// The numbers of a decision change every time: what was decided is reported at once, its numbers later.
     pub(super) fn next(&self, seen: &Seen<'_>, now: Timestamp) -> (Value, Unwritten) {
         let Seen { judged, record, stopped, policies, .. } = *seen;
         let record = record.filter(|_| judged.spec.is_some());
@@ -89,7 +90,7 @@ impl LastStatus {
         status.insert("mode".to_owned(), json!(judged.spec.as_ref().map(|spec| spec.mode)));
         match record {
             Some(record) => status.extend(self.decided(record)),
-            // What was decided by a spec that is in force no more goes with it.
+            // Decisions made under a spec that is no longer active are removed with it.
             None if judged.spec.is_none() => status.extend(DECIDED.map(|field| (field.to_owned(), Value::Null))),
             None => {}
         }
@@ -100,7 +101,7 @@ impl LastStatus {
                 let states = [frozen(record), breaker(stopped)];
                 conditions.extend(states.iter().map(|state| self.dated(state, judged.generation, now)));
             }
-            // A process that has decided nothing yet leaves what the one before it said.
+            // A process without a decision yet keeps what its predecessor reported.
             None if judged.spec.is_some() => {
                 conditions.extend([FROZEN, BREAKER].iter().filter_map(|kind| self.shows(kind).cloned()));
             }
@@ -108,7 +109,7 @@ impl LastStatus {
         }
         conditions.extend(match policies {
             Some(faults) => Some(self.dated(&policy(faults), judged.generation, now)),
-            // A process that has loaded none yet keeps what its predecessor reported.
+            // The same before the first load of policies.
             None => self.shows(POLICY).cloned(),
         });
         status.insert("conditions".to_owned(), Value::Array(conditions));
@@ -187,13 +188,13 @@ fn why(status: &Value) -> &str {
     status.pointer("/lastDecision/why").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Returns the kind of a reason: it without its numbers.
+/// Returns a reason without its numbers.
 fn without_numbers(why: &str) -> String {
     why.chars().filter(|one| !one.is_ascii_digit() && !matches!(one, '.' | '+' | '-')).collect()
 }
 
-/// Returns of a status what makes it worth a write at once: all but the reason and numbers, which change with every
-/// cycle.
+/// Returns the part of a status whose change is written at once: all but the reason and numbers, which change with
+/// every cycle.
 fn said(status: &Value) -> Value {
     let mut said = status.clone();
     if let Some(decision) = said.get_mut("lastDecision").and_then(Value::as_object_mut) {
@@ -224,7 +225,7 @@ fn capped(judged: &Judged) -> Condition {
     Condition { kind: "Capped", holds, reason, message }
 }
 
-/// Says whether the newest policies are active.
+/// Returns the condition on whether the newest policies are active.
 fn policy(faults: &[String]) -> Condition {
     if faults.is_empty() {
         let message = "the newest policies are active".to_owned();
@@ -234,7 +235,7 @@ fn policy(faults: &[String]) -> Condition {
     Condition { kind: POLICY, holds: false, reason: "Refused", message }
 }
 
-/// Says whether what the service is decided by is missing, so that it holds what it has.
+/// Returns the condition on whether data needed for decisions is missing, so that the service is held.
 fn frozen(record: &DecisionRecord) -> Condition {
     let (reason, message) = match freeze(record) {
         None => {
@@ -247,7 +248,7 @@ fn frozen(record: &DecisionRecord) -> Condition {
     Condition { kind: FROZEN, holds: true, reason, message }
 }
 
-/// Says whether writes are stopped until a person looks.
+/// Returns the condition on whether writes are stopped until a person intervenes.
 fn breaker(stopped: Option<&Stop>) -> Condition {
     let (holds, reason, message) = match stopped {
         None => (false, "Closed", "writes are not stopped"),
@@ -257,7 +258,7 @@ fn breaker(stopped: Option<&Stop>) -> Condition {
     Condition { kind: BREAKER, holds, reason, message: message.to_owned() }
 }
 
-/// What of the data that a service is decided by is missing.
+/// Which data needed for decisions is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Freeze {
     /// The view of its target is not current.
@@ -266,7 +267,7 @@ pub(super) enum Freeze {
     Signals(Vec<String>),
 }
 
-/// Returns what of the data that a service is decided by is missing, if anything is. Of CPU nothing hangs.
+/// Returns which data needed for decisions is missing, if any. No decision depends on CPU.
 pub(super) fn freeze(record: &DecisionRecord) -> Option<Freeze> {
     if matches!(record.features.target, TargetReading::Outdated { .. }) {
         return Some(Freeze::Target);
@@ -277,12 +278,12 @@ pub(super) fn freeze(record: &DecisionRecord) -> Option<Freeze> {
     (!silent.is_empty()).then_some(Freeze::Signals(silent))
 }
 
-/// Says which signals have no fresh value.
+/// Returns the message that these signals have no fresh value.
 pub(super) fn no_value(silent: &[String]) -> String {
     format!("no fresh value of {}", silent.join(", "))
 }
 
-/// Says why the target is not known, by its name.
+/// Returns why the target is not known, by its name.
 fn unknown(spec: &ServiceSpec, reading: &TargetReading) -> String {
     let target = spec.target.to_string();
     match reading {
@@ -292,7 +293,7 @@ fn unknown(spec: &ServiceSpec, reading: &TargetReading) -> String {
     }
 }
 
-/// Says whether the loop decides on what it must know.
+/// Returns the condition on whether the loop has what it needs to decide.
 fn ready(seen: &Seen<'_>) -> Condition {
     let Seen { judged, record, quarantined, stopped, .. } = *seen;
     let condition = |holds, reason, message: String| Condition { kind: "Ready", holds, reason, message };

@@ -67,9 +67,9 @@ impl Writer {
         }
     }
 
-    /// Writes once and returns whether the next write may succeed. An object that is gone or changed in between is
-    /// judged again when its change arrives. A refused write, such as one denied in a single namespace, holds up no
-    /// other loop.
+    /// Writes once and returns whether the next write may succeed. An object that was deleted or changed meanwhile is
+    /// judged again when its change arrives. A refused write, such as one denied in a single namespace, blocks no other
+    /// loop.
     async fn write(&self, writing: Writing, count: u64) -> bool {
         let (id, status, written) = match writing {
             Writing::Status { id, uid, status } => {
@@ -136,13 +136,13 @@ impl Writer {
     }
 }
 
-/// Returns whether a failure says nothing about the next write, which is for another loop: it was refused, and not
+/// Returns whether a failure says nothing about the next write, which is for another loop: it was refused, but not
 /// because the server is busy (429) or does not know the account (401).
 fn is_of_this_loop(failure: &Failure) -> bool {
     failure.is_refusal() && !matches!(failure, Failure::Status { code: 401 | 429, .. })
 }
 
-/// Returns the version of a written object. If it shows none, nothing seen counts as newer.
+/// Returns the version of a written object. Without one, nothing seen counts as newer.
 fn version(object: &Value) -> u64 {
     LoopObject::deserialize(object).ok().and_then(|object| object.metadata.version()).unwrap_or(u64::MAX)
 }

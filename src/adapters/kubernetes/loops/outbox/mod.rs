@@ -21,9 +21,9 @@ use super::status::{LastStatus, Seen, Unwritten};
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
 /// Time after which changed numbers of a status are written.
 const NUMBERS_PAUSE: Duration = Duration::from_mins(1);
-/// The same where the reason has become another one.
+/// The same if the reason itself changed.
 const REASON_PAUSE: Duration = Duration::from_secs(10);
-/// Least time between two such writes, of all loops: at most twenty in a minute, however many loops there are.
+/// Least time between two such writes, across all loops: at most twenty a minute, however many loops there are.
 const NUMBERS_PACE: Duration = Duration::from_secs(3);
 /// Least time between two Events of one loop with one reason, except for the ends of writes, which budgets bound.
 const EVENT_PAUSE: Duration = Duration::from_mins(1);
@@ -54,7 +54,7 @@ pub(super) enum Writing {
         uid: String,
         /// Its content.
         draft: Draft,
-        /// When that was so.
+        /// When it happened.
         at: Timestamp,
     },
 }
@@ -155,17 +155,17 @@ impl Outbox {
         self.stirred.notify_one();
     }
 
-    /// Completes when there was new input since the last time.
+    /// Completes when there is new input since the last call.
     pub(super) async fn stirred(&self) {
         self.stirred.notified().await;
     }
 
-    /// Returns the next write. Events come first: they report a moment, and a thousand statuses take minutes; but every
-    /// few Events a status gets its turn. A process that does not report (a follower) writes nothing, keeps no Event
-    /// for later, and takes the existing status for the last one reported.
+    /// Returns the next write. Events come first: they report a moment, and a thousand statuses take minutes; but after
+    /// every few Events a status gets its turn. A process that does not report (a follower) writes nothing, keeps no
+    /// Event for later, and takes the existing status as the last one reported.
     ///
     /// # Errors
-    /// Nothing is due: when to check again for what has to wait.
+    /// Nothing is due: when to check again for deferred writes.
     pub(super) fn next(&self, speaks: bool, now: Instant, wall: Timestamp) -> Result<Writing, Option<Instant>> {
         for id in self.ripe(speaks, now) {
             // Locked per loop: deciders that deliver news wait for one loop at most.
@@ -216,7 +216,7 @@ impl Outbox {
         }
     }
 
-    /// Notes that a status was not written: it is due again at `due`, without further news.
+    /// Notes that a status was not written: it is due again at `due`, even without news.
     pub(super) fn not_written(&self, id: &ServiceId, due: Instant) {
         let Inner { loops, stirred, .. } = &mut *self.inner.lock();
         if let Some(report) = loops.get_mut(id) {
@@ -324,8 +324,8 @@ impl LoopReport {
         self.heed_the_shown();
     }
 
-    /// A status that changed since this process's last write comes from another process: a former leader that did not
-    /// know yet. It counts as the last one reported.
+    /// A status that changed since this process's last write comes from another process: a former leader not yet aware
+    /// that it lost the lease. It counts as the last one reported.
     fn heed_the_shown(&mut self) {
         let shown = &self.judged.status;
         if self.judged.version > self.written_at && !self.last_status.says(shown) {

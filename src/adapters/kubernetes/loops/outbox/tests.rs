@@ -46,7 +46,7 @@ fn judged(version: u64) -> Judged {
     }
 }
 
-/// An outbox of these loops with everything reported that can be.
+/// An outbox of these loops with everything reportable already reported.
 fn outbox(names: [&str; 3], now: Instant) -> Outbox {
     let outbox = Outbox::new();
     let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
@@ -180,7 +180,7 @@ fn the_numbers_of_a_status_are_written_anew_at_a_bounded_pace() {
     let fresh = written(60, &outbox);
     assert!(fresh.len() == 1 && fresh[0].contains("4.1"), "{fresh:?}");
     assert_eq!(written(200, &outbox), Vec::<String>::new(), "nothing is new");
-    // A hundred at once.
+    // A hundred loops at once.
     let many = Outbox::new();
     all(100, &many);
     (0..100).for_each(|at| many.told(&id(at), idle(1, "4.0 is enough")));
@@ -226,7 +226,7 @@ fn a_state_that_changes_too_soon_is_told_later_and_no_other_is_told_again() {
     assert_eq!(events(invalid("b"), &["two"], 190), (vec![], None), "what stands no more is not told");
 }
 
-/// A reason that is another one, and not the same with other numbers, is read by whoever waits for it.
+/// A different reason, as opposed to the same one with other numbers, is something a person may be waiting for.
 #[test]
 fn another_reason_is_written_within_seconds_and_dates_anew() {
     let (outbox, begin) = (Outbox::new(), Instant::now());
