@@ -109,7 +109,7 @@ struct Answering {
     version: Option<String>,
 }
 
-/// Checks whether the address is free, or a flyball answers there.
+/// Checks whether the address is free, or a flyball already answers there.
 pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     let address = settings.listen;
     let running = Running::of(settings)?;

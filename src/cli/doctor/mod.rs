@@ -1,7 +1,7 @@
 //! `flyball doctor`: does everything exist that the loop will need? Writes nothing.
 //!
-//! The needs of this machine are checked in `here`, those of services in the cluster in `services`; below are telemetry
-//! sources, and the rights of flyball's account.
+//! `here` checks what this machine needs, `services` what services need in the cluster; this file checks telemetry
+//! sources and the rights of flyball's account.
 
 mod here;
 mod services;
@@ -196,7 +196,7 @@ async fn account(settings: &Settings, server: &ApiServer, findings: &mut Finding
     };
     let (mut granted, mut asked) = (0, 0);
     let mut rights: Vec<(&Right, Option<&str>)> = RIGHTS.iter().filter(needed).map(|right| (right, None)).collect();
-    // Each on all objects, or on the object of that name in flyball's own namespace.
+    // Each applies to all objects, or to the object of that name in flyball's own namespace.
     let mut need = |more: &'static [Right], object| rights.extend(more.iter().map(|right| (right, object)));
     if settings.kill_switch_in_cluster {
         need(&KILL_SWITCH_RIGHTS, Some(kill_map::NAME));

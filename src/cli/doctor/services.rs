@@ -86,7 +86,7 @@ pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &
     levers(&there, server, findings).await
 }
 
-/// Names the services that write and whose capacity nobody has declared: the rules that are shipped raise by it.
+/// Names the services that write but declare no capacity: the shipped rules need it to raise.
 fn unsized_ones(services: &[ServiceSpec], findings: &mut Findings) -> anyhow::Result<()> {
     for spec in services.iter().filter(|spec| spec.mode == Mode::Auto && spec.capacity.is_none()) {
         findings
@@ -95,7 +95,7 @@ fn unsized_ones(services: &[ServiceSpec], findings: &mut Findings) -> anyhow::Re
     Ok(())
 }
 
-/// Returns the services of the loops that are valid, and names the faults of the others, and who stands in whose way.
+/// Returns the services of the valid loops, and names the faults of the others and the collisions.
 fn declared(
     declarations: &Declarations,
     loops: &[(ServiceId, Value)],
