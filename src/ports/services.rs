@@ -33,32 +33,32 @@ pub enum News {
     },
     /// Its actors keep failing (why), or work again (`None`).
     Quarantined(Option<String>),
-    /// Its writes are stopped until a person looks, or go on (`None`).
+    /// Its writes are stopped until a person intervenes (why), or resume (`None`).
     Stopped(Option<Stop>),
     /// Somebody else set its target: what, and who.
     Edited(String),
 }
 
-/// Why the writes of a service are stopped until a person looks.
+/// Why the writes of a service are stopped until a person intervenes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
-    /// Somebody else sets its target back: in words.
+    /// Somebody else keeps reverting its target: in words.
     StoodDown(String),
-    /// The API server does not take its writes: in words.
+    /// The API server refuses its writes: in words.
     Refused(String),
 }
 
 /// What was wrong with the newest policies, if they were refused; empty if they are active.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyFaults {
-    /// Faults of the set that binds every service.
+    /// Faults of the set that applies to every service.
     pub all: Vec<String>,
     /// Faults of the files that extend it for one namespace.
     pub namespaces: BTreeMap<String, Vec<String>>,
 }
 
 impl PolicyFaults {
-    /// Returns what concerns the services of `namespace`.
+    /// Returns the faults that concern the services of `namespace`.
     pub fn of(&self, namespace: &str) -> Vec<String> {
         self.all.iter().chain(self.namespaces.get(namespace).into_iter().flatten()).cloned().collect()
     }
@@ -87,7 +87,7 @@ pub trait Services: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns what is declared and not in force, each with the reason: refused, or ignored. No I/O.
+    /// Returns which declarations are not active, each with the reason: refused, or ignored. No I/O.
     fn ignored(&self) -> Vec<String> {
         Vec::new()
     }
