@@ -79,7 +79,7 @@ impl<T: Clone> Committed<T> {
     }
 }
 
-/// What a new slot knows about the time before it.
+/// What a new slot knows of the time before it.
 #[derive(Debug, Clone)]
 pub struct Past {
     /// The service's last cycle in this run of the process.
@@ -110,9 +110,9 @@ impl Share {
 /// What is shown about a service.
 #[derive(Debug, Clone, Default)]
 pub struct View {
-    /// What was last seen.
+    /// The last features.
     pub features: Option<Arc<Features>>,
-    /// What was last expected.
+    /// The last outlook.
     pub outlook: Option<Arc<Outlook>>,
     /// The last decision.
     pub record: Option<Arc<DecisionRecord>>,
@@ -122,7 +122,7 @@ pub struct View {
     pub quarantined: Option<String>,
     /// Why it stands down, if it does.
     pub stood_down: Option<String>,
-    /// Why its writes are stopped until a person looks, as its owner was told.
+    /// Why its writes are stopped until a person intervenes, as reported to its owner.
     pub stopped: Option<Stop>,
 }
 
@@ -186,7 +186,7 @@ impl Service {
         }
     }
 
-    /// Ends the service: nothing that waits is started any more. What is at the write gate completes.
+    /// Ends the service: nothing that waits is started any longer. What is at the write gate completes.
     pub fn retire(&self) {
         self.stands(self.spec(), Standing::Retired);
         self.stages.store(None);
@@ -194,8 +194,8 @@ impl Service {
         self.settle_unbegun();
     }
 
-    /// Settles the changes that wait for an actuator that no longer starts anything; nothing else would. Whoever queues
-    /// one calls this afterwards, because the service may have been retired in between.
+    /// Settles the changes that wait for an actuator that no longer starts anything; nothing else would. Callers that
+    /// queue a change call this afterwards, because the service may have been retired in between.
     pub(super) fn settle_unbegun(&self) {
         for event in self.actions.drain() {
             if let ActuatorEvent::Decided(decided) = &*event
@@ -254,14 +254,14 @@ impl Service {
         self.put::<ForecasterStage>(self.forecasts.put_fact(ForecasterEvent::HistoryRead(history)));
     }
 
-    /// Records that the history of one source was learned, or given up.
+    /// Notes that the history of one source was learned or given up on.
     pub fn history_settled(&self) {
         let one_less = |owed: usize| Some(owed.saturating_sub(1));
         // Never fails: the closure always yields a value.
         let _ = self.histories_owed.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
     }
 
-    /// Returns whether all history was learned, or given up.
+    /// Returns whether all history was learned or given up on.
     pub fn is_warm(&self) -> bool {
         self.histories_owed.load(Ordering::Acquire) == 0
     }
@@ -319,7 +319,7 @@ impl Service {
         self.decider.read(|core| core.denied(now))
     }
 
-    /// Notes why it stands down, or that it does not, and tells its owner whether its writes are stopped.
+    /// Notes why it stands down, or that it does not, and reports to its owner whether its writes are stopped.
     pub(super) fn stood_down(&self, why: Option<String>) {
         let now = self.world.ports.clock.now();
         let refusal = || self.decider.read(|core| core.refusal(now)).map(Stop::Refused);
