@@ -78,7 +78,7 @@ pub struct Decided {
     pub keep: bool,
     /// A write of ours found to be reverted by another client.
     pub reverted: Option<(ChangeId, Revert)>,
-    /// Who else was found to have set the target, in words.
+    /// Who else set the target, in words.
     pub edited: Option<String>,
     /// Why the loop stands down, if it does.
     pub stood_down: Option<String>,
@@ -162,12 +162,12 @@ impl DeciderCore {
         self.memory.denials(now).and_then(Denials::needs_a_person)
     }
 
-    /// Returns the refusal behind it, without what changes with each attempt.
+    /// Returns the refusal behind [`Self::denied`], without what changes with each attempt.
     pub fn refusal(&self, now: Now) -> Option<String> {
         self.memory.denials(now).and_then(Denials::refusal)
     }
 
-    /// Hears no more of how a change ended than that it did, where that was too much for [`DeciderCore::write_ended`].
+    /// Notes only that a change ended: for when [`DeciderCore::write_ended`] failed on it.
     pub fn let_go(&mut self, end: &WriteEnd) {
         self.memory.let_go(end);
         self.undo = None;
