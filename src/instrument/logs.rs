@@ -1,4 +1,4 @@
-//! The log subscriber. The caller passes the filter in: the environment is not read here.
+//! The log subscriber. The caller passes the filter: this module does not read the environment.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -42,8 +42,8 @@ pub enum LogError {
     Started,
 }
 
-/// Starts logging to standard error for the whole process; `lost` counts the lines that it does not accept. Dropping
-/// the returned value writes the remaining lines.
+/// Starts logging to standard error for the whole process; `lost` counts dropped lines. Dropping the returned value
+/// writes the remaining lines.
 pub fn start(format: LogFormat, filter: &str, lost: Counter) -> Result<Flush, LogError> {
     start_in(format, filter, io::stderr(), lost)
 }
@@ -82,9 +82,9 @@ fn subscriber(format: LogFormat, filter: &str, lines: Lines) -> Result<Box<dyn S
     })
 }
 
-/// Lines that may wait for the writer thread; a longer queue only delays the first loss.
+/// Lines that may wait for the writer thread; a longer queue would only delay the first loss.
 const QUEUED: usize = 4096;
-/// How long the exit of the process waits for them.
+/// How long process exit waits for them.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(1);
 
 enum Entry {
@@ -93,10 +93,10 @@ enum Entry {
     Flush(SyncSender<()>),
 }
 
-/// A queue of lines with its own writer thread. A reader that has stopped reading (a full pipe) blocks that thread,
-/// never one that logs: lines that find the queue full are dropped and counted, as are those that cannot be written.
-/// The queue of `tracing-appender` does not count lines that cannot be written, and prints to standard output when it
-/// shuts down with a stalled reader.
+/// A queue of lines with its own writer thread. A stalled reader (a full pipe) blocks that thread, never one that logs:
+/// lines that find the queue full are dropped and counted, as are those that cannot be written. The queue of
+/// `tracing-appender` does not count lines that cannot be written, and prints to standard output when it shuts down
+/// with a stalled reader.
 #[derive(Clone)]
 struct Lines {
     queue: SyncSender<Entry>,
@@ -146,7 +146,7 @@ impl Write for &Lines {
     }
 }
 
-/// Writes the remaining lines when it is dropped, and gives up on a stalled reader.
+/// Writes the remaining lines when dropped, but gives up on a stalled reader.
 #[must_use = "dropped at once it waits for nothing"]
 pub struct Flush(Lines);
 

@@ -9,8 +9,8 @@
 //! | [`journal`] | the journal's commits |
 //! | [`logs`] | the log subscriber |
 //!
-//! Labels are enums and the names of services, sources, signals and rules; never error texts, ids or pods. A part gets
-//! its bundle of handles once and keeps it: a held handle is set in 2 ns, a look-up takes 67.
+//! Labels are enums and the names of services, sources, signals and rules; never error texts, ids or pods. A component
+//! gets its bundle of handles once and keeps it: setting a held handle takes 2 ns, a look-up 67.
 
 pub mod journal;
 pub mod logs;

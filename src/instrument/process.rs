@@ -163,7 +163,7 @@ impl ProcessMetrics {
     }
 
     /// Notes the faults of the newest policies, and counts them as refused if there are any; the last good ones stay
-    /// in force.
+    /// active.
     pub fn policy_faults(&self, faults: usize) {
         self.policy_faults.set(i64::try_from(faults).unwrap_or(i64::MAX));
         if faults > 0 {

@@ -113,7 +113,7 @@ impl ServiceFamilies {
         metrics
     }
 
-    /// Returns the effects of a service, all there from the start: an increase from nothing is none.
+    /// Returns the counters of effects, all created at the start: a series that appears later shows no increase.
     fn impacts(&self, service: &ServiceId) -> Vec<Counted> {
         let counted = |impact: Impact| {
             let (key, word) = ("impact", impact.as_str());
@@ -249,7 +249,7 @@ impl ServiceMetrics {
         self.stood_down.set(stood_down.into());
     }
 
-    /// Notes how many replicas the load of now needs, `None` where that is not known, and how many there may be.
+    /// Notes how many replicas the current load needs, `None` if unknown, and how many there may be.
     pub fn replicas(&self, needed: Option<u32>, max: u32) {
         self.replicas_needed.set(needed.map_or(f64::NAN, f64::from));
         self.replicas_max.set(max.into());
@@ -270,7 +270,7 @@ impl ServiceMetrics {
     /// Removes all series of the service from the page.
     pub fn forget(&self) {
         let families = &self.families;
-        // A step in progress may still count: what is forgotten stays forgotten.
+        // A step in progress may still count: the series must not come back.
         let Some(used) = self.used.lock().take() else { return };
         families.decisions.remove(&decision(&self.service, "none", VerdictKind::Idle));
         for (rule, kind, _) in &used.decisions {
