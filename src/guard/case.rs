@@ -1,4 +1,4 @@
-//! What a guard is asked, and what it may answer.
+//! The input of a guard, and its possible answers.
 
 use super::memory::Memory;
 pub use crate::model::Motion;
@@ -19,7 +19,7 @@ pub struct Context<'a> {
     pub proposal: &'a Proposal,
     /// The kill switch as last read.
     pub kill: &'a KillState,
-    /// Whether this process holds the lease.
+    /// The lease state of this process.
     pub lead: &'a Lead,
     /// Why the limits of services are unknown, if they are.
     pub unbounded: Option<&'a str>,
@@ -62,7 +62,7 @@ pub struct Case<'a> {
     pub motion: Motion,
     /// Whether the wanted count follows from the arrival rate, measured or forecast.
     pub backed_by_arrivals: bool,
-    /// For a raise that the confirmed arrival rate asks for now: the replicas it needs.
+    /// For a raise that the confirmed arrival rate needs now: the replicas it needs.
     pub needed_now: Option<u32>,
     wanted: Option<u32>,
     low: u32,

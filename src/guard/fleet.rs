@@ -112,7 +112,7 @@ impl FleetBudget {
     }
 }
 
-/// Checks one more write of `whom` against the limit per minute, and a lowering against half of it.
+/// Checks one more write by `whom` against the limit per minute, and a lowering against half of it.
 fn within<'a>(
     whom: &str,
     allowed: usize,

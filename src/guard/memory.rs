@@ -297,7 +297,7 @@ impl Memory {
         Some(format!("{}{} was changed from {edit}", ownership::floor_of(target), spec.target))
     }
 
-    /// Returns why the loop stands down, in a text that stays the same while it does.
+    /// Returns why the loop stands down, as a text that stays the same while it does.
     pub fn stood_down(&self, spec: &ServiceSpec, target: &TargetReading, now: Now) -> Option<String> {
         let hold = spec.guards.human_hold;
         let (_, edit) = self.owner.stood_down().filter(|(since, _)| since.age(now) < hold)?;

@@ -8,7 +8,7 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | `case` | what a guard is asked, what it may answer |
+//! | `case` | the input of a guard, its possible answers |
 //! | `memory`, `window`, `owner` | what one service remembers between cycles |
 //! | `denials` | writes that failed at the API server, and the pause after them |
 //! | `fleet` | budgets of namespaces and the fleet, for the write gate |

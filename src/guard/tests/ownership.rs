@@ -94,8 +94,7 @@ fn reverts_of_an_earlier_run_still_count() {
         let reverted = Some(Revert { at, from: 6, to: 4, by: Some("helm".into()) });
         Intent { reverted, ..intent(world, 4, 6, Some((at, WriteOutcome::Applied))) }
     };
-    // (seconds since each revert before the restart, whether it stands down at once, whether one more in this run does
-    // it)
+    // (seconds since each revert before the restart, stands down at once, stands down after one more in this run)
     for (before, at_once, after_one_more) in [
         (vec![], false, false),
         (vec![600], false, true),

@@ -154,7 +154,7 @@ impl World {
         ChangeSet { target: self.spec.target.clone(), ..ChangeSet::of_replicas(decision, from, to, self.now) }
     }
 
-    /// Writes, and lets the watch show it.
+    /// Writes, and has the watch show it.
     pub(super) fn write(&mut self, from: u32, to: u32) -> ChangeSet {
         let change = self.change(from, to);
         self.memory.write_started(&change, self.now);
