@@ -42,9 +42,9 @@ pub enum News {
 /// Why the writes of a service are stopped until a person intervenes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
-    /// Somebody else keeps reverting its target: in words.
+    /// Somebody else keeps reverting its target: a description.
     StoodDown(String),
-    /// The API server refuses its writes: in words.
+    /// The API server refuses its writes: a description.
     Refused(String),
 }
 
