@@ -78,7 +78,7 @@ pub struct Decided {
     pub keep: bool,
     /// A write of ours found to be reverted by another client.
     pub reverted: Option<(ChangeId, Revert)>,
-    /// Who else set the target, in words.
+    /// Who else set the target: a description.
     pub edited: Option<String>,
     /// Why the loop stands down, if it does.
     pub stood_down: Option<String>,
