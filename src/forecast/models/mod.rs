@@ -305,8 +305,7 @@ impl Models {
         self.holt_winters.set_smoothing(smoothing);
     }
 
-    /// Passes each model's forecast to `hear`, by position in the catalogue; `None` from a model that has not seen
-    /// enough.
+    /// Passes each model's forecast to `hear`, by catalogue position; `None` from one that has not seen enough.
     pub fn foresee(&self, view: &View<'_>, mut hear: impl FnMut(usize, Option<Path>)) {
         let newest = view.origin.provisional.or(self.newest);
         for (position, (_, model)) in SIMPLE.iter().enumerate() {
