@@ -258,7 +258,7 @@ impl Detector {
         (FLOOR * self.values.deviation()).max(HEIGHT_FLOOR * self.values.height())
     }
 
-    /// Returns the part of the evidence that is news. A standstill repeats by its own rule.
+    /// Returns the part of the evidence that is news. A standstill is already reported only once.
     fn told(&self, weighed: &Weighed) -> Anomaly {
         let moved = if weighed.excess > f64::from(self.held) { weighed.excess } else { 0.0 };
         if weighed.frozen > moved {
