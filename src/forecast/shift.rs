@@ -5,7 +5,7 @@
 //! on one side and by about the same factor, the whole past is moved to the new level, so that later forecasts are as
 //! if the level had always been that. A surge that was not known looks the same while it lasts; when the signal returns
 //! to where it was, the past is moved back. The detector then knows such surges: for a week a rise that is no higher
-//! counts as another surge and not as a level. Multiplying would also multiply the memory of the first surge.
+//! counts as another surge and not as a level: the memory to be multiplied already contains the first surge.
 //!
 //! The distances are summed up (a cumulative sum: Page, "Continuous inspection schemes", 1954): five values that are
 //! beyond all doubt are enough; low request counts, some of which are hidden by noise, take more of them.
@@ -36,8 +36,8 @@ const ALIKE: f32 = 0.5;
 const STANDS: f32 = 0.25;
 /// A value this many times as far off as those before is the first one of another level.
 const JUMPS: f32 = 2.0;
-/// Weight of a new value in the usual ratio of the signal to its mean day (half-life four hours), and by what factor a
-/// new level must be beyond that ratio: the end of an outage is not a rise.
+/// Weight of a new value in the usual ratio of the signal to its mean day (half-life four hours), and how far a new
+/// level must be beyond that ratio, as a share of the factor: the end of an outage is not a rise.
 const USUAL: f32 = 0.003;
 const AWAY: f32 = 0.7;
 /// How far beyond a known surge a rise may be, as a logarithm, and still count as that surge.
@@ -162,7 +162,7 @@ impl Shift {
         Some(Change { factor: f64::from(factor).exp(), past, since, level })
     }
 
-    /// Returns whether a change by `factor` is a rise like an earlier one that was reverted, and remembers it.
+    /// Returns whether a change by `factor` is a rise no higher than an earlier reverted one, and remembers it.
     fn is_surge(&mut self, minute: Minute, factor: f32) -> bool {
         let Surge { at, factor: known } = self.surge;
         let is_known = known > 0.0 && at.age(minute) < KNOWN_FOR;

@@ -98,7 +98,7 @@ impl Multiplicative {
 }
 
 impl Profile {
-    /// Returns the name of its form of forecast in outlooks.
+    /// Returns the form of its forecasts in outlooks.
     pub const fn transform(self) -> Transform {
         match self {
             Self::Days => Transform::RatioToDays,

@@ -163,7 +163,7 @@ impl Season {
     }
 
     /// Returns the profile of the season that ends with cell `last` from the epoch: its cell means relative to the
-    /// overall mean. An unknown cell keeps its current value.
+    /// overall mean. An unknown cell is at the mean.
     pub fn of_cells(steps: u32, last: i64, mean: impl Fn(i64) -> Option<f64>) -> Self {
         let season = Self::flat(steps);
         let mut profile = Array1::zeros(season.count as usize);
@@ -178,8 +178,8 @@ impl Season {
         Self { cells: Cells::Plain(Box::new(profile)), ..season }
     }
 
-    /// Fits the profile to the season that ends with `last`, at wall-clock time `clock`: `form` combines each cell's
-    /// mean with the season's mean. An unseen cell keeps its current value.
+    /// Draws the profile from the season that ends with `last`, at wall-clock time `clock`: `form` combines each cell's
+    /// mean with the season's mean, which also stands in for the mean of an unseen cell.
     pub fn draw(&mut self, history: &History, last: Minute, clock: Minute, form: impl Fn(f64, f64) -> f64) {
         let steps = self.steps();
         let (mut sum, mut count) = (0.0, 0.0);

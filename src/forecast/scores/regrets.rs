@@ -40,8 +40,8 @@ impl Regrets {
     }
 }
 
-/// The same when a seasonal change is predicted: accuracy in calm minutes says little about accuracy in a surge, and
-/// the many calm minutes would outvote it.
+/// Regrets when a seasonal change is predicted: accuracy in calm minutes says little about accuracy in a surge, and the
+/// many calm minutes would outvote it.
 ///
 /// Read only when something moves, and stored accordingly compactly: sums and sums of squares.
 #[derive(Debug, Clone)]

@@ -107,7 +107,7 @@ struct Head {
     /// The newest minute that had a value.
     known: Option<ShortMinute>,
     seen: u32,
-    /// Minutes that a value represents: those since the previous value, as many as there are between two scrapes.
+    /// Minutes that the values represent: each those since the previous one, at most the minutes between two scrapes.
     covered: u32,
     models: Models,
     scores: Scores,
@@ -289,7 +289,7 @@ impl SignalState {
         }
     }
 
-    /// Converts the forecast of an ordinary day into that of this one.
+    /// Applies the known events to the forecast of an ordinary day.
     fn expect_events(&self, outlook: &mut SignalOutlook, common: &Common) {
         let ahead = |minutes: u16| self.factor(outlook.origin.plus(i64::from(minutes)), common);
         let factors: Vec<f64> = (0..=LONGEST_MINUTES).map(ahead).collect();
