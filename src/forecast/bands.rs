@@ -1,7 +1,6 @@
 //! All intervals of one signal: the horizons, the maxima, and how often the published ones held.
 //!
-//! The maximum over a window is forecast for itself: the maximum of the marginal quantiles would be passed too
-//! often.
+//! The maximum over a window has its own forecast: the maximum of the marginal quantiles would be exceeded too often.
 
 use super::discounted::Discounted;
 use super::intervals::{Around, Ends, Levels, Standing, Trackers};
@@ -12,9 +11,9 @@ use super::seasonal_scale::SeasonalScale;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 
-/// The ends that are published to be scored: the 95 % interval of a point, the 5 % and 95 % quantile of a maximum.
-/// Misses of a point come one by one and are soon forgotten; one peak is the maximum of many windows, which tell no
-/// more than one.
+/// The ends that are published for scoring: the 95 % interval of a point, the 5 % and 95 % quantile of a maximum.
+/// Misses of a point come one by one and are soon forgotten; one peak is the maximum of many windows, which carry no
+/// more information than one.
 const POINTS: Ends = Ends {
     at: [1, QUANTILES.len() - 2],
     beyond: 0.025,
@@ -31,15 +30,15 @@ const MAXIMA: Ends = Ends {
     furthest: 2.0,
     rarely: 1.0,
 };
-/// A change is foreseen where the season moves by more than so many errors of a calm minute.
+/// A change is predicted if the season moves by more than this many errors of a calm minute.
 const CHANGE: f32 = 6.0;
-/// Share of the distance between the models in the error that is expected.
+/// Weight of the distance between the models in the expected error.
 const APART: f32 = 0.5;
-/// An outcome further off than so many expected errors counts as much.
+/// An outcome further off than this many expected errors is clipped there.
 const FURTHEST: f32 = 50.0;
 
-/// Permitted forecasts: the declared range, and within twice what was seen in a week (INV-26). In the precision of what
-/// is published, and never beyond what was asked for.
+/// Permitted forecasts: the declared range, and within twice the values seen in a week (INV-26). In the precision of
+/// published values, and never beyond the requested range.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Smallest.
@@ -60,13 +59,13 @@ impl Limits {
 
     /// Returns the nearest permitted value.
     pub fn hold(self, value: f32) -> f32 {
-        // Plain comparisons are one instruction each; what is no number becomes the largest.
+        // Plain comparisons are one instruction each; NaN becomes the largest.
         let below = if value < self.high { value } else { self.high };
         if below > self.low { below } else { self.low }
     }
 }
 
-/// Quantiles of everything that is foreseen from one origin.
+/// Quantiles of all forecasts from one origin.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows {
     /// For each horizon.
@@ -75,22 +74,22 @@ pub struct Rows {
     pub maxima: [Levels; WINDOWS.len()],
 }
 
-/// What is foreseen: the path, where its signal stands, and what it may reach.
+/// The forecast: the path, the state of its signal, and its limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {
-    /// How far off forecasts are at each time of the season.
+    /// Usual forecast error at each time of the season.
     pub scale: &'a SeasonalScale,
     /// The minute from which the horizons count.
     pub clock: Minute,
     /// Point forecasts.
     pub path: &'a Lanes,
-    /// Where a change is foreseen; see [`Bands::moving`].
+    /// Where a change is predicted; see [`Bands::moving`].
     pub moving: Moving,
     /// Usual height of the signal.
     pub height: f64,
     /// Minutes before the origin without a value: intervals grow as if they were part of the horizon.
     pub gap: u32,
-    /// How far the models lie from the path, on the mean of their shares.
+    /// Distance of the models from the path, averaged by their weights.
     pub apart: Lanes,
     /// Permitted forecasts.
     pub limits: Limits,
@@ -116,8 +115,8 @@ impl Bands {
         }
     }
 
-    /// Tells where a change is foreseen: where the seasonal change `then` lies so far from what is `now` that the error
-    /// of a calm minute would be no explanation. Of a signal that rests, each change is one.
+    /// Returns where a change is predicted: where the seasonal change from `now` to `then` is too large to be explained
+    /// by the error of a calm minute. For a signal at rest, every change is one.
     pub fn moving(&self, now: &Lanes, then: Option<&Lanes>, gap: u32, standing: Standing) -> Moving {
         let mut moving = [false; HORIZONS.len()];
         let Some(then) = then else { return moving };
@@ -129,13 +128,13 @@ impl Bands {
             errors = errors.map(|error| smaller(standing.exact, error));
         }
         for (moving, (error, (now, then))) in moving.iter_mut().zip(errors.iter().zip(now.iter().zip(then))) {
-            // Not where the error is not known.
+            // Not if the error is unknown.
             *moving = (then - now).abs() > CHANGE * error;
         }
         moving
     }
 
-    /// Returns how far off what was published was, in expected errors of a calm minute; `None` before errors are known.
+    /// Returns the published forecast's error, in expected errors of a calm minute; `None` until errors are known.
     pub fn surprise(&self, issued: &Issued<{ HORIZONS.len() }>, value: f64) -> Option<f32> {
         let (mut ratio, mut measured) = (0.0, 0.0);
         for (error, point) in self.points.errors(&[false; HORIZONS.len()]).iter().zip(&issued.on_level()) {
@@ -147,13 +146,13 @@ impl Bands {
         (measured > 0.0).then(|| ratio / measured)
     }
 
-    /// Multiplies the expected errors.
+    /// Scales the expected errors.
     pub fn scale(&mut self, factor: f64) {
         self.points.scale(factor);
         self.maxima.scale(factor);
     }
 
-    /// Scores what was published for a minute at each horizon.
+    /// Scores the published forecasts of a minute at each horizon.
     pub fn outcomes(
         &mut self,
         issued: &Issued<{ HORIZONS.len() }>,
@@ -174,7 +173,7 @@ impl Bands {
         }
     }
 
-    /// Scores what was published for the windows that ended with these maxima; NaN is no outcome.
+    /// Scores the published forecasts of the windows that ended with these maxima; NaN is not an outcome.
     pub fn windows_ended(
         &mut self,
         maxima: [f32; WINDOWS.len()],
@@ -193,12 +192,12 @@ impl Bands {
         self.maxima.outcome(issued, &values, standing, MAXIMA, normal);
     }
 
-    /// Returns all quantiles, to be published.
+    /// Returns all quantiles for publication.
     pub fn rows(&self, course: &Course<'_>, normal: &QuantileRow) -> Rows {
         self.quantiles(&self.places(course), course.limits, normal)
     }
 
-    /// Returns of what is said as much as scoring it needs.
+    /// Returns the part of the forecast that scoring needs.
     pub fn issued(&self, course: &Course<'_>, normal: &QuantileRow) -> IssuedForecast {
         let places = self.places(course);
         let Rows { points, maxima } = self.quantiles(&places, course.limits, normal);
@@ -215,7 +214,7 @@ impl Bands {
             points: self.points.rows(&places.points, limits, normal),
             maxima: self.maxima.rows(&places.maxima, limits, normal),
         };
-        // A maximum lies above each of its values, and above that of a shorter window.
+        // A maximum is at least each of its values, and at least that of a shorter window.
         let (mut least, mut below) =
             ([f32::NEG_INFINITY; QUANTILES.len()], rows.points.iter().zip(HORIZONS).peekable());
         for (maximum, window) in rows.maxima.iter_mut().zip(WINDOWS) {
@@ -234,7 +233,7 @@ impl Bands {
         let maxima_errors = zip(&self.maxima.errors(&within(moving)), &peaks(&errors), |measured, of_points| {
             if measured.is_nan() { of_points } else { measured }
         });
-        // Models that disagree know less than they did of late: that is seen before the first miss, at each horizon.
+        // Models that disagree know less than they did recently: this shows before the first miss, at each horizon.
         let expected = |error: f32, factor: f32, apart: f32| error * factor + APART * apart;
         let errors = zip3(&errors, &scale.at_each(clock, &HORIZONS), &apart, expected);
         let maxima_errors = zip3(&maxima_errors, &scale.highest(clock, &WINDOWS), &peaks(&apart), expected);
@@ -257,8 +256,8 @@ impl Bands {
         (self.maxima_coverage.mean(), self.maxima_coverage.weight() / WINDOWS.len() as f64)
     }
 
-    /// Returns the expected absolute error at each horizon: as measured, else grown from the next shorter one
-    /// like a random walk's, else the height of the signal.
+    /// Returns the expected absolute error at each horizon: as measured, otherwise grown from the next shorter one like
+    /// a random walk's, otherwise the height of the signal.
     fn errors(&self, height: f64, moving: Moving) -> Lanes {
         let mut errors = self.points.errors(&moving);
         if !errors.iter().any(|error| error.is_nan()) {
@@ -276,7 +275,7 @@ impl Bands {
     }
 }
 
-/// Where all quantiles of a course follow from.
+/// What all quantiles of a course follow from.
 struct Places {
     points: Around<{ HORIZONS.len() }>,
     maxima: Around<{ WINDOWS.len() }>,
@@ -294,7 +293,7 @@ fn issue<const N: usize>(
     Issued { point, width, low, high, moving, since: [1.0; N] }
 }
 
-/// Tells in which windows a change is foreseen.
+/// Returns in which windows a change is predicted.
 fn within(moving: Moving) -> [bool; WINDOWS.len()] {
     WINDOWS.map(|window| moving.iter().zip(HORIZONS).any(|(moving, minutes)| *moving && minutes <= window))
 }

@@ -3,7 +3,7 @@
 //! Residuals are normalised by the recent error and the height of the forecast, so that a quantile learned in quiet
 //! hours holds in busy ones: `u = (y - f) / sqrt(error * (|f| + 0.1 scale))`. Each quantile of `u` follows its outcomes
 //! by subgradient steps of the pinball loss (quantile tracking); the two ends of the published interval compare the
-//! outcome with what was published, so that the published interval itself is calibrated. In addition each side widens
+//! outcome with the published value, so that the published interval itself is calibrated. In addition each side widens
 //! while the published end is exceeded too often and narrows afterwards: the integrator of conformal PID control
 //! (Angelopoulos, Candes and Tibshirani 2023). Before [`ENOUGH`] outcomes the quantiles are those of a normal
 //! distribution with the mean absolute error of the residuals.
@@ -25,25 +25,24 @@ const ENOUGH: u32 = 60;
 const STEP: f32 = 0.02;
 /// Discount of earlier absolute errors per outcome (half-life about an hour).
 const ERROR_KEEP: f32 = 0.99;
-/// The discounted number of outcomes after ten of them, and a little less.
+/// The discounted number of outcomes after ten of them, rounded down slightly.
 const TEN: f32 = 9.5;
-/// Discount of earlier absolute residuals during the first outcomes: those were normalised by a unit that was itself
-/// hardly known.
+/// Discount of earlier absolute residuals during the first outcomes, whose unit was itself hardly known.
 const FIRST_KEEP: f32 = 0.95;
-/// Least mean absolute residual from which the clip of outliers is computed.
+/// Smallest mean absolute residual used to compute the clip of outliers.
 const LEAST_SPREAD: f32 = 0.05;
 /// Gain of the integrator: how much one miss widens its side.
 const WIDEN: f32 = 0.16;
-/// Least expected error, as a share of the height: without it the first movement after hours of standstill would be a
-/// residual of thousands of units.
+/// Smallest expected error, as a share of the height: without it the first movement after hours of standstill would be
+/// a residual of thousands of units.
 const LEAST_ERROR: f64 = 1e-3;
 /// Normalised residuals are clipped at this.
 const LARGEST: f32 = 100.0;
-/// Least unit of normalisation. Where everything seen so far is zero there is no unit, and an outcome is not counted.
+/// Smallest unit of normalisation. If everything seen so far is zero there is no unit, and an outcome is not counted.
 const NO_UNIT: f32 = 1e-30;
-/// Largest unit of normalisation: some tens of it, stretched and widened, still fit an `f32`.
+/// Largest unit of normalisation: some tens of it, stretched and widened, still fit in an `f32`.
 const WIDEST: f32 = 1e34;
-/// Standard deviation of a normal distribution in mean absolute deviations.
+/// Standard deviation of a normal distribution, in mean absolute deviations.
 const SIGMA: f32 = 1.253_314_1;
 
 /// Returns the standard normal quantiles at [`QUANTILES`].
@@ -52,7 +51,7 @@ pub fn normal_quantiles() -> QuantileRow {
     QUANTILES.map(|level| normal.inverse_cdf(level))
 }
 
-/// What is asked of the published ends of intervals.
+/// Requirements on the published ends of intervals.
 #[derive(Debug, Clone, Copy)]
 pub struct Ends {
     /// Positions in [`QUANTILES`].
@@ -63,27 +62,27 @@ pub struct Ends {
     pub widening_keep: f32,
     /// Discount of earlier absolute residuals per outcome.
     pub spread_keep: f32,
-    /// Errors are clipped at so many times the mean absolute error of calm minutes, or at so many times what the unit
-    /// says of an error if that is more.
+    /// Errors are clipped at this many times the mean absolute error of calm minutes, or at `rarely` times the error
+    /// that the unit implies, if that is more.
     pub furthest: f32,
-    /// See above.
+    /// See `furthest`.
     pub rarely: f32,
 }
 
-/// Where a signal stands, of which an outcome says less than elsewhere.
+/// Where a signal rests, and an outcome therefore says less than elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub struct Standing {
-    /// Its least value: below it there is nothing that a lower end could miss.
+    /// Its minimum: below it there is nothing that a lower end could miss.
     pub least: f32,
-    /// Errors up to this are none, and within the interval no outcomes: hours in which nothing changes, as was foreseen,
-    /// say nothing of the hours in which something does. Negative while it changes.
+    /// Errors up to this count as zero and, within the interval, not as outcomes: hours in which nothing changes, as
+    /// predicted, say nothing about hours in which something does. Negative while the signal changes.
     pub exact: f32,
 }
 
-/// Values at [`QUANTILES`] as they are tracked: side by side, so that one step of arithmetic serves several.
+/// Tracked values at [`QUANTILES`]: adjacent, so that one arithmetic step serves several.
 pub type Levels = [f32; QUANTILES.len()];
 
-/// [`QUANTILES`] themselves.
+/// [`QUANTILES`] as `f32`.
 const LEVELS: Levels = {
     let (mut levels, mut index) = ([0.0; QUANTILES.len()], 0);
     while index < QUANTILES.len() {
@@ -96,27 +95,26 @@ const LEVELS: Levels = {
 /// The learned quantiles of `N` numbers: all horizons, or all maxima.
 #[derive(Debug, Clone, Copy)]
 pub struct Trackers<const N: usize> {
-    /// Of each number, never decreasing; in mean absolute residuals, so that they follow when all errors grow or
-    /// shrink.
+    /// Per number, never decreasing; in mean absolute residuals, so that they scale with all errors.
     quantiles: [Levels; N],
     spread: Discounted<N>,
-    /// Where none of the season's changes is foreseen, and where one is.
+    /// For minutes without, and with, a predicted seasonal change.
     error: [Discounted<N>; 2],
     outcomes: [u32; N],
-    /// Integrator: by how much the lower and the upper side are wider than the quantiles alone (0.2 = 20 %).
+    /// Integrator: how much wider the lower and the upper side are than the quantiles alone (0.2 = 20 %).
     widening: [[f32; N]; 2],
 }
 
-/// Where numbers are foreseen and how far off they may be, from which each quantile follows.
+/// Location and scale of the forecasts, from which each quantile follows.
 #[derive(Debug, Clone, Copy)]
 pub struct Around<const N: usize> {
     /// Units of the residuals.
     pub width: [f32; N],
-    /// Where the median lies, and what a unit below and above it is worth.
+    /// Location of the median, and the size of a unit below and above it.
     middle: [f32; N],
     lower: [f32; N],
     upper: [f32; N],
-    /// Not enough outcomes for quantiles of their own.
+    /// Not enough outcomes for learned quantiles.
     cold: [bool; N],
 }
 
@@ -139,28 +137,28 @@ impl<const N: usize> Trackers<N> {
         }
     }
 
-    /// Returns the recent mean absolute errors, where a change is foreseen (`moving`) those of foreseen changes, if
-    /// there were ten of them; NaN before ten outcomes.
+    /// Returns the recent mean absolute errors, those of predicted changes where one is predicted (`moving`) and there
+    /// were ten of them; NaN before ten outcomes.
     pub fn errors(&self, moving: &[bool; N]) -> [f32; N] {
         let known = |errors: &Discounted<N>| {
             zip(errors.means(), errors.weights(), |mean, outcomes| if outcomes > TEN { mean } else { f32::NAN })
         };
         let [calm, moved] = &self.error;
         let calm = known(calm);
-        // Mostly nothing moves.
+        // Usually nothing moves.
         if !moving.contains(&true) {
             return calm;
         }
         zip3(&calm, &known(moved), moving, |calm, moved, moving| if moving && !moved.is_nan() { moved } else { calm })
     }
 
-    /// Multiplies the expected errors.
+    /// Scales the expected errors.
     pub fn scale(&mut self, factor: f64) {
         self.error.iter_mut().for_each(|error| error.scale(factor));
     }
 
-    /// Learns the outcomes of published forecasts, with `ends` published. A NaN, of value or forecast, is no outcome.
-    /// How far off the values are is measured on the present level; whether an end held, as it was published.
+    /// Learns the outcomes of published forecasts, with the published `ends`. A NaN, of value or forecast, is not an
+    /// outcome. Errors are measured on the present level; whether an end held, on the published one.
     pub fn outcome(
         &mut self,
         issued: &Issued<N>,
@@ -174,21 +172,20 @@ impl<const N: usize> Trackers<N> {
         if exact >= 0.0 {
             let ends = values.iter().zip(issued.low.iter().zip(&issued.high));
             for (off, (value, (low, high))) in off.iter_mut().zip(ends) {
-                // What lies outside is an outcome, however near.
+                // A value outside the interval is an outcome, however near it is.
                 let is_none = off.abs() <= exact && low <= value && value <= high;
                 *off = if is_none { f32::NAN } else { *off };
             }
         }
         let width = zip(&issued.width, &issued.since, |width, since| width * since);
-        // A missing forecast stays NaN: `larger` and `smaller` return their second number where either is NaN.
+        // A missing forecast stays NaN: `larger` and `smaller` return their second number if either is NaN.
         let measured = zip(&off, &width, |off, width| larger(-LARGEST, smaller(LARGEST, off / width)));
         let errors = zip(&off, &measured, |off, residual| if residual.is_nan() { f32::NAN } else { off.abs() });
         let mut residuals =
             zip(&measured, &width, |residual, width| if width > 2.0 * NO_UNIT { residual } else { f32::NAN });
         let [calm, moved] = &mut self.error;
         // Clipped, so that an outlier or the first values of a new level do not inflate the expected error. Not below
-        // what the unit says, which follows slowly: where errors come in few of the outcomes, a mean that each clip
-        // lowers would come to nothing.
+        // the slowly following unit: if only few outcomes have errors, a mean lowered by every clip would vanish.
         let usual = zip(self.spread.means(), &width, |spread, width| spread * width);
         let most = zip3(calm.means(), calm.weights(), &usual, |mean, outcomes, usual| {
             if outcomes > TEN && mean > 0.0 { larger(ends.rarely * usual, ends.furthest * mean) } else { f32::INFINITY }
@@ -202,8 +199,8 @@ impl<const N: usize> Trackers<N> {
         }
         let cold = self.outcomes.iter().any(|outcomes| *outcomes < ENOUGH);
         // By Markov's inequality at most a share `beyond` of all outcomes exceeds the mean divided by `beyond`.
-        // Outliers are clipped there: rarer ones cannot inflate the mean, and where they are more frequent the mean
-        // still rises, step by step, until they count in full.
+        // Outliers are clipped there: rarer ones cannot inflate the mean, and if they are more frequent the mean still
+        // rises, step by step, until they count in full.
         let most = zip(self.spread.means(), self.spread.weights(), |mean, outcomes| {
             if outcomes > TEN { larger(mean, LEAST_SPREAD) / ends.beyond } else { f32::INFINITY }
         });
@@ -215,7 +212,7 @@ impl<const N: usize> Trackers<N> {
             let known = residual.is_finite();
             *outcomes = outcomes.saturating_add(u32::from(known));
             *first = known && *outcomes <= ENOUGH;
-            // From the first outcomes only the spread is learned.
+            // The first outcomes teach only the spread.
             *residual = if *first { f32::NAN } else { *residual };
         }
         let normal = normal.map(|normal| normal as f32 * SIGMA);
@@ -224,17 +221,17 @@ impl<const N: usize> Trackers<N> {
         let tracked = self.quantiles.iter_mut().zip(&residuals).zip(self.spread.means()).zip(published);
         for (((levels, residual), spread), (value, (low, high))) in tracked.filter(|(((_, at), _), _)| !at.is_nan()) {
             let mut below = levels.map(|quantile| if *residual <= quantile * spread { 1.0 } else { 0.0 });
-            // A published end compares with the published number, widening included: that is what has to be calibrated.
+            // A published end is compared with the published number, widening included: that is what is calibrated.
             for (at, end) in ends.at.into_iter().zip([low, high]) {
                 below[at] = if value <= end { 1.0 } else { 0.0 };
             }
-            // What is as low as it can be is no step of an end that is as low.
+            // A value at the minimum does not move an end that is at the minimum.
             let [lower, _] = ends.at;
             if *value <= lowest && low <= value {
                 below[lower] = LEVELS[lower];
             }
             *levels = zip3(levels, &below, &LEVELS, |quantile, below, level| quantile + STEP * (level - below));
-            // They seldom pass each other.
+            // They seldom cross.
             if levels.iter().zip(&levels[1..]).fold(false, |crossed, (lower, upper)| crossed | lower.gt(upper)) {
                 let mut least = f32::NEG_INFINITY;
                 for quantile in levels {
@@ -283,7 +280,7 @@ impl<const N: usize> Trackers<N> {
     /// Returns the quantiles of each number, never decreasing and within `limits`.
     pub fn rows(&self, around: &Around<N>, limits: Limits, normal: &QuantileRow) -> [Levels; N] {
         let mut rows = [[0.0; QUANTILES.len()]; N];
-        // A loop, and no map of arrays: that would be laid out lane by lane, and most of it would be moving numbers.
+        // A loop, because a map of arrays would be laid out lane by lane and mostly move numbers.
         for (lane, (row, learned)) in rows.iter_mut().zip(&self.quantiles).enumerate() {
             let (middle, median) = (around.middle[lane], learned[MEDIAN]);
             let mut sides = [around.lower[lane]; QUANTILES.len()];
@@ -314,7 +311,7 @@ mod tests {
         row.map(f64::from)
     }
 
-    /// Returns the expected error, `otherwise` before it is known.
+    /// Returns the expected error, or `otherwise` before it is known.
     fn known(tracker: &Tracker, otherwise: f64) -> f64 {
         let [error] = tracker.errors(&[false]);
         if error.is_nan() { otherwise } else { f64::from(error) }
@@ -390,8 +387,8 @@ mod tests {
 
     #[test]
     fn what_was_published_holds_its_share_though_the_widening_moves_it() {
-        // Bursts for a while in every few hours, and noise that is four times as wide every other day: under them the
-        // quantiles alone hold their share, and what is published of them does not.
+        // Bursts for a while every few hours, and noise that is four times as wide every other day: under both, the
+        // quantiles alone hold their share, while the ends published from them do not.
         let bursts: fn(usize) -> f64 = |outcome| if outcome % 300 < 20 { 20.0 } else { 5.0 };
         let days: fn(usize) -> f64 = |outcome| if outcome / 1440 % 2 == 0 { 3.0 } else { 12.0 };
         for (name, deviation) in [("bursts", bursts), ("days", days)] {

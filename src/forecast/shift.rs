@@ -1,15 +1,14 @@
-//! A level that is another one from one minute to the next: all of the signal is so many times what it was.
+//! A level that changes from one minute to the next: the whole signal is multiplied by a factor.
 //!
-//! The models find a new level within minutes, but what they remember of the day and the week is that of the old one:
-//! its waves and surges are as many times too low. Where values lie beyond what was said of them before the first of
-//! them came, on one side and by about the same factor, the past is put on the new level as a whole, so that what
-//! follows is what it would be had the level never been another one. A surge that nobody knew of looks the same while
-//! it lasts; when the signal is back where it was, the past is put back. Then that much is known of the signal: for a
-//! week a rise that is no higher is another surge and no level. What would be multiplied holds the surge before it.
+//! The models find a new level within minutes, but their memory of the day and the week is still on the old one: its
+//! waves and surges are too low by the same factor. If values are beyond the forecasts made before the first of them,
+//! on one side and by about the same factor, the whole past is moved to the new level, so that later forecasts are as
+//! if the level had always been that. A surge that was not known looks the same while it lasts; when the signal returns
+//! to where it was, the past is moved back. The detector then knows such surges: for a week a rise that is no higher
+//! counts as another surge and not as a level: the memory to be multiplied already contains the first surge.
 //!
-//! How far beyond they lie is summed up (a cumulative sum: Page, "Continuous inspection schemes", 1954): five values
-//! that are beyond all doubt are enough, values of few requests, of which noise hides one or the other, are told by
-//! more of them.
+//! The distances are summed up (a cumulative sum: Page, "Continuous inspection schemes", 1954): five values that are
+//! beyond all doubt are enough; low request counts, some of which are hidden by noise, take more of them.
 
 use super::history::DAY;
 use super::pending::Issued;
@@ -17,95 +16,95 @@ use super::short_minute::ShortMinute;
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 
-/// Values that make a rise at least.
+/// Minimum number of values that make a rise.
 const VALUES: usize = 5;
-/// Values that make a fall at least: where a part of the telemetry is lost it looks like one, and a memory that is
-/// halved foresees half of the next surge.
+/// Minimum number of values that make a fall: lost telemetry looks like one, and a halved memory forecasts only half of
+/// the next surge.
 const FALL: u32 = 20;
-/// Values within which a rise is told: what takes longer is a ramp.
+/// Number of values within which a rise is detected: a slower one is a ramp.
 const RISE: u32 = 15;
-/// How far off a value may be, in distances of the end of the 95 % interval, before it speaks for another level: what
-/// wanders is often beyond the end for a while. What one that is further off counts at most: no outlier is a level.
+/// How far off a value must be, in distances of the end of the 95 % interval, to indicate another level: a wandering
+/// signal is often beyond the end for a while. The excess is capped at `COUNTS`: an outlier is not a level.
 const MAY_BE: f32 = 2.0;
 const COUNTS: f32 = 1.0;
-/// Logarithms of the least and the largest factor.
+/// Logarithms of the smallest and the largest factor.
 const LEAST: f32 = 0.5;
 const LARGEST: f32 = 7.0;
-/// Share of the mean logarithm by which those of the last values may differ, or as much as the interval is wide, up to
-/// that mean; and the share by which their mean may differ from that of all: what still rises has found no level.
+/// Share of the mean logarithm by which the last values may differ (or up to the width of the interval, at most that
+/// mean), and the share by which their mean may differ from that of all: while values still rise there is no level yet.
 const ALIKE: f32 = 0.5;
 const STANDS: f32 = 0.25;
-/// A value so many times as far off as those before is the first one of another level.
+/// A value this many times as far off as those before is the first one of another level.
 const JUMPS: f32 = 2.0;
-/// Share of a new value in what the signal usually is of its mean day (half-life four hours), and how far beyond that,
-/// in factors, a new level lies at least: the end of an outage is no rise.
+/// Weight of a new value in the usual ratio of the signal to its mean day (half-life four hours), and how far a new
+/// level must be beyond that ratio, as a share of the factor: the end of an outage is not a rise.
 const USUAL: f32 = 0.003;
 const AWAY: f32 = 0.7;
-/// How far beyond a known surge a rise may lie, as a logarithm, and still be one.
+/// How far beyond a known surge a rise may be, as a logarithm, and still count as that surge.
 const NO_HIGHER: f32 = 0.26;
-/// For how long a surge is known.
+/// How long a surge is remembered.
 const KNOWN_FOR: i64 = 7 * DAY;
 
 /// A change of the level.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Change {
-    /// By what all of the past is multiplied.
+    /// Factor applied to all of the past.
     pub factor: f64,
-    /// What lies before this minute is the past.
+    /// The past is everything before this minute.
     pub past: Minute,
-    /// The first minute of the new level; what was said before it is multiplied as well.
+    /// The first minute of the new level; earlier forecasts are multiplied as well.
     pub since: Minute,
-    /// Where the signal stands.
+    /// The current level of the signal.
     pub level: f64,
 }
 
-/// One number for the mean of the days, and one for a week ago, NaN where that is not known.
+/// One number for the mean of the days, and one for a week ago, NaN if unknown.
 type Profiles = [f32; 2];
 
-/// Values most of which lie beyond what was expected, on one side.
+/// Values most of which are beyond the expected ones, on one side.
 #[derive(Debug, Clone, Copy)]
 struct Streak {
     since: ShortMinute,
     seen: u32,
-    /// How far beyond they lie, in sum.
+    /// Sum of their distances.
     beyond: f32,
     /// Sum of the logarithms of the ratios, and those of the last values, at their number modulo the length.
     sum: f32,
     ratios: [f32; VALUES],
 }
 
-/// A shift that may be found to be none.
+/// A shift that may yet prove wrong.
 #[derive(Debug, Clone, Copy)]
 struct Shifted {
     since: ShortMinute,
-    /// Logarithms of the factor, and of the signal over its profiles since.
+    /// Logarithms of the factor, and of the ratio of the signal to its profiles since.
     factor: f32,
     of: Profiles,
-    /// Values in a row that lie where the signal was before.
+    /// Consecutive values at the former level.
     back: u8,
 }
 
-/// A rise that was taken back, or one that was no higher.
+/// A rise that was reverted, or one that was no higher.
 #[derive(Debug, Clone, Copy, Default)]
 struct Surge {
     at: ShortMinute,
-    /// Logarithm of its factor; zero for none.
+    /// Logarithm of its factor; zero if there is none.
     factor: f32,
 }
 
-/// What is known of shifts of one signal.
+/// What is known about the shifts of one signal.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Shift {
     streak: Option<Streak>,
     shifted: Option<Shifted>,
     surge: Surge,
-    /// Logarithm of what the signal usually is of its mean day.
+    /// Logarithm of the signal's usual ratio to its mean day.
     usual: f32,
 }
 
 impl Shift {
-    /// Takes in the value of `minute`, of which `said` was said, and which is `day` on the mean of the days, and what
-    /// `ago` returns was a week ago (NaN where that is not known). Returns what has changed.
+    /// Adds the value of `minute`, for which `said` was forecast; `day` is its mean over the days, and `ago` returns
+    /// the value a week ago (NaN if unknown). Returns the change, if any.
     pub fn notice(
         &mut self,
         minute: Minute,
@@ -123,13 +122,13 @@ impl Shift {
             self.usual += USUAL * (of_day - usual);
         }
         let off = |since: ShortMinute| {
-            // What was said before the first of them came.
+            // The forecast made before the first of them.
             let age = since.age(minute);
             let lane = HORIZONS.iter().position(|minutes| i64::from(*minutes) > age)?;
             let [point, low, high] = [&said.point, &said.low, &said.high].map(|part| part[lane] * said.since[lane]);
             off(value as f32, point, low, high)
         };
-        // A value that ends a streak begins none: what it ends has led the forecasts astray. One that jumps does.
+        // A value that ends a streak does not start one: the streak has misled the forecasts. A value that jumps does.
         let streak = match self.streak.take() {
             Some(streak) if !streak.jumps(off(streak.since)?) => streak,
             _ => Streak::beginning(minute),
@@ -145,7 +144,7 @@ impl Shift {
         self.streak = None;
         let since = streak.since.get();
         let back = self.shifted.filter(|shifted| (shifted.factor + factor).abs() < 0.5 * shifted.factor.abs());
-        // A rise that takes a fall back is no surge, however high surges are.
+        // A rise that reverts a fall is not a surge, however high surges are.
         if back.is_none() && self.is_surge(minute, factor) {
             return None;
         }
@@ -163,7 +162,7 @@ impl Shift {
         Some(Change { factor: f64::from(factor).exp(), past, since, level })
     }
 
-    /// Tells whether a change by `factor` is a rise as there was one before that came back, and remembers that.
+    /// Returns whether a change by `factor` is a rise no higher than an earlier reverted one, and remembers it.
     fn is_surge(&mut self, minute: Minute, factor: f32) -> bool {
         let Surge { at, factor: known } = self.surge;
         let is_known = known > 0.0 && at.age(minute) < KNOWN_FOR;
@@ -174,7 +173,7 @@ impl Shift {
         is_surge
     }
 
-    /// Returns the logarithm of the factor that takes one back. A rise that came back was a surge.
+    /// Returns the logarithm of the factor that reverts one. A reverted rise was a surge.
     fn take_back(&mut self, minute: Minute, factor: f32) -> f32 {
         if factor > 0.0 {
             self.surge = Surge { at: ShortMinute::of(minute), factor };
@@ -182,9 +181,9 @@ impl Shift {
         -factor
     }
 
-    /// Returns what puts the past back, if the signal is again where it was before the shift: beside the mean of the
-    /// days, and, where that is known, beside a week ago. The nights of all days are alike, and a working day that
-    /// stands above their mean comes down to it each evening.
+    /// Returns the change that moves the past back, if the signal is again where it was before the shift: relative to
+    /// the mean of the days and, if known, to a week ago. The nights of all days are alike, and a working day above
+    /// their mean comes down to it every evening.
     fn undone(&mut self, minute: Minute, value: f64, day: f64, ago: impl Fn() -> f64) -> Option<Change> {
         let shifted = self.shifted.as_mut()?;
         let Shifted { since, factor, of: [of_day, of_week], back } = *shifted;
@@ -214,18 +213,18 @@ impl Shift {
 }
 
 impl Streak {
-    /// Returns the one that begins with the value of `since`, before that.
+    /// Returns the streak before its first value, that of `since`.
     fn beginning(since: Minute) -> Self {
         Self { since: ShortMinute::of(since), seen: 0, beyond: 0.0, sum: 0.0, ratios: [0.0; VALUES] }
     }
 
-    /// Tells whether a value is so far off that those before, hardly beyond, are no part of a level that begins with
-    /// it.
+    /// Returns whether a value is so far off that the earlier ones, hardly beyond, are not part of a level that starts
+    /// with it.
     fn jumps(&self, (ratio, away): Off) -> bool {
         self.beyond < COUNTS && away >= MAY_BE + COUNTS && ratio * self.seen as f32 / self.sum > JUMPS
     }
 
-    /// Returns it with one more value, unless that refutes it.
+    /// Returns the streak with one more value, unless that refutes it.
     fn with(mut self, ratio: f32, away: f32) -> Option<Self> {
         let counts = (away - MAY_BE).min(COUNTS);
         let doubtful = if ratio < 0.0 { counts < COUNTS } else { self.seen >= RISE };
@@ -239,8 +238,8 @@ impl Streak {
         (self.beyond > 0.0).then_some(self)
     }
 
-    /// Returns the logarithm of the factor by which the last values are higher, if it is the same for all but for the
-    /// noise that is expected of the newest one.
+    /// Returns the logarithm of the factor by which the last values are higher, if it is the same for all within the
+    /// expected noise of the newest one.
     fn factor(&self, (ratio, away): Off) -> Option<f32> {
         if self.seen < VALUES as u32 {
             return None;
@@ -261,11 +260,11 @@ impl Streak {
     }
 }
 
-/// Logarithm of what a value is of the point, and its distance from it in lengths from there to the end of the
-/// interval.
+/// Logarithm of the ratio of a value to the point, and its distance from the point in units of the distance to the end
+/// of the interval.
 type Off = (f32, f32);
 
-/// Returns how far off a value is, if that is a number.
+/// Returns how far off a value is, unless that is NaN.
 fn off(value: f32, point: f32, low: f32, high: f32) -> Option<Off> {
     let end = if value > point { high - point } else { point - low };
     let (ratio, off) = ((value / point).ln(), (value - point).abs() / end);
@@ -276,7 +275,7 @@ fn off(value: f32, point: f32, low: f32, high: f32) -> Option<Off> {
 mod tests {
     use super::*;
 
-    /// So many times 100 is said, within a tenth on both sides.
+    /// A forecast of this many times 100, within a tenth on both sides.
     fn said(times: f64) -> Issued<{ HORIZONS.len() }> {
         let all = |value: f64| [(times * value) as f32; HORIZONS.len()];
         let moving = [false; HORIZONS.len()];
@@ -290,12 +289,12 @@ mod tests {
         }
     }
 
-    /// Plays values of which 100 was said, within 10 on both sides, on a day like all others; returns what changed.
+    /// Plays values against forecasts of 100, within 10 on both sides, on a day like all others; returns the changes.
     fn changes(values: impl IntoIterator<Item = f64>) -> Vec<Change> {
         let (mut shift, said) = (Shift::default(), said(1.0));
         let mut on = 1.0;
         let notice = |(minute, value): (i64, f64)| {
-            // What was said and what is usual is multiplied with the rest.
+            // The forecast and the usual value are multiplied with the rest.
             let change = shift.notice(Minute(minute), value / on, &said, 100.0, || f64::NAN)?;
             on *= change.factor;
             Some(change)
@@ -317,7 +316,7 @@ mod tests {
         let told = changes([100.0, 210.0, 200.0, 122.0, 190.0, 210.0, 200.0, 190.0, 210.0, 200.0]);
         let [Change { factor, since, .. }] = told[..] else { panic!("{told:?}") };
         assert!((factor - 2.0).abs() < 0.1 && since == Minute(1), "{told:?}");
-        // Hours of ordinary noise after one that is far off are none.
+        // Hours of ordinary noise after a distant one are not a shift.
         assert_eq!(changes([200.0].into_iter().chain([109.0, 95.0, 111.0, 104.0].repeat(100))), []);
     }
 
@@ -396,7 +395,7 @@ mod tests {
     fn what_stands_where_a_week_ago_says_is_not_back() {
         let changes = |ago: fn(i64) -> f64| {
             let (mut shift, said) = (Shift::default(), said(1.0));
-            // The level is found at noon of a working day, twice the mean of the days, and falls to it in the evening.
+            // At noon of a working day the level is twice the mean of the days; it falls to the mean in the evening.
             let days = (0..60).map(|minute| (minute, 400.0)).chain((60..90).map(|minute| (minute, 100.0)));
             let mut told = Vec::new();
             for (minute, value) in days {

@@ -2,20 +2,20 @@
 //!
 //! Four kinds of evidence:
 //! - **Single values:** the distance from the forecast issued a minute before, plus the distance from a slowly
-//!   following level, which stays large for long after a shift or a drift.
+//!   following level, which stays large for a long time after a shift or a drift.
 //! - **Two values in a row** on the same side of forecasts issued before either of them: the smaller of the two
-//!   distances. It finds steps that are small beside the largest single outliers of the signal.
-//! - **Many values** that lean to one side of the forecasts: a discounted mean of the surprises. It finds what is
-//!   within the noise of single values, and lasts.
+//!   distances. It finds steps that are small compared with the largest single outliers.
+//! - **Many values** that lean to one side of the forecasts: a discounted mean of the surprises. It finds
+//!   lasting changes within the noise of single values.
 //! - **Standstill:** a value that has not changed for much longer than ever before.
 //!
-//! Distances are divided by robust scales with heavy tails, or by the forecast interval where that is wider. Where the
-//! seasonal difference foresaw something else than the forecast did, the nearer of the two counts: it alone knows to
-//! the minute when a surge of each day begins.
+//! Distances are divided by robust scales with heavy tails, or by the forecast interval if that is wider. If the
+//! seasonal difference forecast something else, the nearer of the two counts: only the seasonal difference knows to the
+//! minute when a daily surge starts.
 //!
-//! How the evidence is distributed differs between signals, so its tail is learned (`tail`): the excess over the 98 %
-//! quantile, in mean excesses, is mapped monotonically to a score from 0 to 1. An ordinary signal passes 0.5 once in
-//! some weeks, whatever its step.
+//! The distribution of the evidence differs between signals, so its tail is learned (`tail`): the excess over the 98 %
+//! quantile, in mean excesses, is mapped monotonically to a score from 0 to 1. An ordinary signal passes 0.5 once every
+//! few weeks, whatever its step.
 //!
 //! Only a score above the recent ones, whose memory decays, is reported; a shift that persists minutes after its alarm
 //! is reported once more, as a shift. There is at most one alarm an hour.
@@ -32,41 +32,41 @@ use self::standstill::Standstill;
 use self::tail::Tail;
 use crate::model::AnomalyKind;
 
-/// Score from which on an alarm is raised.
+/// Score at which an alarm is raised.
 pub const THRESHOLD: f64 = 0.5;
 
 /// How often an ordinary signal passes the threshold, per week.
 const ALARMS: f64 = 0.15;
-/// Least scale of residuals, as shares of the deviation and of the height of all values.
+/// Smallest scale of residuals, as shares of the deviation and of the height of all values.
 const FLOOR: f64 = 0.03;
 const HEIGHT_FLOOR: f64 = 0.01;
 /// Width of a 95 % interval of a normal variable, in standard deviations.
 const INTERVAL_DEVIATIONS: f64 = 4.0;
-/// Weight of a new value in the slow level (half-life an hour), and the clip of one update, in its scale.
+/// Weight of a new value in the slow level (half-life an hour), and the clip of one update, in units of its scale.
 const SLOW: f64 = 0.01;
 const SLOW_CLIP: f64 = 3.0;
-/// The 98 % quantile and the mean excess over it under normal noise about a level: of evidence of single values (twice
+/// The 98 % quantile and the mean excess over it under normal noise about a level: for evidence of single values (twice
 /// an absolute value), and of two in a row (the smaller of two on one side).
 const MOVED: (f64, f64) = (4.65, 0.75);
 const LASTS: (f64, f64) = (1.3, 0.3);
-/// The same of the mean of many, in its deviations.
+/// The same for the mean of many, in its deviations.
 const LEANS: (f64, f64) = (2.33, 0.37);
-/// Weight of a new surprise in that mean, and its clip: a few outliers do not lean.
+/// Weight of a new surprise in that mean, and its clip: a few outliers do not count as leaning.
 const LEAN: f64 = 0.1;
 const LEAN_CLIP: f64 = 3.0;
-/// Weight of an excess of two in a row: it repeats part of the evidence of its first value.
+/// Weight of an excess of two in a row, which repeats part of the evidence of its first value.
 const LASTING: f64 = 0.7;
-/// Evidence of a standstill as long as the longest one before, relative to what scores one half.
+/// Evidence of a standstill as long as the longest earlier one, relative to the evidence that scores one half.
 const FROZEN: f64 = 0.6;
 /// Decay per minute of the excess that a new one has to exceed (half-life 69 minutes).
 const HELD: f32 = 0.99;
-/// Minutes after an alarm at which a shift is reported, and how far from the slow level each of them has to lie, in
-/// scales.
+/// Minutes after an alarm at which a shift is reported, and the minimum distance of each of them from the slow level,
+/// in scales.
 const SHIFT_AFTER: u8 = 5;
 const SHIFT_BEYOND: f64 = 3.0;
-/// From this ratio of the two distances on, a value is told as a level shift rather than as a point.
+/// From this ratio of the two distances on, a value is reported as a level shift rather than as a point.
 const SHIFT_RATHER: f64 = 2.0;
-/// From this distance on, in scales, the seasonal difference foresees something else than the forecast.
+/// From this distance on, in scales, the seasonal difference disagrees with the forecast.
 const ELSE: f64 = 4.0;
 /// Minutes after an alarm without another one.
 const QUIET: u32 = 60;
@@ -76,14 +76,13 @@ const QUIET: u32 = 60;
 pub struct Anomaly {
     /// 0 to 1.
     pub score: f64,
-    /// In which way; `None` with a score of 0.
+    /// Its kind; `None` with a score of 0.
     pub kind: Option<AnomalyKind>,
-    /// Whether somebody should look: the score passes [`THRESHOLD`], and there was no alarm for an hour.
+    /// Whether this needs attention: the score passes [`THRESHOLD`], and there was no alarm for an hour.
     pub alarm: bool,
 }
 
-/// A forecast of a minute: the point, its 95 % interval, and what the seasonal difference foresaw. NaN where there was
-/// none.
+/// A forecast of a minute: the point, its 95 % interval, and the seasonal difference's forecast. NaN if there was none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Expected {
     /// Point forecast.
@@ -97,13 +96,13 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Returns it from point, lower and upper end, and the point of the seasonal difference.
+    /// Creates it from point, lower and upper end, and the point of the seasonal difference.
     pub fn of(said: [f32; 3], seasonal: f32) -> Self {
         let [point, low, high] = said.map(f64::from);
         Self { point, low, high, seasonal: seasonal.into() }
     }
 
-    /// Returns how far `value` lies from it, in units of `scale` or of its interval, whichever is wider.
+    /// Returns the distance of `value` from it, in units of `scale` or of its interval, whichever is wider.
     fn surprise(&self, value: f64, scale: f64) -> f64 {
         let width = scale.max((self.high - self.low) / INTERVAL_DEVIATIONS);
         let [from, other] = [self.point, self.seasonal].map(|point| value - point);
@@ -122,11 +121,11 @@ pub struct Detector {
     half: f32,
     values: Spread,
     residuals: Scale,
-    /// Of forecasts two minutes ahead.
+    /// For forecasts two minutes ahead.
     earlier: Scale,
     slow: f64,
     from_slow: Scale,
-    /// Of the evidence of single values, of two in a row, and of many.
+    /// For the evidence of single values, of two in a row, and of many.
     tail: Tail,
     lasting: Tail,
     leaning: Tail,
@@ -135,10 +134,10 @@ pub struct Detector {
     before: f32,
     /// Discounted mean of the surprises.
     lean: f32,
-    /// What a new excess has to exceed.
+    /// The excess that a new one must exceed.
     held: f32,
-    /// Minutes since a score that passed the threshold, and whether it lay above the slow level; `None` once a shift is
-    /// told or refuted.
+    /// Minutes since a score passed the threshold, and whether it was above the slow level; `None` once a shift is
+    /// reported or refuted.
     passed: Option<(u8, bool)>,
     /// Minutes with a value since the last alarm.
     quiet: u32,
@@ -168,17 +167,17 @@ impl Detector {
         }
     }
 
-    /// Returns for how many minutes with a value that has not changed.
+    /// Returns for how many minutes with a value it has not changed.
     pub fn still(&self) -> f32 {
         self.standstill.lasts()
     }
 
-    /// Returns what is said of the newest closed minute; `None` if it had no value, and before enough was learned.
+    /// Returns the anomaly of the newest closed minute; `None` if it had no value, and before enough was learned.
     pub fn newest(&self) -> Option<Anomaly> {
         self.newest
     }
 
-    /// Returns what would be said of a value that is not learned yet.
+    /// Returns the anomaly that a value not learned yet would be.
     pub fn look(&self, value: f64, expected: &ExpectedAhead) -> Option<Anomaly> {
         let weighed = self.weigh(value, expected)?;
         Some(self.told(&weighed))
@@ -200,7 +199,7 @@ impl Detector {
         self.learn_scales(value, expected);
         let Some(weighed) = weighed else { return };
         self.before = weighed.surprise as f32;
-        // What stands still is learned as that.
+        // A standstill is learned separately.
         self.tail.learn(weighed.moved);
         self.lasting.learn(weighed.lasting);
         self.leaning.learn(leaning(weighed.lean));
@@ -259,7 +258,7 @@ impl Detector {
         (FLOOR * self.values.deviation()).max(HEIGHT_FLOOR * self.values.height())
     }
 
-    /// Returns what of the evidence is news. A standstill is told once by itself.
+    /// Returns the part of the evidence that is news. A standstill is already reported only once.
     fn told(&self, weighed: &Weighed) -> Anomaly {
         let moved = if weighed.excess > f64::from(self.held) { weighed.excess } else { 0.0 };
         if weighed.frozen > moved {
@@ -269,13 +268,13 @@ impl Detector {
     }
 
     fn anomaly(&self, excess: f64, kind: AnomalyKind) -> Anomaly {
-        // What no number holds any more is as unusual as can be.
+        // An overflow is as unusual as possible.
         let score = if excess.is_finite() { excess / (excess + f64::from(self.half)) } else { 1.0 };
         let alarm = score >= THRESHOLD && self.quiet >= QUIET;
         Anomaly { score, kind: (excess > 0.0).then_some(kind), alarm }
     }
 
-    /// Tells, some minutes after a score passed the threshold, whether all of them lay on its side of the slow level.
+    /// Returns whether all values for some minutes after a passed threshold were on its side of the slow level.
     fn shift(&mut self, score: f64, from_slow: f64) -> bool {
         if score >= THRESHOLD {
             self.passed = Some((0, from_slow > 0.0));
@@ -292,7 +291,7 @@ impl Detector {
     }
 }
 
-/// Returns the evidence of a discounted mean: how many deviations it lies off, those of independent ones being 1.
+/// Returns the evidence of a discounted mean: its distance in standard deviations, taking values as independent.
 fn leaning(lean: f64) -> f64 {
     lean.abs() * ((2.0 - LEAN) / LEAN).sqrt()
 }
@@ -300,20 +299,20 @@ fn leaning(lean: f64) -> f64 {
 /// The evidence against one value.
 #[derive(Debug, Clone, Copy)]
 struct Weighed {
-    /// Distance from what was said a minute before, in its scale; negative below it.
+    /// Distance from the forecast of a minute before, in its scale; negative below it.
     surprise: f64,
     /// Distance from the slow level, likewise.
     from_slow: f64,
     /// Both together.
     moved: f64,
-    /// Least surprise of the last two values, if they lie on the same side.
+    /// Smaller surprise of the last two values, if they are on the same side.
     lasting: f64,
     /// Discounted mean of the surprises, this one included.
     lean: f64,
-    /// What of it is unusual, in mean excesses.
+    /// The unusual part, in mean excesses.
     excess: f64,
-    /// In which way.
+    /// Its kind.
     kind: AnomalyKind,
-    /// What a standstill is worth beside it.
+    /// The evidence of a standstill, alongside.
     frozen: f64,
 }

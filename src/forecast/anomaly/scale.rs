@@ -1,14 +1,14 @@
-//! How far values usually deviate.
+//! How much values usually deviate.
 
-/// Share of a new squared deviation (half-life 1,400 steps), once there were as many.
+/// Weight of a new squared deviation (half-life 1,400 steps), once there were as many.
 const GAIN: f64 = 0.0005;
-/// A deviation counts up to this many of the scale.
+/// A deviation is clipped at this many scales.
 const CLIP: f64 = 6.0;
 /// Deviations before the scale is used.
 const ENOUGH: u32 = 30;
 
-/// Root of a mean square with heavy tails: deviations are lightly clipped, while the robust scale that the models clip
-/// by would shrink on a quiet signal and cry at every bump.
+/// Root of a mean square with heavy tails: deviations are lightly clipped, whereas the robust scale used for clipping
+/// in the models would shrink on a quiet signal and alarm at every bump.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scale {
     root: f32,
@@ -21,7 +21,7 @@ impl Scale {
         f64::from(self.root).max(floor).max(1e-12)
     }
 
-    /// Tells whether enough was learned.
+    /// Returns whether enough was learned.
     pub fn ready(self) -> bool {
         self.seen >= ENOUGH
     }
@@ -62,7 +62,7 @@ impl Spread {
         self.square.sqrt()
     }
 
-    /// Tells whether no value but the newest was learned.
+    /// Returns whether no value but the newest was learned.
     pub fn begins(&self) -> bool {
         self.seen == 1
     }

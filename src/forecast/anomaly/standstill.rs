@@ -1,22 +1,22 @@
-//! A value that stands still for much longer than it ever did.
+//! A value that is unchanged for much longer than ever before.
 
-/// The longest standstill before counts as one of so many steps at least.
+/// The longest earlier standstill counts as at least this many steps.
 const LEAST: f32 = 15.0;
-/// What changed less often tells nothing.
+/// With fewer changes than this there is no evidence.
 const CHANGES: u32 = 50;
 /// Days after which half of the longest standstill remains: a service that rests each weekend did so a week ago.
 const HALF_LIFE_DAYS: f64 = 14.0;
-/// How many times the longest one before a standstill counts at most, unless it is a rest.
+/// A standstill counts as at most this many times the longest earlier one, unless it is a rest.
 const MOST: f32 = 2.0;
 
-/// For how long the value has not changed, and for how long it has not at most.
+/// How long the value has been unchanged, and the longest that it ever was.
 #[derive(Debug, Clone, Copy)]
 pub struct Standstill {
-    /// What remains of the longest one at each step.
+    /// Share of the longest one that remains after each step.
     kept: f32,
     changes: u32,
     value: f64,
-    /// Where the signal stood for as long as ever, the last time it did; NaN before.
+    /// The value of the last standstill that was as long as any before; NaN before.
     rest: f64,
     lasts: f32,
     longest: f32,
@@ -44,8 +44,7 @@ impl Standstill {
             return;
         }
         let known = self.longest.max(LEAST);
-        // A rest comes again at its value. What stands still elsewhere may be a fault, and must not teach that faults
-        // are usual.
+        // A rest recurs at its value. A standstill elsewhere may be a fault, and must not teach that faults are usual.
         let is_usual = self.value == self.rest || !self.judges();
         let most = if is_usual { self.lasts } else { MOST * known };
         self.longest = self.longest.max(self.lasts.min(most));
@@ -65,8 +64,8 @@ impl Standstill {
         self.changes > CHANGES
     }
 
-    /// Returns how long `value` stands still beside the longest standstill before, in the step in which that has become
-    /// twice as long, and in which it has doubled since: 2, 4, 8 ...; else 0.
+    /// Returns the ratio of `value`'s standstill to the longest earlier one, in the step in which it reaches two and in
+    /// those in which it has doubled since: 2, 4, 8 ...; otherwise 0.
     pub fn news(&self, value: f64) -> f64 {
         if value != self.value || !self.judges() {
             return 0.0;

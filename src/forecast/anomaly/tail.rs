@@ -1,4 +1,4 @@
-//! What evidence is worth on this signal: bursts are the nature of one and unheard of on another.
+//! What evidence is worth on this signal: bursts are normal for one and unprecedented for another.
 //!
 //! The upper tail of its distribution is learned (peaks over threshold: Siffer, Fouque, Termier and Largouet, "Anomaly
 //! Detection in Streams with Extreme Value Theory", 2017): a generalised Pareto tail by the method of moments, which is
@@ -8,24 +8,23 @@ use std::cmp::Ordering;
 
 /// Share of the evidence above the quantile from which the tail is learned.
 pub const SHARE: f64 = 0.02;
-/// Step of the quantile, that of the first ones by their number, and the least it becomes.
+/// Step of the quantile, the larger first steps, and the smallest quantile.
 const STEP: f64 = 0.02;
 const FIRST_STEPS: f64 = 4.0;
 const FIRST: f64 = 50.0;
 const LEAST: f64 = 0.3;
-/// The mean excess before any was seen counts as if there had been so many.
+/// The initial mean excess counts as this many observations.
 const EXCESS_WEIGHT: f64 = 30.0;
-/// What a new excess leaves of the weight of earlier ones, and how many times their mean one counts at most.
+/// Discount of the weight of earlier excesses per new one, and the clip of an excess, in mean excesses.
 const EXCESS_KEPT: f32 = 0.995;
 const EXCESS_CLIP: f64 = 20.0;
-/// The shape of the tail before any excess was seen, which is exponential, counts as if there had been so many; how
-/// many times their mean one counts at most in it (one outlier is no heavy tail); the largest shape.
+/// The initial, exponential shape of the tail counts as this many observations; the clip of an excess in the shape, in
+/// mean excesses (one outlier is not a heavy tail); the largest shape.
 const SHAPE_WEIGHT: f64 = 100.0;
 const SHAPE_CLIP: f64 = 5.0;
 const SHAPE_MOST: f64 = 0.4;
-/// The mean excess is at least this share of the quantile, three quarters of what it is under normal noise. Where
-/// evidence takes few values, as that of rare counts, the quantile hugs one of them, and the excesses hide how far
-/// apart they are.
+/// The mean excess is at least this share of the quantile, three quarters of its value under normal noise. If evidence
+/// takes few values, as with rare counts, the quantile hugs one of them, and the excesses hide how far apart they are.
 const EXCESS_LEAST: f64 = 0.12;
 
 /// The upper tail of the evidence: a quantile, and the excesses over it.
@@ -48,8 +47,8 @@ impl Tail {
         Self { quantile, usual, seen: 0.0, sum: 0.0, squares: 0.0, count: 0.0 }
     }
 
-    /// Returns how far the evidence lies above the quantile, in mean excesses of an exponential tail that it is as
-    /// rare in; 0 below it.
+    /// Returns how far the evidence is above the quantile, in mean excesses of an exponential tail in which it is as
+    /// rare; 0 below it.
     pub fn excess(&self, evidence: f64) -> f64 {
         let quantile = f64::from(self.quantile);
         if evidence.partial_cmp(&quantile) != Some(Ordering::Greater) {
@@ -87,8 +86,8 @@ impl Tail {
         (sum + EXCESS_WEIGHT * usual) / (count + EXCESS_WEIGHT)
     }
 
-    /// Returns the shape of a generalised Pareto tail with this mean: 0 is an exponential one, whose mean square is
-    /// twice the square of its mean; above it, a heavier one.
+    /// Returns the shape of a generalised Pareto tail with this mean: 0 is exponential, with a mean square of twice the
+    /// square of the mean; above 0, the tail is heavier.
     fn shape(&self, mean: f64) -> f64 {
         let [squares, count] = [self.squares, self.count].map(f64::from);
         let square = (squares / mean.powi(2) + SHAPE_WEIGHT * 2.0) / (count + SHAPE_WEIGHT);
@@ -120,8 +119,8 @@ mod tests {
         assert!((0.5 * alarms..2.0 * alarms).contains(&passed), "{passed} a week");
     }
 
-    /// Returns how often in a week of the noise the bar of one passing in five weeks is passed, mean of ten weeks after
-    /// four to learn.
+    /// Returns how often per week the noise passes the bar set for once in five weeks, averaged over ten weeks after
+    /// four weeks of learning.
     fn passed_a_week(quantile: f64, mut next: impl FnMut() -> f64) -> f64 {
         let mut tail = Tail::new(quantile, 0.16 * quantile);
         let bar = excess_passed(0.2, 60);

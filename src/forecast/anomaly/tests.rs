@@ -5,12 +5,12 @@ fn expected(point: f64) -> ExpectedAhead {
     within(point, 2.0)
 }
 
-/// The same point was said one minute before, and two, with intervals of so much on both sides.
+/// The same point was forecast one minute before, and two, with intervals of this width on both sides.
 fn within(point: f64, half_width: f64) -> ExpectedAhead {
     [Expected { point, low: point - half_width, high: point + half_width, seasonal: f64::NAN }; 2]
 }
 
-/// A detector after so many minutes of noise about 100, all forecast as 100.
+/// A detector after the given number of minutes of noise about 100, all forecast as 100.
 fn learned(minutes: usize) -> Detector {
     let (mut detector, mut noise) = (Detector::new(60), Noise::new(1));
     for _ in 0..minutes {
@@ -19,7 +19,7 @@ fn learned(minutes: usize) -> Detector {
     detector
 }
 
-/// Plays values and returns what passed the threshold: when, and its kind.
+/// Plays values and returns those that passed the threshold: when, and their kind.
 fn passed(detector: &mut Detector, values: impl IntoIterator<Item = f64>) -> Vec<(usize, AnomalyKind)> {
     let told = |(minute, value): (usize, f64)| {
         detector.learn(Some(value), &expected(100.0));
@@ -48,7 +48,7 @@ fn noise_of_a_week_raises_no_alarm_and_bursts_are_learned() {
     let mut detector = learned(3000);
     let told = passed(&mut detector, (0..10_080).map(|_| 100.0 + noise.normal()));
     assert!(told.len() <= 1, "{told:?}");
-    // One minute in fifty is five times as far off: at first unheard of, later its nature.
+    // One minute in fifty is five times as far off: at first unprecedented, later normal.
     let burst = |minute: usize, noise: &mut Noise| if minute.is_multiple_of(50) { 5.0 } else { 1.0 } * noise.normal();
     let first = passed(&mut detector, (0..1440).map(|minute| 100.0 + burst(minute, &mut noise)));
     passed(&mut detector, (0..10_080).map(|minute| 100.0 + burst(minute, &mut noise)));
@@ -64,7 +64,7 @@ fn what_goes_on_is_told_once_and_a_shift_once_more() {
     assert_eq!(told, [(0, AnomalyKind::Point), (5, AnomalyKind::LevelShift)]);
     let told = passed(&mut learned(3000), (0..60).map(|minute| step(if minute == 0 { 30.0 } else { 0.0 })));
     assert_eq!(told, [(0, AnomalyKind::Point)]);
-    // What exceeds it is news, and no second alarm.
+    // A larger one is news, but not a second alarm.
     let mut detector = learned(3000);
     let alarms = [20.0, 0.0, 60.0, 0.0].map(|by| {
         detector.learn(Some(step(by)), &expected(100.0));
@@ -77,13 +77,13 @@ fn what_goes_on_is_told_once_and_a_shift_once_more() {
 
 #[test]
 fn a_value_that_stands_still_for_longer_than_ever_is_frozen() {
-    // Told once, and whenever it has doubled; not again because what was said of it has faded.
+    // Reported once, and whenever it has doubled; not again because the last report has faded.
     let told = [30, 60, 120, 240, 480].map(|minute| (minute, AnomalyKind::Frozen));
     assert_eq!(passed(&mut learned(3000), [100.25; 900]), told);
     // A shift just before it does not hide it.
     let mut detector = learned(3000);
     assert_eq!(passed(&mut detector, [160.0; 31]).last(), Some(&(30, AnomalyKind::Frozen)));
-    // A signal that often stands still for an hour.
+    // A signal that is often unchanged for an hour.
     let mut noise = Noise::new(4);
     let mut detector = Detector::new(60);
     let steps = (0..200).flat_map(|_| [100.0 + noise.normal(); 60]).collect::<Vec<_>>();
@@ -124,7 +124,7 @@ fn a_step_that_is_small_beside_the_outliers_is_told_with_its_second_value() {
     passed(&mut detector, (0..10_080).map(&mut outliers));
     assert_eq!(passed(&mut detector.clone(), [108.0, 100.0, 92.0, 108.0]), []);
     assert_eq!(passed(&mut detector, [108.0, 108.0]), [(1, AnomalyKind::LevelShift)]);
-    // A gap between them parts them.
+    // A gap separates them.
     let mut detector = learned(3000);
     passed(&mut detector, (0..10_080).map(&mut outliers));
     detector.learn(Some(108.0), &expected(100.0));
@@ -173,7 +173,7 @@ fn a_freeze_does_not_teach_that_freezing_is_usual_and_a_rest_is_learned_whole() 
             })
             .collect::<Vec<_>>()
     };
-    // Each time at another value: the second one is told as well, and what is learned grows by doublings.
+    // Each time at another value: the second one is reported as well, and the learned length grows by doublings.
     assert_eq!(standstills(|noise| 100.0 + noise), [true, true, false, false]);
     // A rest at one value is known after its second time.
     let rests = standstills(|_| 0.0);
@@ -199,7 +199,7 @@ fn a_surge_that_begins_a_minute_after_the_forecast_said_so_is_no_surprise_to_the
     let surge = |seasonal: f64| within(250.0, 20.0).map(|expected| Expected { seasonal, ..expected });
     let [unknown, foreseen] = [f64::NAN, 100.0].map(|seasonal| detector.look(100.5, &surge(seasonal)).unwrap());
     assert!(unknown.alarm && !foreseen.alarm, "{unknown:?} {foreseen:?}");
-    // What neither foresaw stays one, and so does a value that the seasonal difference expected a little nearer.
+    // Values that neither predicted remain outliers, and so does one slightly nearer to the seasonal difference.
     assert!(detector.look(400.0, &surge(100.0)).unwrap().alarm);
     let near = expected(100.0).map(|expected| Expected { seasonal: 103.0, ..expected });
     assert_eq!(detector.look(110.0, &near), detector.look(110.0, &expected(100.0)));

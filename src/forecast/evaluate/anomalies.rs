@@ -1,11 +1,10 @@
-//! What the anomaly detector of the loop says of each row of a series.
+//! What the loop's anomaly detector reports for each row of a series.
 
 use super::{Anomaly, Online, Series};
 
-/// Runs the loop over rows (position of the step and value; in the order in which they came) and returns what it says
-/// of each when nothing after it is known: nothing before the detector has learned enough. The first row of a step
-/// counts; of what comes late nothing is said. The values of `series` are not read. `None`
-/// only if the loop cannot be set up.
+/// Runs the loop over rows (position of the step and value, in order of arrival) and returns what it reports for each
+/// without knowing later rows: nothing before the detector has learned enough. The first row of a step counts; late
+/// rows get no report. The values of `series` are not read. `None` only if the loop cannot be set up.
 pub fn judge(series: &Series, rows: impl IntoIterator<Item = (usize, Option<f64>)>) -> Option<Vec<Option<Anomaly>>> {
     let mut online = Online::new(series)?;
     let mut next = None;

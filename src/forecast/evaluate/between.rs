@@ -1,19 +1,19 @@
-//! Forecasts between the horizons of the loop, of series in longer steps than its minutes.
+//! Forecasts between the loop's horizons, for series with steps longer than its minutes.
 
 use std::array::from_fn;
 
 use super::Series;
 use crate::model::outlook::{HorizonPoint, SignalOutlook};
 
-/// Steps of up to so many seconds stay on the line: noise is as large as what a season bends between two horizons.
+/// Steps of up to this many seconds use the line: noise is as large as the bend between two horizons.
 const LINE_SECONDS: u32 = 300;
-/// Seasons in a week.
+/// Seasons per week.
 const WEEK: usize = 7;
 
-/// Returns `outlook` with points at these horizons too: between two of the loop, thirty minutes are a line, and ten
-/// hours are half a day. The line is bent as the signal was between the two a season ago and a week ago, where both
-/// agree, by the smaller of the two: noise seldom does. `None` if there is nothing to add: in short steps the
-/// line is as good.
+/// Returns `outlook` with points at these horizons too: between two of the loop's, thirty minutes are a line, but ten
+/// hours are half a day. The line is bent as the signal was between the two a season ago and a week ago, if both agree,
+/// by the smaller of the two: noise seldom agrees. `None` if there is nothing to add: with short steps the line is as
+/// good.
 pub fn between(series: &Series, outlook: &SignalOutlook, horizons: &[u16]) -> Option<SignalOutlook> {
     let is_known = |horizon: u16| outlook.points.iter().any(|point| point.minutes == horizon);
     if series.step_seconds <= LINE_SECONDS || horizons.iter().all(|horizon| is_known(*horizon)) {
@@ -21,7 +21,7 @@ pub fn between(series: &Series, outlook: &SignalOutlook, horizons: &[u16]) -> Op
     }
     let origin = usize::try_from(outlook.origin.0.checked_sub(series.first.0)?).ok()?;
     let season = series.season.max(1) as usize;
-    // What was so many seasons before, known at the origin.
+    // The value this many seasons earlier, known at the origin.
     let ago = |seasons: usize, horizon: u16| {
         let (due, lag) = (origin + usize::from(horizon), seasons * season);
         series.get(due.checked_sub(lag)?).filter(|_| due <= origin + lag)

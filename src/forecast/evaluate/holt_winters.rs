@@ -1,11 +1,11 @@
 //! Damped additive Holt-Winters as in textbooks (Hyndman and Athanasopoulos, Forecasting: principles and practice,
 //! 8.3): the rival that many teams have. Fitted once, to the warm-up, by the squared error one step ahead; updated with
-//! each step from there on. Nothing of it is shared with the forecaster that is held against it.
+//! each step from there on. Shares nothing with the forecaster it is compared with.
 
 use super::Series;
 use crate::model::Smoothing;
 
-/// What is tried in the fit.
+/// Values tried in the fit.
 const ALPHA: [f64; 7] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.9];
 const BETA: [f64; 4] = [0.0, 0.01, 0.05, 0.2];
 const GAMMA: [f64; 4] = [0.0, 0.05, 0.15, 0.4];
@@ -17,15 +17,15 @@ pub struct HoltWinters {
     smoothing: Smoothing,
     level: f64,
     trend: f64,
-    /// Of each step of the season, the first step of the series being the first one of it.
+    /// One per step of the season, which starts at the first step of the series.
     season: Vec<f64>,
     /// Steps learned.
     steps: usize,
 }
 
 impl HoltWinters {
-    /// Returns the model fitted to the first `warm_up` steps, before it has learned any; without a season where they
-    /// hold no two. `None` without a value.
+    /// Returns the model fitted to the first `warm_up` steps, before it has learned any; without a season if they do
+    /// not contain two. `None` without a value.
     pub fn fitted(series: &Series, warm_up: usize) -> Option<Self> {
         let warm_up = series.values.get(..warm_up)?;
         let start = Self::start(warm_up, series.season as usize)?;
@@ -46,7 +46,7 @@ impl HoltWinters {
         best.map(|(_, smoothing)| Self { smoothing, ..start })
     }
 
-    /// Stands at the mean of the first season, with the mean shape of the whole ones.
+    /// Starts at the mean of the first season, with the mean shape of the whole ones.
     fn start(warm_up: &[Option<f64>], season: usize) -> Option<Self> {
         let mean = |values: &mut dyn Iterator<Item = f64>| {
             let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
@@ -68,7 +68,7 @@ impl HoltWinters {
         Some(Self { smoothing, level, trend: 0.0, season, steps: 0 })
     }
 
-    /// Learns the next step and returns its surprise; a gap goes on along the trend.
+    /// Learns the next step and returns its surprise; a gap continues along the trend.
     pub fn learn(&mut self, value: Option<f64>) -> Option<f64> {
         let Smoothing { alpha, beta, gamma, phi, .. } = self.smoothing;
         let place = self.place(self.steps);
@@ -84,7 +84,7 @@ impl HoltWinters {
         Some(error)
     }
 
-    /// Returns the forecast `ahead` steps on.
+    /// Returns the forecast `ahead` steps ahead.
     pub fn point(&self, ahead: usize) -> f64 {
         let phi = self.smoothing.phi;
         let trend = phi * (1.0 - phi.powi(ahead as i32)) / (1.0 - phi) * self.trend;

@@ -1,18 +1,17 @@
-//! How good the forecasts of a series are: the online forecaster of the loop, run over the past.
+//! The quality of forecasts of a series: the loop's online forecaster, run over the past.
 //!
-//! What is forecast from a step has seen nothing after it: the series goes through [`forecast`] one step after
-//! the other, with the fits that the loop would make. Scores are taken afterwards, over every step behind the
-//! warm-up.
+//! A forecast from a step has seen nothing after it: the series goes through [`forecast`] step by step, with the fits
+//! that the loop would make. Scores are computed afterwards, over every step after the warm-up.
 //!
-//! | file | duty |
+//! | file | contents |
 //! |---|---|
-//! | `online` | the forecaster of the loop over one series |
-//! | `between` | forecasts between the horizons of the loop |
-//! | `simple` | the rules that a forecast has to beat, with the intervals of the same calibrator |
+//! | `online` | the loop's forecaster over one series |
+//! | `between` | forecasts between the loop's horizons |
+//! | `simple` | the rules that a forecast has to beat, with intervals from the same calibrator |
 //! | `holt_winters` | damped Holt-Winters as in textbooks, the usual rival |
 //! | `report` | errors, intervals, skill |
-//! | `anomalies` | the anomaly detector of the loop over the rows of a series |
-//! | [`nab`] | what its detections are worth, by the Numenta Anomaly Benchmark |
+//! | `anomalies` | the loop's anomaly detector over the rows of a series |
+//! | [`nab`] | the score of its detections in the Numenta Anomaly Benchmark |
 //!
 //! [`forecast`]: super::forecast
 
@@ -42,25 +41,25 @@ use crate::model::Minute;
 /// Values on a regular grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Steps of the grid between the epoch and the first value; steps stand where the loop has minutes.
+    /// Steps of the grid between the epoch and the first value; steps take the place of the loop's minutes.
     pub first: Minute,
-    /// One for each step; `None` is a gap.
+    /// One per step; `None` is a gap.
     pub values: Vec<Option<f64>>,
-    /// Steps in a season.
+    /// Steps per season.
     pub season: u32,
-    /// Seconds in a step.
+    /// Seconds per step.
     pub step_seconds: u32,
-    /// The clocks that the season follows.
+    /// The time zone that the season follows.
     pub zone: Zone,
-    /// What the signal can be. A value below it shows that it can be less: what is foreseen from there on may be, too.
+    /// The range of the signal. A value below it shows that it can be lower: from there on, so can forecasts.
     pub range: (f64, f64),
 }
 
 impl Series {
-    /// Returns the parameters of the loop for the grid of this series.
+    /// Returns the loop's parameters for the grid of this series.
     pub fn params(&self) -> ForecastParams {
         let (season_steps, step_seconds, zone) = (self.season, self.step_seconds, self.zone.clone());
-        // What the loop has of days of minutes: a season of which a history does not hold one whole is never learned.
+        // As in the loop for days of minutes: a season that the history does not hold in full is never learned.
         let history_days = season_steps.div_ceil(DAY as u32).max(1);
         let cold_minutes = season_steps.saturating_mul(2);
         ForecastParams { cold_minutes, history_days, season_steps, step_seconds, zone, ..ForecastParams::default() }

@@ -1,21 +1,21 @@
-//! The score of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015): what detections are worth, given windows in which
+//! The score of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015): the value of detections, given windows in which
 //! something went wrong.
 //!
-//! Of a window only the earliest detection counts, the more the earlier it comes; one that is missed costs. Each
-//! row above the threshold outside all windows costs, less just after a window. The first rows of a series are
-//! not counted. The whole is put on a scale on which no detection at all is 0 and an immediate one in each window 100.
-//! One threshold holds for all series.
+//! Only the earliest detection in a window counts, the more the earlier it is; a missed window costs. Each row above
+//! the threshold outside all windows costs, less just after a window. The first rows of a series are not counted. The
+//! total is scaled so that no detection at all is 0 and an immediate one in each window is 100. One threshold applies
+//! to all series.
 
 /// Share of the rows of a series that is not counted.
 const PROBATION: f64 = 0.15;
-/// Rows of which this share is taken at most.
+/// That share is taken of at most this many rows.
 const PROBATION_ROWS: f64 = 5000.0;
 /// Steepness of the sigmoid over a window.
 const STEEP: f64 = 5.0;
-/// Widths of a window behind it from which on a false alarm costs all.
+/// Distance after a window, in its widths, from which a false alarm costs in full.
 const FAR: f64 = 3.0;
 
-/// What detections, misses and false alarms are worth to somebody.
+/// The value of detections, misses and false alarms to a kind of user.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Profile {
     /// Its name in the benchmark.
@@ -24,7 +24,7 @@ pub struct Profile {
     false_alarm: f64,
 }
 
-/// Those of the benchmark.
+/// The benchmark's profiles.
 pub const PROFILES: [Profile; 3] = [
     Profile { name: "standard", missed: 1.0, false_alarm: 0.11 },
     Profile { name: "reward_low_fp", missed: 1.0, false_alarm: 0.22 },
@@ -34,7 +34,7 @@ pub const PROFILES: [Profile; 3] = [
 /// A series with the scores of a detector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labelled {
-    /// Score of each row, 0 to 1, larger where it is more unusual.
+    /// Score of each row, 0 to 1, higher if more unusual.
     pub scores: Vec<f64>,
     /// First and last row of each window, in order, not overlapping.
     pub windows: Vec<(usize, usize)>,
@@ -46,7 +46,7 @@ impl Labelled {
         (PROBATION * (self.scores.len() as f64).min(PROBATION_ROWS)).floor() as usize
     }
 
-    /// Returns each counted row: its position, its window if it lies in one, and what a detection there is worth (false
+    /// Returns each counted row: its position, its window if it is in one, and the value of a detection there (false
     /// alarms: in units of their cost).
     pub fn rows(&self) -> impl Iterator<Item = (usize, Option<usize>, f64)> + '_ {
         let mut next = 0;
@@ -68,7 +68,7 @@ impl Labelled {
     }
 }
 
-/// Returns the score at a threshold, the highest being 100; `None` without a window.
+/// Returns the score at a threshold, at most 100; `None` without a window.
 pub fn score(series: &[Labelled], profile: &Profile, threshold: f64) -> Option<f64> {
     let mut tally = Tally::new(series, profile);
     for (number, one) in series.iter().enumerate() {
@@ -79,7 +79,7 @@ pub fn score(series: &[Labelled], profile: &Profile, threshold: f64) -> Option<f
     tally.scaled()
 }
 
-/// Returns the threshold that serves this profile best on these series, and its score; `None` without a window.
+/// Returns the best threshold for this profile on these series, and its score; `None` without a window.
 pub fn optimise(series: &[Labelled], profile: &Profile) -> Option<(f64, f64)> {
     let mut rows = Vec::new();
     for (number, one) in series.iter().enumerate() {
@@ -100,10 +100,10 @@ pub fn optimise(series: &[Labelled], profile: &Profile) -> Option<(f64, f64)> {
     Some(best)
 }
 
-/// What was detected so far.
+/// The detections so far.
 struct Tally<'a> {
     profile: &'a Profile,
-    /// For each series and window what it is worth: that of its earliest detection, or the cost of missing it.
+    /// Value per series and window: that of its earliest detection, or the cost of missing it.
     windows: Vec<Vec<f64>>,
     count: f64,
     sum: f64,
@@ -133,7 +133,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// Returns the worth at a position: -1 is the begin of a window, 0 its end, above that what comes after.
+/// Returns the value at a position: -1 is the start of a window, 0 its end, above 0 is after it.
 fn sigmoid(position: f64) -> f64 {
     if position >= FAR { -1.0 } else { 2.0 / (1.0 + (STEEP * position).exp()) - 1.0 }
 }
@@ -160,13 +160,13 @@ mod tests {
         // Half of the window has passed; nearly all of it.
         check(&[25], 92.99);
         check(&[29], 62.41);
-        // One false alarm long before, long after, and right behind the window.
+        // One false alarm long before, long after, and right after the window.
         check(&[16, 20], 94.5);
         check(&[20, 80], 94.5);
         check(&[20, 30], 98.51);
         // Rows that are not counted.
         check(&[0, 14, 20], 100.0);
-        // Every row: the false alarms eat the detection up.
+        // Every row: the false alarms use up the detection.
         check(&(0..100).collect::<Vec<_>>(), 100.0 - 5.5 * (5.0 + 67.98));
     }
 

@@ -1,4 +1,4 @@
-//! The forecaster of the loop over one series.
+//! The loop's forecaster over one series.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::model::{
     SignalFeatures, SignalName, SignalSpec, Slo, TargetReading, Unit,
 };
 
-/// What is published from one step, as far as it is scored.
+/// The scored part of a forecast published from one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
-    /// Point forecast and the ends of its 95 % interval, for each horizon that was asked for.
+    /// Point forecast and the ends of its 95 % interval, for each requested horizon.
     pub points: Vec<[f32; 3]>,
     /// 95 % quantiles of the maximum over 10 and 30 steps.
     pub maxima: [f32; 2],
 }
 
-/// The state of a loop that knows one signal and nothing else.
+/// The state of a loop with a single signal.
 #[derive(Debug, Clone)]
 pub struct Online {
     spec: ServiceSpec,
@@ -28,12 +28,12 @@ pub struct Online {
     state: Forecaster,
     features: Features,
     outlook: Outlook,
-    /// What was learned so far, until a value lies below the range; `None` from there on.
+    /// The history so far, until a value is below the range; `None` from there on.
     past: Option<Vec<(Minute, Option<f64>)>>,
 }
 
 impl Online {
-    /// Returns the loop before the first step; `None` only if it cannot be named.
+    /// Returns the loop before the first step; `None` only if its service cannot be named.
     pub fn new(series: &Series) -> Option<Self> {
         let spec = spec(series.range)?;
         let params = series.params();
@@ -49,7 +49,7 @@ impl Online {
         })
     }
 
-    /// Learns one step and returns what is foreseen from it.
+    /// Learns one step and returns the forecast from it.
     pub fn step(&mut self, step: Minute, value: Option<f64>) -> Option<&SignalOutlook> {
         if value.is_some_and(|value| self.spec.signals.iter().any(|signal| value < signal.range.0)) {
             self.learn_anew();
@@ -61,7 +61,7 @@ impl Online {
         self.outlook.signals.first()?.as_ref()
     }
 
-    /// Learns the past anew, as of a signal that can be as low as it likes.
+    /// Relearns the history as that of a signal without a lower bound.
     fn learn_anew(&mut self) {
         self.spec.signals.iter_mut().for_each(|signal| signal.range.0 = f64::MIN);
         self.state = Forecaster::new(&self.spec, &self.params);
@@ -80,7 +80,7 @@ impl Online {
         forecast_into(&mut self.state, &self.spec, &self.params, &self.features, now, &mut self.outlook);
     }
 
-    /// Makes the fit that is due after `step`, if one is.
+    /// Runs the fit due after `step`, if any.
     pub fn fit(&mut self, step: Minute) {
         if let Some(job) = self.state.next_fit(ended(step)) {
             self.state.install(job.run());
@@ -89,7 +89,7 @@ impl Online {
 }
 
 impl Forecast {
-    /// Returns what is scored of an outlook at these horizons, between those of the loop interpolated; `None` without a
+    /// Returns the scored part of an outlook at these horizons, interpolated between the loop's; `None` without a
     /// forecast, or with a horizon beyond the last one.
     pub fn of(outlook: &SignalOutlook, horizons: &[u16]) -> Option<Self> {
         let at = |horizon: &u16| {

@@ -1,4 +1,4 @@
-//! Errors, intervals and skill over every step behind the warm-up.
+//! Errors, intervals and skill over every step after the warm-up.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use super::simple::{SIMPLE, Simple};
 use super::{Forecast, Series};
 use crate::model::outlook::HORIZONS;
 
-/// Cost of a missed 95 % interval, by how far it is missed.
+/// Cost of a missed 95 % interval, per unit of the distance.
 const MISS: f64 = 2.0 / 0.05;
 
 /// Scores at one horizon.
@@ -17,32 +17,32 @@ pub struct HorizonReport {
     pub horizon: u16,
     /// Outcomes counted.
     pub outcomes: u64,
-    /// Mean absolute error over that of the seasonal naive rule within the warm-up.
+    /// Mean absolute error relative to that of the seasonal naive rule within the warm-up.
     pub mase: f64,
-    /// Mean 95 % interval score over the same.
+    /// Mean 95 % interval score relative to the same.
     pub msis: f64,
     /// Share of outcomes inside the 95 % interval.
     pub coverage: f64,
-    /// The same errors of persistence, of seasonal naive, and of the simple rule that was best in hindsight.
+    /// The same errors of persistence, seasonal naive, and the simple rule that was best in hindsight.
     pub mase_persistence: f64,
     /// See above.
     pub mase_seasonal_naive: f64,
     /// See above.
     pub mase_best_simple: f64,
-    /// That of damped Holt-Winters, fitted to the warm-up.
+    /// The same error of damped Holt-Winters, fitted to the warm-up.
     pub mase_holt_winters: f64,
 }
 
 /// Scores of one series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Steps with a value, those of the warm-up included.
+    /// Steps with a value, including those of the warm-up.
     pub values: u64,
     /// Steps without one.
     pub missing: u64,
     /// Outcomes counted, over all horizons.
     pub outcomes: u64,
-    /// Mean over the horizons of what [`HorizonReport`] has.
+    /// Mean over the horizons of the fields of [`HorizonReport`].
     pub mase: f64,
     /// See there.
     pub msis: f64,
@@ -51,7 +51,7 @@ pub struct Report {
     /// 10 % quantile of the daily coverage.
     pub daily_coverage_p10: f64,
     /// One minus the ratio of the error to that of persistence, seasonal naive, the best simple rule in hindsight and
-    /// damped Holt-Winters; `None` where that is never wrong, and the forecast is.
+    /// damped Holt-Winters; `None` if that error is zero and the forecast's is not.
     pub skill_persistence: Option<f64>,
     /// See above.
     pub skill_seasonal_naive: Option<f64>,
@@ -59,18 +59,18 @@ pub struct Report {
     pub skill_best_simple: Option<f64>,
     /// See above.
     pub skill_holt_winters: Option<f64>,
-    /// Interval score over that of the simple rule whose own is best in hindsight, with the same calibrator.
+    /// Interval score relative to that of the simple rule with the best one in hindsight, with the same calibrator.
     pub msis_vs_simple: f64,
-    /// How often the maximum over 10 and over 30 steps passes its 95 % quantile; `None` without such a window.
+    /// How often the maximum over 10 and over 30 steps exceeds its 95 % quantile; `None` without such a window.
     pub max10_exceedance: Option<f64>,
     /// See above.
     pub max30_exceedance: Option<f64>,
-    /// One for each horizon.
+    /// One per horizon.
     pub horizons: Vec<HorizonReport>,
 }
 
-/// Scores what was said from each step (`said[i]` from that of `series.values[i]`) at the horizons. `None` if the
-/// series has no outcome behind its warm-up, or nothing in it ever changed.
+/// Scores the forecasts from each step (`said[i]` from that of `series.values[i]`) at the horizons. `None` if the
+/// series has no outcome after its warm-up, or never changes.
 pub fn report(series: &Series, said: &[Option<Forecast>], horizons: &[u16]) -> Option<Report> {
     let warm_up = series.warm_up();
     let scale = scale(series, warm_up)?;
@@ -156,11 +156,11 @@ pub fn report(series: &Series, said: &[Option<Forecast>], horizons: &[u16]) -> O
     })
 }
 
-/// An error below so small a share of the values is that of their arithmetic.
+/// An error below this share of the values is rounding.
 const NO_ERROR: f64 = 1e-9;
 
-/// Returns the mean absolute error of the seasonal naive rule within the warm-up; of persistence if it holds no season,
-/// or repeats itself.
+/// Returns the mean absolute error of the seasonal naive rule within the warm-up; of persistence if the warm-up has no
+/// whole season or repeats itself.
 fn scale(series: &Series, warm_up: usize) -> Option<f64> {
     let height = (0..warm_up).filter_map(|index| series.get(index)).map(f64::abs).fold(0.0, f64::max);
     let mae = |lag: usize| {
@@ -171,7 +171,7 @@ fn scale(series: &Series, warm_up: usize) -> Option<f64> {
     mae(series.season as usize).or_else(|| mae(1))
 }
 
-/// Returns what damped Holt-Winters says from each step at these horizons.
+/// Returns the forecasts of damped Holt-Winters from each step at these horizons.
 fn rival(series: &Series, warm_up: usize, horizons: &[u16]) -> Vec<Vec<f64>> {
     let Some(mut model) = HoltWinters::fitted(series, warm_up) else { return Vec::new() };
     let step = |value: &Option<f64>| {
@@ -191,7 +191,7 @@ fn newest(series: &Series) -> Vec<Option<f64>> {
     series.values.iter().map(step).collect()
 }
 
-/// Returns the ends at `horizon`, between those of the loop interpolated.
+/// Returns the ends at `horizon`, interpolated between the loop's horizons.
 fn between(row: &[(f32, f32); HORIZONS.len()], horizon: u16) -> (f32, f32) {
     let known = HORIZONS.iter().zip(row);
     let mut before = None;

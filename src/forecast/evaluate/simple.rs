@@ -1,4 +1,4 @@
-//! The rules that a forecast has to beat, each with the intervals that the calibrator of the loop gives it.
+//! The rules that a forecast has to beat, each with intervals from the loop's calibrator.
 
 use super::Series;
 use crate::forecast::bands::{Bands, Course, Limits};
@@ -9,27 +9,27 @@ use crate::forecast::pending::{IssuedForecast, MISSING, Pending};
 use crate::forecast::seasonal_scale::SeasonalScale;
 use crate::model::outlook::HORIZONS;
 
-/// Seasons in a week.
+/// Seasons per week.
 const WEEK: usize = 7;
 
 /// A rule without parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Simple {
-    /// The newest value goes on.
+    /// The newest value persists.
     Persistence,
-    /// What was one season (or a week of them) ago comes again.
+    /// The value of one season (or a week of them) ago repeats.
     Seasonal {
         /// Seasons back.
         seasons: usize,
     },
-    /// What changed from here one season (or a week of them) ago changes again.
+    /// The change from this point one season (or a week of them) ago repeats.
     Difference {
         /// Seasons back.
         seasons: usize,
     },
 }
 
-/// All of them.
+/// All rules.
 pub const SIMPLE: [Simple; 5] = [
     Simple::Persistence,
     Simple::Seasonal { seasons: 1 },
@@ -39,10 +39,10 @@ pub const SIMPLE: [Simple; 5] = [
 ];
 
 impl Simple {
-    /// Returns the forecast from `origin`, `ahead` steps on; what a rule cannot tell it takes from the newest value,
-    /// which is `newest`.
+    /// Returns the forecast from `origin`, `ahead` steps ahead; falls back to `newest`, the newest value, if the rule
+    /// has no forecast.
     pub fn point(self, series: &Series, origin: usize, ahead: usize, newest: f64) -> f64 {
-        // As many whole lags as it takes to come to what is known at the origin.
+        // As many whole lags as it takes to reach values known at the origin.
         let back = |seasons: usize, ahead: usize| {
             let lag = seasons * series.season.max(1) as usize;
             series.get((origin + ahead).checked_sub(lag * ahead.div_ceil(lag).max(1))?)

@@ -1,10 +1,10 @@
-//! The evaluation as a whole: what it says of series whose nature is known.
+//! The evaluation as a whole: its results for series of known nature.
 
 use super::*;
 use crate::forecast::tests::Noise;
 use crate::model::outlook::HORIZONS;
 
-/// So many days of half hours with a day's wave of `height` and noise.
+/// The given number of days of half hours with a daily wave of `height` and noise.
 fn waves(days: usize, height: f64, seed: u64) -> Series {
     let mut noise = Noise::new(seed);
     let value = |step: usize| {
@@ -44,7 +44,7 @@ fn a_season_is_foreseen_and_noise_is_not_and_both_are_said() {
     assert_eq!(report.horizons.len(), HORIZONS.len());
     let noise = waves(90, 0.0, 2);
     let report = super::report(&noise, &said(&noise), &HORIZONS).unwrap();
-    // Of pure noise the mean is the best forecast: sqrt(2) better than the newest value, and no more.
+    // For pure noise the mean is the best forecast: better than the newest value by sqrt(2), and no more.
     assert!(report.skill_persistence.is_some_and(|skill| (0.2..0.35).contains(&skill)), "{report:?}");
 }
 
@@ -136,7 +136,7 @@ fn a_series_that_says_nothing_has_no_scores() {
 
 #[test]
 fn no_rule_reads_what_its_origin_has_not_seen() {
-    // A season shorter than the longest horizon, and a week of them, too.
+    // A season, and even a week of seasons, shorter than the longest horizon.
     for season in [2, 4, 24] {
         let mut noise = Noise::new(9);
         let values = (0..400).map(|_| Some(100.0 + noise.normal())).collect();
@@ -193,7 +193,7 @@ fn against_a_rule_that_is_never_wrong_no_skill_is_told() {
     assert_eq!(report.max30_exceedance, None, "there is no window of 30 steps behind the warm-up");
 }
 
-/// Days that differ by the arithmetic alone leave nothing to divide by.
+/// Days that differ only by rounding leave nothing to divide by.
 #[test]
 fn a_series_that_repeats_itself_is_scored_against_its_changes() {
     let value = |step: usize| Some(100.0 + 40.0 * (step as f64 / 48.0 * std::f64::consts::TAU).sin());
@@ -205,7 +205,7 @@ fn a_series_that_repeats_itself_is_scored_against_its_changes() {
 #[test]
 fn rare_counts_that_meet_are_no_alarm_each_time() {
     let mut noise = Noise::new(31);
-    // Of the minutes one in twenty counts one, one in eight hundred two.
+    // One minute in twenty counts one, one in eight hundred counts two.
     let mut count = || -> f64 {
         let normal = noise.normal();
         [1.645, 3.0, 4.1].map(|beyond| if normal > beyond { 1.0 } else { 0.0 }).iter().sum()
@@ -221,6 +221,6 @@ fn rare_counts_that_meet_are_no_alarm_each_time() {
     };
     let judged = judge(&series, values.into_iter().enumerate()).unwrap();
     let alarms = judged.into_iter().flatten().filter(|judged| judged.alarm).count();
-    // An exponential tail above the quantile, which hugs the ones, raises thirty.
+    // An exponential tail above the quantile, which hugs the ones, alarms thirty times.
     assert!(alarms <= 4, "{alarms} in four weeks");
 }

@@ -1,15 +1,15 @@
-//! Damped additive Holt-Winters with a season of the day, in error-correction form (Hyndman, Koehler, Ord and
-//! Snyder 2008; AR(1) term after Taylor 2003; clipping after Gelper, Fried and Croux 2010):
+//! Damped additive Holt-Winters with a daily season, in error-correction form (Hyndman, Koehler, Ord and Snyder 2008;
+//! AR(1) term after Taylor 2003; clipping after Gelper, Fried and Croux 2010):
 //!
 //! ```text
 //! f = l + phi b + s[t] + rho r      e = clip(y - f, +-k sigma)
 //! l = l + phi b + alpha e           b = phi b + alpha beta e
-//! s[t] = s[t] + gamma e             r = what of e is left after the update
+//! s[t] = s[t] + gamma e             r = rest of e after the update
 //! ```
 //!
-//! A missing minute moves the level along the trend and damps trend and rest; it leaves season and scale.
-//! Surprises beyond `k sigma` are learned as if they were that large, so that one outlier moves little;
-//! after five in a row on one side the level has shifted, and jumps there.
+//! A missing minute moves the level along the trend and damps trend and rest; season and scale are unchanged. Surprises
+//! beyond `k sigma` are learned as if they were that large, so that one outlier has little effect; after five in a row
+//! on one side the level has shifted, and jumps there.
 
 use std::num::NonZero;
 
@@ -22,21 +22,21 @@ use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
 /// Name in the catalogue.
 pub const NAME: &str = "holt_winters";
 
-/// Share of the newest squared surprise in the squared scale.
+/// Weight of the newest squared surprise in the squared scale.
 const SCALE_GAIN: f64 = 0.02;
-/// Values before anything is clipped; the scale is their plain mean.
+/// Values before anything is clipped; until then the scale is their plain mean.
 const UNCLIPPED: u32 = 30;
 /// Clipped surprises in a row, on one side, that make a level shift.
 const SHIFT_AFTER: i8 = 5;
-/// Minutes for which a level shift is announced.
+/// Minutes for which a level shift is reported.
 const SHIFT_SHOWN: u8 = 10;
-/// Share of a day that has to be seen before its profile is taken as the season.
+/// Share of a day that must be seen before its profile is used as the season.
 pub const DAY_SEEN: f64 = 0.8;
-/// The first days correct the season more, so that it becomes their mean rather than the first day:
-/// day `n` by at least this share of `1 / n`, which a five-minute cell receives five times.
+/// The first days correct the season more, so that it becomes their mean rather than the first day: day `n` by at least
+/// this share of `1 / n`, which a five-minute cell receives five times.
 const EARLY_GAMMA: f64 = 0.2;
 
-/// Level, trend, rest and scale: all but the season.
+/// Level, trend, rest and scale: everything but the season.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Core {
     level: f64,
@@ -44,17 +44,17 @@ pub(super) struct Core {
     rest: f64,
     variance: f64,
     seen: NonZero<u32>,
-    /// Clipped surprises in a row; its sign is their side.
+    /// Clipped surprises in a row; the sign is their side.
     clipped: i8,
     /// Minutes since the level jumped.
     since_shift: u8,
 }
 
-/// The recursion: how a core learns, and what it foresees.
+/// The recursion: how a core learns and forecasts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recursion {
     pub(super) smoothing: Smoothing,
-    /// Nothing is clipped without it.
+    /// Without it nothing is clipped.
     clip_sigmas: Option<f64>,
 }
 
@@ -73,13 +73,13 @@ pub struct HoltWinters {
 }
 
 impl Core {
-    /// Returns the one that begins at `level`.
+    /// Returns the core that starts at `level`.
     fn at(level: f64, trend: f64) -> Self {
         let seen = NonZero::<u32>::MIN;
         Self { level, trend, rest: 0.0, variance: 0.0, seen, clipped: 0, since_shift: u8::MAX }
     }
 
-    /// Puts the level at `level`; what the signal does is `factor` times what it did.
+    /// Moves the level to `level`; the signal's movements are scaled by `factor`.
     pub(super) fn relevel(&mut self, level: f64, factor: f64) {
         let variance = factor * factor * self.variance;
         *self = Self { level, trend: 0.0, rest: 0.0, variance, clipped: 0, since_shift: 0, ..*self };
@@ -87,7 +87,7 @@ impl Core {
 }
 
 impl Recursion {
-    /// Returns the core after `value`, at which the season stands at `season`; `None` is a gap.
+    /// Returns the core after `value`, where the season is `season`; `None` is a gap.
     pub(super) fn next(&self, core: Option<Core>, season: f64, value: Option<f64>) -> Option<Core> {
         match value {
             Some(value) => Some(self.learned(core, season, value).0),
@@ -132,7 +132,7 @@ impl Recursion {
         (core, learned)
     }
 
-    /// Returns the surprise as far as it is learned, and how many were clipped in a row with it.
+    /// Returns the surprise as clipped for learning, and the number clipped in a row including it.
     fn clip(&self, core: Core, error: f64) -> (f64, i8) {
         let Some(sigmas) = self.clip_sigmas.filter(|_| core.seen.get() >= UNCLIPPED) else { return (error, 0) };
         let limit = sigmas * core.variance.sqrt().max(1e-3 * core.level.abs());
@@ -144,8 +144,8 @@ impl Recursion {
         (error.clamp(-limit, limit), before.saturating_add(side))
     }
 
-    /// Returns a core that has learned all up to the origin but `missed` minutes as it is there, after a `provisional`
-    /// value, the season being at `season`.
+    /// Returns the core at the origin, after a `provisional` value, from one that has learned all up to the origin but
+    /// `missed` minutes; `season` is the season there.
     fn at_origin(&self, mut core: Core, missed: i64, provisional: Option<f64>, season: f64) -> Core {
         let Some(value) = provisional else { return core };
         for _ in 0..missed {
@@ -155,7 +155,7 @@ impl Recursion {
     }
 
     /// Returns the forecast of a core that has learned all up to the origin but `missed` minutes, and sees a
-    /// `provisional` value there. The season stands at `seasons` here and at each horizon.
+    /// `provisional` value there. `seasons` is the season here and at each horizon.
     pub(super) fn path(
         &self,
         core: Core,
@@ -175,7 +175,7 @@ impl Recursion {
         path
     }
 
-    /// Returns the parts of the same forecast at that horizon, but for the season, which stands at `season` here.
+    /// Returns the parts of the same forecast at that horizon, without the season, which is `season` here.
     pub(super) fn parts(&self, core: Core, missed: i64, provisional: Option<f64>, season: f64, at: usize) -> Parts {
         let core = self.at_origin(core, missed, provisional, season);
         let Smoothing { phi, rho, .. } = self.smoothing;
@@ -185,7 +185,7 @@ impl Recursion {
 }
 
 impl HoltWinters {
-    /// Returns an empty model with a season of the day, drawn from the first full day.
+    /// Returns an empty model with a daily season, drawn from the first full day.
     pub fn new(params: &ForecastParams) -> Self {
         Self {
             core: None,
@@ -197,8 +197,8 @@ impl HoltWinters {
         }
     }
 
-    /// Returns the textbook recursion with a known start, over a season that has been learned: nothing clipped. The
-    /// same code as in operation, for comparison with reference numbers.
+    /// Returns the textbook recursion with a known start, over a learned season, without clipping. Runs the production
+    /// code, for comparison with reference numbers.
     pub fn classical(smoothing: Smoothing, level: f64, trend: f64) -> Self {
         Self {
             core: Some(Core::at(level, trend)),
@@ -215,7 +215,7 @@ impl HoltWinters {
         self.recursion.smoothing
     }
 
-    /// Takes over smoothing parameters; level, trend and season stay.
+    /// Applies smoothing parameters; level, trend and season stay.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
         self.recursion.smoothing = smoothing;
     }
@@ -225,12 +225,12 @@ impl HoltWinters {
         Recursion { smoothing, ..self.recursion }
     }
 
-    /// Puts the level at `level`; what the signal does is `factor` times what it did.
+    /// Moves the level to `level`; the signal's movements are scaled by `factor`.
     pub(super) fn relevel(&mut self, level: f64, factor: f64) {
         self.core.iter_mut().for_each(|core| core.relevel(level, factor));
     }
 
-    /// Asks for the season to be drawn from the first one that is complete, then counts them.
+    /// Requests that the season be drawn from the first complete one, then counts seasons.
     fn count_days(&mut self, minute: Minute, past: Past<'_>) {
         let steps = past.season.steps();
         let passed = minute.0.saturating_add(1).rem_euclid(steps);
@@ -250,7 +250,7 @@ impl HoltWinters {
         passed && past.history.share_seen(minute, steps) >= DAY_SEEN
     }
 
-    /// Learns `minute`, at which the season stands at `season`.
+    /// Learns `minute`, where the season is `season`.
     pub(super) fn learn(&mut self, minute: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
         self.last = minute;
         self.season_update = None;
@@ -265,7 +265,7 @@ impl HoltWinters {
         self.count_days(minute, past);
     }
 
-    /// Returns how many minutes between the last one learned and `minute` are missing.
+    /// Returns how many minutes are missing between the last one learned and `minute`.
     pub(super) fn missed(&self, minute: Minute) -> i64 {
         (minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY)
     }
@@ -289,7 +289,7 @@ impl Model for HoltWinters {
         self.season_update
     }
 
-    /// The level carried the season until now.
+    /// Until now the level included the season.
     fn season_drawn(&mut self, at_last: f64) {
         self.season_days.get_or_insert(1);
         if let Some(core) = &mut self.core {
@@ -321,8 +321,8 @@ impl Model for HoltWinters {
     }
 }
 
-/// Returns `base^h` and `base + ... + base^h` for each horizon, each from shorter ones: that takes less time than to
-/// fetch them from memory.
+/// Returns `base^h` and `base + ... + base^h` for each horizon, each from shorter ones: faster than loading them from
+/// memory.
 fn powers(base: f64) -> (Path, Path) {
     let (mut powers, mut sums) = ([base; HORIZONS.len()], [base; HORIZONS.len()]);
     for next in 1..HORIZONS.len() {
@@ -333,7 +333,7 @@ fn powers(base: f64) -> (Path, Path) {
     (powers, sums)
 }
 
-/// For each horizon the position of the one that is as long as the way to it from the one before.
+/// For each horizon, the position of the horizon equal to its distance from the previous one.
 const STEPS: [usize; HORIZONS.len()] = steps();
 
 const fn steps() -> [usize; HORIZONS.len()] {

@@ -1,6 +1,6 @@
-//! The smoothed level goes on (simple exponential smoothing, by surprises that are clipped: of skewed noise the median
-//! is nearer to most values than the mean). On noise around a level nothing does better, so a model that beats
-//! persistence there, and not this one, has foreseen nothing.
+//! The smoothed level persists (simple exponential smoothing with clipped surprises: for skewed noise the median is
+//! nearer to most values than the mean). On noise around a level nothing does better, so a model that beats persistence
+//! there, but not this one, has predicted nothing.
 
 use super::{Model, Past, Path, View};
 use crate::model::Minute;
@@ -11,9 +11,9 @@ pub const NAME: &str = "level";
 
 /// Share of a surprise that moves the level, once as many minutes have been seen as it averages over.
 const ALPHA: f64 = 0.1;
-/// A surprise moves the level by so many times the mean absolute one at most, which counts likewise.
+/// A surprise moves the level by at most this many times the mean absolute one, and is clipped likewise in that mean.
 const CLIP: f64 = 3.0;
-/// Share of a surprise in their mean.
+/// Weight of a surprise in their mean.
 const SPREAD: f64 = 0.02;
 /// Surprises before they are clipped.
 const ENOUGH: u32 = 10;
@@ -21,7 +21,7 @@ const ENOUGH: u32 = 10;
 /// The smoothed level.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Level {
-    /// Of values that were seen.
+    /// Number of values seen.
     height: f64,
     seen: u32,
     /// Mean absolute surprise.
@@ -29,7 +29,7 @@ pub struct Level {
 }
 
 impl Level {
-    /// The first values count alike, so that the very first one does not linger.
+    /// The first values have equal weight, so that the very first one does not linger.
     fn next(&self, value: f64) -> f64 {
         let gain = ALPHA.max(1.0 / (f64::from(self.seen) + 1.0));
         self.known().map_or(value, |level| level + gain * self.clipped(value - level))
@@ -51,7 +51,7 @@ impl Level {
 }
 
 impl Level {
-    /// Puts the level where the signal stands.
+    /// Moves the level to the signal's current level.
     pub fn relevel(&mut self, level: f64) {
         self.height = level;
     }

@@ -1,20 +1,20 @@
 //! The catalogue of forecast models.
 //!
 //! A model learns minute by minute and forecasts all horizons from the newest one. It takes the minute of the day from
-//! the wall clock and never counts, so that a gap does not shift its season. A new model is a file beside these, a
-//! variant of `Simple` and a row of [`CATALOGUE`], over which the tests run.
+//! the wall clock and never counts, so that a gap does not shift its season. A new model is a file in this directory, a
+//! variant of `Simple` and a row of [`CATALOGUE`], which the tests iterate over.
 //!
 //! | file | forecast |
 //! |---|---|
-//! | [`persistence`] | the newest value goes on |
-//! | [`level`] | the smoothed level goes on: what is best against pure noise |
-//! | [`seasonal_naive`] | what was a day ago comes again |
-//! | [`seasonal_difference`] | what changed from here a day ago changes again |
-//! | [`holt_winters`] | damped trend and day season on a level, robust against outliers |
-//! | [`multiplicative`] | the same of what the signal is of its mean day, or of the week before |
+//! | [`persistence`] | the newest value persists |
+//! | [`level`] | the smoothed level persists: the best rule against pure noise |
+//! | [`seasonal_naive`] | the value of a day ago repeats |
+//! | [`seasonal_difference`] | the change from this point a day ago repeats |
+//! | [`holt_winters`] | damped trend and daily season on a level, robust against outliers |
+//! | [`multiplicative`] | the same on the ratio of the signal to its mean day or to the week before |
 //!
-//! A model says what its points are made of only when it is asked (`parts`), which is where an outlook is made: most
-//! forecasts are scored and never explained.
+//! A model explains its points only on request (`parts`), when an outlook is made: most forecasts are scored and never
+//! explained.
 
 pub mod holt_winters;
 pub mod level;
@@ -44,7 +44,7 @@ use crate::model::outlook::{ForecastFlag, HORIZONS, Parts, Transform};
 /// One value for each of [`HORIZONS`].
 pub type Path = [f64; HORIZONS.len()];
 
-/// What was learned of a signal, shared by its models.
+/// What was learned about a signal, shared by its models.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
     /// The last days, up to the last minute learned.
@@ -60,19 +60,19 @@ pub struct Past<'a> {
 /// Where a forecast starts.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
-    /// The minute from which the horizons count: the last one learned, or the running one after it.
+    /// The minute from which the horizons count: the last one learned, or the current one after it.
     pub minute: Minute,
-    /// The wall clock of the configured zone then.
+    /// Wall-clock time in the configured zone at `minute`.
     pub clock: Clock,
-    /// The value of the running minute so far; used, not learned.
+    /// The value of the current minute so far; used, not learned.
     pub provisional: Option<f64>,
-    /// Minutes without a value up to this one: the newest value is that many minutes old.
+    /// Minutes without a value up to the origin, which is the age of the newest value in minutes.
     pub gap: u32,
     /// What was learned before.
     pub past: Past<'a>,
 }
 
-/// Offsets at which the models read profiles and history: the origin, and each horizon.
+/// Offsets at which the models read profiles and history: the origin and each horizon.
 const FROM_HERE: [u16; HORIZONS.len() + 1] = from_here();
 
 const fn from_here() -> [u16; HORIZONS.len() + 1] {
@@ -89,15 +89,15 @@ const fn from_here() -> [u16; HORIZONS.len() + 1] {
 pub enum Back {
     /// One season.
     Season,
-    /// A week of them.
+    /// A week of seasons.
     Week,
 }
 
-/// The shared history one season, or a week of seasons, ago. A horizon longer than that lag is compared with values
-/// that lie two or more lags back, so that nothing after the origin is read.
+/// The shared history one season, or a week of seasons, ago. A horizon longer than the lag is compared with values two
+/// or more lags back, so that nothing after the origin is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Lagged {
-    /// One lag before the newest value (before the origin, if that has a value).
+    /// One lag before the newest value (before the origin, if it has a value).
     pub here: Option<f64>,
     /// One lag before each horizon; `None` if one is missing.
     pub ahead: Option<Path>,
@@ -155,14 +155,14 @@ impl<'a> View<'a> {
         view
     }
 
-    /// After a gap the newest value is `gap` minutes old: the lagged value beside it is taken from as many minutes
-    /// earlier.
+    /// After a gap the newest value is `gap` minutes old: the lagged value it is compared with is taken from as many
+    /// minutes earlier.
     fn reach_back(&mut self, gap: i64) {
         let Past { history, week, .. } = self.origin.past;
         let clock = self.origin.clock;
         let then = week.places(clock.now.plus(-gap), &[0]);
         let known = |[value]: [f64; 1]| (!value.is_nan()).then_some(value);
-        // After a long gap the minutes have left the history; the coarser cells of the week are still there.
+        // After a long gap these minutes have left the history; the week's coarser cells still exist.
         let minute = history.near(clock.season_ago.plus(-gap));
         self.season_ago.here = minute.or_else(|| known(week.days_ago(&then, 1)));
         self.week_ago.here = known(week.ago(&then));
@@ -179,20 +179,20 @@ impl<'a> View<'a> {
         self.days.map(|[_, ahead @ ..]| ahead[at])
     }
 
-    /// Returns the season where the newest value was.
+    /// Returns the season at the time of the newest value.
     fn season_of_newest(&self) -> f64 {
         let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.season);
         if gap > 0 { past.season.at(clock.now.plus(-i64::from(gap))) } else { here }
     }
 
-    /// Returns the mean of the last days where the newest value was.
+    /// Returns the mean of the last days at the time of the newest value.
     fn days_of_newest(&self) -> Option<f64> {
         let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.days?);
         let then = || past.week.days(&past.week.places(clock.now.plus(-i64::from(gap)), &[0]));
         if gap > 0 { then().map(|[then]| then) } else { Some(here) }
     }
 
-    /// Returns the values of that lag.
+    /// Returns the values at that lag.
     pub fn lagged(&self, back: Back) -> &Lagged {
         match back {
             Back::Season => &self.season_ago,
@@ -203,29 +203,29 @@ impl<'a> View<'a> {
 
 /// A forecast model of one signal.
 pub trait Model {
-    /// Learns `minute`; `None` is a gap. Called once for each minute, in order, after the history has it.
+    /// Learns `minute`; `None` is a gap. Called once per minute, in order, after the history has it.
     fn observe(&mut self, minute: Minute, value: Option<f64>, past: Past<'_>);
 
-    /// Returns how the last minute changes the season; it is applied after all models have learned.
+    /// Returns how the last minute changes the season; applied after all models have learned.
     fn season_update(&self) -> Option<SeasonUpdate> {
         None
     }
 
-    /// Takes note that the season was drawn and stands at `at_last` in the last minute, where it was flat before.
+    /// Notes that the season was drawn: flat until now, it is `at_last` in the last minute.
     fn season_drawn(&mut self, _at_last: f64) {}
 
-    /// Returns the forecast from where `view` was taken; `None` when the model has not seen enough.
+    /// Returns the forecast from the origin of `view`; `None` if the model has not seen enough.
     fn foresee(&self, view: &View<'_>) -> Option<Path>;
 
-    /// Returns what its point at the horizon at position `at` is made of; `None` where it foresees nothing.
+    /// Returns the parts of the point at the horizon at position `at`; `None` if there is no forecast.
     fn parts(&self, view: &View<'_>, at: usize) -> Option<Parts>;
 
-    /// Returns the forecast from `origin` of a model that stands alone.
+    /// Returns the forecast from `origin` of a standalone model.
     fn ahead(&self, origin: &Origin<'_>) -> Option<Path> {
         self.foresee(&View::of(origin))
     }
 
-    /// Returns what a reader should know of how the last minute was learned.
+    /// Returns notes for the reader on how the last minute was learned.
     fn flag(&self) -> Option<ForecastFlag> {
         None
     }
@@ -234,13 +234,13 @@ pub trait Model {
 /// How a minute changes the season.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SeasonUpdate {
-    /// The profile at this minute is off by so much.
+    /// The profile at this minute is off by this much.
     Correct(f64),
     /// The day that ends with this minute is the first one: draw the profile from it.
     Draw,
 }
 
-/// A model that needs no more than the newest value and the level, which all of them share.
+/// A model that needs only the newest value and the level, which all of them share.
 #[derive(Debug, Clone, Copy)]
 enum Simple {
     /// See [`persistence`].
@@ -253,7 +253,7 @@ enum Simple {
     SeasonalDifference(Back),
 }
 
-/// What the models of the catalogue know of a signal beside its past.
+/// What the catalogue's models know about a signal besides its history.
 #[derive(Debug, Clone, Copy)]
 pub struct Models {
     newest: Option<f64>,
@@ -263,7 +263,7 @@ pub struct Models {
 }
 
 impl Models {
-    /// Builds them all.
+    /// Builds all models.
     pub fn new(params: &ForecastParams) -> Self {
         Self {
             newest: None,
@@ -273,8 +273,8 @@ impl Models {
         }
     }
 
-    /// Lets all learn `minute`, which the history has and at which the season stands at `season` and clocks show
-    /// `clock`.
+    /// Lets all models learn `minute`, which is in the history; `season` and `clock` are the season and the wall-clock
+    /// time there.
     pub fn observe(&mut self, minute: Minute, clock: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
         self.newest = value.or(self.newest);
         self.level.observe(minute, value, past);
@@ -290,7 +290,7 @@ impl Models {
         self.holt_winters.season_update()
     }
 
-    /// Lets all know that the season was drawn.
+    /// Notifies all models that the season was drawn.
     pub fn season_drawn(&mut self, at_last: f64) {
         self.holt_winters.season_drawn(at_last);
     }
@@ -300,12 +300,12 @@ impl Models {
         self.holt_winters.smoothing()
     }
 
-    /// Takes over fitted smoothing parameters.
+    /// Applies fitted smoothing parameters.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
         self.holt_winters.set_smoothing(smoothing);
     }
 
-    /// Lets `hear` know what each foresees, by its position in the catalogue; `None` from one that has not seen enough.
+    /// Passes each model's forecast to `hear`, by catalogue position; `None` from one that has not seen enough.
     pub fn foresee(&self, view: &View<'_>, mut hear: impl FnMut(usize, Option<Path>)) {
         let newest = view.origin.provisional.or(self.newest);
         for (position, (_, model)) in SIMPLE.iter().enumerate() {
@@ -325,8 +325,8 @@ impl Models {
         }
     }
 
-    /// Returns what the point at the horizon at position `at` of the model at position `model` of the catalogue is made
-    /// of; `None` where it foresees nothing.
+    /// Returns the parts of the point at the horizon at position `at`, for the model at position `model` of the
+    /// catalogue; `None` if there is no forecast.
     pub fn parts(&self, model: usize, view: &View<'_>, at: usize) -> Option<Parts> {
         let newest = view.origin.provisional.or(self.newest);
         match (SIMPLE.get(model), model.checked_sub(SIMPLE.len() + 1)) {
@@ -344,8 +344,8 @@ impl Models {
         }
     }
 
-    /// Puts all levels where the signal stands (`level`), the season and the profiles being on it already. Simple rules
-    /// stand there.
+    /// Moves all levels to the signal's current level (`level`), to which the season and the profiles were already
+    /// moved. Simple rules are there anyway.
     pub fn relevel(&mut self, level: f64, factor: f64, season: f64, profiles: Profiles, past: Past<'_>) {
         self.level.relevel(level);
         self.holt_winters.relevel(level - season, factor);
@@ -354,7 +354,7 @@ impl Models {
         }
     }
 
-    /// Returns what a reader should know of how the last minute was learned.
+    /// Returns notes for the reader on how the last minute was learned.
     pub fn flag(&self) -> Option<ForecastFlag> {
         self.holt_winters.flag()
     }
@@ -365,10 +365,10 @@ impl Models {
 pub struct Row {
     /// Name in outlooks and records.
     pub name: &'static str,
-    /// Foresees no change. A forecast without skill over the best flat rule foresees nothing a reactive loop
-    /// does not see by itself.
+    /// Forecasts no change. A forecast without skill over the best flat rule predicts nothing that a reactive loop does
+    /// not see anyway.
     pub flat: bool,
-    /// In which form of the signal it foresees.
+    /// The form of the signal that it forecasts.
     pub transform: Transform,
 }
 
@@ -380,7 +380,7 @@ const fn seasonal(name: &'static str) -> Row {
     Row { name, flat: false, transform: Transform::Plain }
 }
 
-/// The simple models. The first one needs no history and speaks alone until others are measured.
+/// The simple models. The first one needs no history and is used alone until others are measured.
 const SIMPLE: [(Row, Simple); 6] = [
     (flat(persistence::NAME), Simple::Persistence),
     (flat(level::NAME), Simple::Level),
@@ -390,14 +390,14 @@ const SIMPLE: [(Row, Simple); 6] = [
     (seasonal("weekly_difference"), Simple::SeasonalDifference(Back::Week)),
 ];
 
-/// The models over what the signal is of a profile.
+/// The models over the ratio of the signal to a profile.
 const MULTIPLICATIVE: [(Row, Profile, Smoothing); 3] = [
     (seasonal(multiplicative::NAME), Profile::Days, SLOW),
     (seasonal("multiplicative_quick"), Profile::Days, QUICK),
     (seasonal("multiplicative_weekly"), Profile::Week, WEEKLY),
 ];
 
-/// All models; their shares of the forecast follow what they are measured to save.
+/// All models; their weights in the forecast follow the loss that they measurably save.
 pub const CATALOGUE: [Row; SIMPLE.len() + 1 + MULTIPLICATIVE.len()] = catalogue();
 
 const fn catalogue() -> [Row; SIMPLE.len() + 1 + MULTIPLICATIVE.len()] {
@@ -416,11 +416,11 @@ const fn catalogue() -> [Row; SIMPLE.len() + 1 + MULTIPLICATIVE.len()] {
     rows
 }
 
-/// A level that few surprises move, and a rest that lasts: what deviates comes back.
+/// A level that few surprises move and a persistent rest: deviations revert.
 const SLOW: Smoothing = Smoothing { alpha: 0.1, beta: 0.02, gamma: 0.0, phi: 0.95, rho: 0.6 };
-/// Between the two: a profile that is known by weekday is left less often.
+/// Between the two: a profile known by weekday is left less often.
 const WEEKLY: Smoothing = Smoothing { alpha: 0.2, beta: 0.02, gamma: 0.0, phi: 0.95, rho: 0.5 };
-/// A level that follows at once: the profile from where the signal stands.
+/// A level that follows at once: the profile, starting from the current value.
 const QUICK: Smoothing = Smoothing { alpha: 0.6, beta: 0.05, gamma: 0.0, phi: 0.9, rho: 0.0 };
 
 /// Position of persistence in [`CATALOGUE`].

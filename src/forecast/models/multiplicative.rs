@@ -1,13 +1,13 @@
-//! Multiplicative Holt-Winters: a level, a trend and a rest of what the signal is of its profile, so that a day twice
-//! as busy has surges twice as high.
+//! Multiplicative Holt-Winters: level, trend and rest of the ratio of the signal to its profile, so that a day twice as
+//! busy has surges twice as high.
 //!
-//! The profile is what the last days have in common, or what was a week ago. The recursion is the additive one over the
-//! ratio `(y + e) / (profile + e)`, in which `e` keeps an idle hour from dividing by nothing: nothing in it can
+//! The profile is what the last days have in common, or the signal a week ago. The recursion is the additive one over
+//! the ratio `(y + e) / (profile + e)`, in which `e` prevents a division by zero in an idle hour: nothing in it can
 //! overflow, and nothing is learned twice.
 //!
-//! Its parts are of the signal all the same, so that they add up with those of other models. The profile is that of the
-//! mean day `m + s` (its mean, and the season around it) and what the week adds, `w`; of the ratio `l + b + a` (level,
-//! trend, rest) each term multiplies all of it:
+//! Its parts are nevertheless in units of the signal, so that they add up with those of other models. The profile is
+//! that of the mean day `m + s` (its mean, and the season around it) plus what the week adds, `w`; each term of the
+//! ratio `l + b + a` (level, trend, rest) multiplies all of it:
 //!
 //! ```text
 //! (m + s + w + e) (l + b + a) - e  =  (m + e) l - e   level
@@ -28,7 +28,7 @@ pub const NAME: &str = "multiplicative";
 
 /// Share of the usual height that is added to signal and profile.
 const ADDED: f64 = 0.01;
-/// Least and largest multiple of the profile.
+/// Smallest and largest multiple of the profile.
 const RANGE: (f64, f64) = (0.02, 20.0);
 
 /// What the signal is compared with.
@@ -40,27 +40,27 @@ pub enum Profile {
     Week,
 }
 
-/// Holt-Winters over what the signal is of its profile; the rules of it are handed in at each step.
+/// Holt-Winters over the ratio of the signal to its profile; its rules are passed in at each step.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Multiplicative {
     ratio: Option<Core>,
 }
 
 impl Multiplicative {
-    /// Learns a value, the profile being at `profile`; what cannot be compared is a gap.
+    /// Learns a value where the profile is `profile`; a value that cannot be compared is a gap.
     pub(super) fn learn(&mut self, rules: &Recursion, value: Option<f64>, profile: Option<f64>, past: Past<'_>) {
         let ratio = value.zip(profile).and_then(|(value, profile)| ratio(value, profile, past));
         self.ratio = rules.next(self.ratio, 0.0, ratio);
     }
 
-    /// Puts the level where the signal stands, the profile being on it already.
+    /// Moves the level to the signal's current level, to which the profile was already moved.
     pub(super) fn relevel(&mut self, level: f64, profile: Option<f64>, past: Past<'_>) {
         let ratio = profile.and_then(|profile| ratio(level, profile, past));
         self.ratio.iter_mut().zip(ratio).for_each(|(core, ratio)| core.relevel(ratio, 1.0));
     }
 
-    /// Returns the forecast from where `view` was taken, `missed` minutes after the last one learned but one; `None`
-    /// where the profile is not known.
+    /// Returns the forecast from the origin of `view`, `missed` minutes after the last one learned but one; `None` if
+    /// the profile is unknown.
     pub(super) fn foresee(&self, rules: &Recursion, profile: Profile, missed: i64, view: &View<'_>) -> Option<Path> {
         let Compared { profile, added, provisional } = profile.compared(view)?;
         let ratios = rules.path(self.ratio?, missed, provisional, &[0.0; FROM_HERE.len()]);
@@ -71,7 +71,7 @@ impl Multiplicative {
         Some(path)
     }
 
-    /// Returns the parts of its point at that horizon, in the unit of the signal.
+    /// Returns the parts of the point at that horizon, in the unit of the signal.
     pub(super) fn parts(
         &self,
         rules: &Recursion,
@@ -98,7 +98,7 @@ impl Multiplicative {
 }
 
 impl Profile {
-    /// Returns what forecasts by it are, in outlooks.
+    /// Returns the form of its forecasts in outlooks.
     pub const fn transform(self) -> Transform {
         match self {
             Self::Days => Transform::RatioToDays,
@@ -106,7 +106,7 @@ impl Profile {
         }
     }
 
-    /// Returns what there is to compare with; `None` where something is not known.
+    /// Returns the values to compare with; `None` if any is unknown.
     fn compared(self, view: &View<'_>) -> Option<Compared> {
         let (here, profile) = match self {
             Self::Days => view.days.map(|[here, ahead @ ..]| (here, ahead))?,
@@ -121,11 +121,11 @@ impl Profile {
     }
 }
 
-/// An origin as it is compared with a profile.
+/// An origin relative to a profile.
 struct Compared {
     /// The profile at each horizon.
     profile: Path,
-    /// What is added to signal and profile.
+    /// Offset added to signal and profile.
     added: f64,
     /// The provisional value, as a ratio.
     provisional: Option<f64>,
@@ -155,13 +155,12 @@ impl Profiles {
     }
 }
 
-/// Returns what is added to signal and profile; `None` for a signal that may be negative or that never was anything but
-/// zero.
+/// Returns the offset added to signal and profile; `None` for a signal that may be negative or was never nonzero.
 fn added(past: Past<'_>) -> Option<f64> {
     past.height.map(|height| ADDED * height).filter(|added| *added > 0.0)
 }
 
-/// Returns what a ratio to the profile is of the signal.
+/// Converts a ratio to the profile back to the signal.
 fn point(profile: f64, added: f64, ratio: f64) -> f64 {
     (profile + added) * ratio.clamp(RANGE.0, RANGE.1) - added
 }

@@ -1,4 +1,4 @@
-//! The newest value goes on. Adapts at once, knows nothing: the bar that every other model has to pass.
+//! The newest value persists. Adapts at once, knows nothing: the baseline that every other model has to beat.
 
 use super::Path;
 use crate::model::outlook::{HORIZONS, Parts};
@@ -11,7 +11,7 @@ pub(super) fn foresee(newest: Option<f64>) -> Option<Path> {
     newest.map(|value| [value; HORIZONS.len()])
 }
 
-/// Returns the parts of it: all is level.
+/// Returns the parts of the forecast: all of it is level.
 pub(super) fn parts(newest: Option<f64>) -> Option<Parts> {
     newest.map(|level| Parts { level, ..Parts::default() })
 }

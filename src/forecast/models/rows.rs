@@ -1,17 +1,17 @@
-//! The cells of a profile in rows of a few hours, each cell in 16 bits between the ends of its row.
+//! The cells of a profile in rows of a few hours, each cell in 16 bits between the bounds of its row.
 //!
-//! The ends lie a little beyond the cells, so that lessons seldom leave them; a row that is left is put between new
-//! ends, and so is each one when its first cell learns: what was wide once for an outlier becomes as narrow as before.
+//! The bounds are slightly beyond the cells, so that updates seldom leave them. A row whose bounds are exceeded gets
+//! new ones, and so does every row when its first cell learns: a range widened by an outlier narrows again.
 
-/// Cells in a row: three hours of a day of minutes. A row of 80 bytes lies in two lines of memory, eight of them in a
-/// class of the allocator.
+/// Cells per row: three hours of a day of minutes. A row of 80 bytes spans two cache lines; eight rows fill an
+/// allocator size class.
 const ROW: usize = 36;
-/// Steps between the ends of a row.
+/// Steps between the bounds of a row.
 const STEPS: f32 = 65_535.0;
-/// How far beyond the cells the ends lie, in shares of what lies between the cells.
+/// Margin of the bounds beyond the cells, as a share of the cells' range.
 const BEYOND: f32 = 0.25;
 
-/// Cells side by side.
+/// Adjacent cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
     rows: Box<[Row]>,
@@ -20,19 +20,19 @@ pub struct Rows {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Row {
-    /// The lower end, and what one step is worth.
+    /// The lower bound, and the size of one step.
     low: f32,
     step: f32,
     cells: [u16; ROW],
 }
 
 impl Rows {
-    /// Keeps these cells.
+    /// Stores these cells.
     pub fn of(cells: &[f32]) -> Self {
         Self { rows: cells.chunks(ROW).map(Row::of).collect(), count: cells.len() as u32 }
     }
 
-    /// Writes the cells from the one at `first` on, all of which there are.
+    /// Copies the cells starting at `first`, all of which exist.
     pub fn read(&self, first: usize, values: &mut [f64]) {
         let (mut row, mut within) = (first / ROW, first % ROW);
         let mut rest = values;
@@ -45,7 +45,6 @@ impl Rows {
         }
     }
 
-    /// Adds to a cell.
     pub fn add(&mut self, index: usize, by: f64) {
         let within = index % ROW;
         let used = (self.count as usize).saturating_sub(index - within).min(ROW);
@@ -60,7 +59,7 @@ impl Rows {
         *row = Row::of(&values[..used]);
     }
 
-    /// Multiplies all cells by a factor above zero.
+    /// Multiplies all cells by a positive factor.
     pub fn scale(&mut self, factor: f64) {
         for row in &mut self.rows {
             (row.low, row.step) = (row.low * factor as f32, row.step * factor as f32);
@@ -69,13 +68,13 @@ impl Rows {
 }
 
 impl Row {
-    /// Keeps at most [`ROW`] values.
+    /// Stores at most [`ROW`] values.
     fn of(values: &[f32]) -> Self {
         let (least, most) = values
             .iter()
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(least, most), value| (least.min(*value), most.max(*value)));
         let beyond = BEYOND * (most - least);
-        // Where all are alike there is no step to count.
+        // If all are equal, the step is zero.
         let ends = Self { low: least - beyond, step: (most - least + 2.0 * beyond) / STEPS, cells: [0; ROW] };
         let mut row = ends;
         row.cells.iter_mut().zip(values).for_each(|(cell, value)| *cell = ends.cell(*value));
@@ -86,12 +85,12 @@ impl Row {
         self.low + f32::from(cell) * self.step
     }
 
-    /// Returns the nearest cell; what is no number becomes zero.
+    /// Returns the nearest cell; NaN becomes zero.
     fn cell(&self, value: f32) -> u16 {
         ((value - self.low) / self.step + 0.5) as u16
     }
 
-    /// Tells whether a value lies between the ends.
+    /// Returns whether a value is within the bounds.
     fn holds(&self, value: f32) -> bool {
         self.low < value && value < self.low + STEPS * self.step
     }
@@ -128,7 +127,7 @@ mod tests {
         for _ in 0..1000 {
             rows.add(40, 0.25);
         }
-        // Each of so many equal lessons is rounded alike.
+        // Each of these equal updates is rounded the same way.
         assert!((read(&rows, 40) - 350.1).abs() < 3.0 && (read(&rows, 41) - 100.1).abs() < 0.1);
         assert_eq!(read(&rows, 100), f64::from(100.1_f32));
         let before = read(&rows, 40);

@@ -1,8 +1,8 @@
-//! The profile of a day in cells of a few minutes, read by linear interpolation between their centres.
+//! The day's profile in cells of a few minutes, linearly interpolated between their centres.
 //!
-//! Five-minute cells see five times the data of one-minute cells and need a fifth of the memory; cells of one
-//! step give the classical seasonal index. What stays resident is kept in short rows, what lives for a
-//! fit or is compared with reference numbers in plain ones.
+//! Five-minute cells see five times the data of one-minute cells and need a fifth of the memory; one-step cells give
+//! the classical seasonal index. Resident profiles use short rows; profiles that live only for a fit, or are compared
+//! with reference numbers, use plain ones.
 
 use ndarray::Array1;
 
@@ -13,9 +13,9 @@ use crate::forecast::lanes::zip3;
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 
-/// Most cells of a profile.
+/// Maximum number of cells in a profile.
 const CELLS: u32 = 288;
-/// Most cells that the minutes up to the longest horizon, and the one after them, lie in.
+/// Maximum number of cells that cover the minutes up to the longest horizon, plus the next minute.
 pub const SPAN: usize = HORIZONS[HORIZONS.len() - 1] as usize + 2;
 
 /// A seasonal profile, added to the level.
@@ -29,17 +29,16 @@ pub struct Season {
 /// The cells of a profile.
 #[derive(Debug, Clone, PartialEq)]
 enum Cells {
-    /// A flat season: a signal with a few minutes of history allocates nothing.
+    /// A flat season, so that a signal with a few minutes of history allocates nothing.
     None,
-    /// Exact. Boxed, so that the other variants stay small.
+    /// Exact. Boxed to keep the other variants small.
     Plain(Box<Array1<f32>>),
     /// In 16 bits each: the rounding is far smaller than one update of the season, and a cache line holds two hours.
     Short(Rows),
 }
 
 impl Cells {
-    /// Writes the cells from the one at `first` on, which is one of the `count`; what passes the end goes on at the
-    /// begin.
+    /// Copies the cells starting at `first` (less than `count`), wrapping around at the end.
     fn read(&self, first: usize, count: usize, values: &mut [f64]) {
         match self {
             Self::None => values.fill(0.0),
@@ -49,7 +48,7 @@ impl Cells {
                 }
             }
             Self::Short(rows) => {
-                // Most lie before the end.
+                // Most are before the end.
                 let here = values.len().min(count.saturating_sub(first));
                 let (here, next) = values.split_at_mut(here);
                 rows.read(first, here);
@@ -60,7 +59,6 @@ impl Cells {
         }
     }
 
-    /// Adds to a cell.
     fn add(&mut self, index: usize, by: f64) {
         match self {
             Self::None => {}
@@ -82,21 +80,21 @@ impl Cells {
     }
 }
 
-/// Where some minutes lie between the centres of cells, counted from the epoch: the same in each profile of such cells.
+/// Where some minutes are between cell centres, counted from the epoch: the same in every profile with such cells.
 #[derive(Debug, Clone, Copy)]
 pub struct Places<const N: usize> {
-    /// The cell on whose centre the first minute lies, or which is the last one before it.
+    /// The cell whose centre is at the first minute, or the last one before it.
     pub first: i64,
-    /// For each minute how many cells its left neighbour is behind the first one.
+    /// Offset in cells of each minute's left neighbour from the first cell.
     pub left: [u16; N],
-    /// Share of the right neighbour.
+    /// Weight of the right neighbour.
     pub share: [f64; N],
 }
 
 impl<const N: usize> Places<N> {
-    /// Finds the minutes that lie `ahead` of `from` in cells of so many minutes.
+    /// Locates the minutes `ahead` of `from`, given the minutes per cell.
     pub fn of(from: Minute, ahead: &[u16; N], cell_minutes: u32) -> Self {
-        // In half minutes from the centre of the first cell of the epoch, so that all is whole numbers.
+        // In half minutes from the centre of the epoch's first cell, so that everything is an integer.
         let (cell, length) = (i64::from(cell_minutes), 2 * cell_minutes);
         let begin = from.0.saturating_mul(2).saturating_add(1 - cell);
         let within = begin.rem_euclid(2 * cell) as u32;
@@ -108,33 +106,33 @@ impl<const N: usize> Places<N> {
         Self { first: begin.div_euclid(2 * cell), left, share }
     }
 
-    /// Returns how many cells from the first one on hold the minutes, which ascend, and their right neighbours.
+    /// Returns how many cells, from the first one, cover the minutes (ascending) and their right neighbours.
     pub fn cells(&self) -> usize {
         self.left.last().map_or(0, |last| usize::from(*last) + 2)
     }
 
-    /// Returns the values of the minutes between those of the `cells`, the first one first.
+    /// Returns the values at the minutes, interpolated between `cells`, first one first.
     pub fn between(&self, cells: &[f64; SPAN]) -> [f64; N] {
         let cell = |index: usize| cells.get(index).copied().unwrap_or(f64::NAN);
         let [left, right] = [0, 1].map(|side| self.left.map(|left| cell(usize::from(left) + side)));
         zip3(&left, &right, &self.share, |left, right, share| {
             let between = left + share * (right - left);
-            // What lies on a centre is that of its cell, whatever is beside it.
+            // At a centre the cell's own value counts, whatever its neighbour is.
             if share > 0.0 { between } else { left }
         })
     }
 }
 
 impl Season {
-    /// Returns a flat season of so many steps: in five-minute cells for a day of minutes, in at most as many cells for
-    /// another one.
+    /// Returns a flat season of the given number of steps: in five-minute cells for a day of minutes, otherwise in at
+    /// most as many cells.
     pub fn flat(steps: u32) -> Self {
         let least = steps.div_ceil(CELLS);
         let cell_minutes = (least..=steps).find(|cell| steps.is_multiple_of(*cell)).unwrap_or(1);
         Self { cells: Cells::None, count: steps / cell_minutes, cell_minutes }
     }
 
-    /// Returns it with its cells in plain numbers: larger, and quicker to learn.
+    /// Returns the season with unpacked cells: larger, but faster to learn.
     #[must_use]
     pub fn plain(mut self) -> Self {
         let mut values = vec![0.0; self.count as usize];
@@ -148,24 +146,24 @@ impl Season {
         i64::from(self.count)
     }
 
-    /// Returns the minutes of a cell.
+    /// Returns the minutes per cell.
     pub fn cell_minutes(&self) -> i64 {
         i64::from(self.cell_minutes)
     }
 
-    /// Returns the steps in a season.
+    /// Returns the steps per season.
     pub fn steps(&self) -> i64 {
         i64::from(self.cell_minutes) * i64::from(self.count)
     }
 
-    /// Returns the classical index: one cell for each step, the first one at minute 0 of the epoch.
+    /// Returns the classical index: one cell per step, starting at minute 0 of the epoch.
     pub fn classical(cells: impl IntoIterator<Item = f64>) -> Self {
         let cells: Array1<f32> = cells.into_iter().map(|cell| cell as f32).collect();
         Self { count: cells.len() as u32, cells: Cells::Plain(Box::new(cells)), cell_minutes: 1 }
     }
 
-    /// Returns the profile of the season that ends with the cell `last` from the epoch, drawn from the means of its
-    /// cells around that of all. An unknown cell stands where the season stands.
+    /// Returns the profile of the season that ends with cell `last` from the epoch: its cell means relative to the
+    /// overall mean. An unknown cell is at the mean.
     pub fn of_cells(steps: u32, last: i64, mean: impl Fn(i64) -> Option<f64>) -> Self {
         let season = Self::flat(steps);
         let mut profile = Array1::zeros(season.count as usize);
@@ -180,8 +178,8 @@ impl Season {
         Self { cells: Cells::Plain(Box::new(profile)), ..season }
     }
 
-    /// Draws the profile of the season that ends with `last`, when clocks show `clock`: of each cell what `form` makes
-    /// of its mean and of that of the season. An unseen cell stands where the season stands.
+    /// Draws the profile from the season that ends with `last`, at wall-clock time `clock`: `form` combines each cell's
+    /// mean with the season's mean, which also stands in for the mean of an unseen cell.
     pub fn draw(&mut self, history: &History, last: Minute, clock: Minute, form: impl Fn(f64, f64) -> f64) {
         let steps = self.steps();
         let (mut sum, mut count) = (0.0, 0.0);
@@ -189,7 +187,7 @@ impl Season {
         for (cell, mean) in means.iter_mut().enumerate() {
             let [first, shown] = [last, clock].map(|minute| minute.0.saturating_sub(steps - 1));
             let offset = (i64::from(self.cell_minutes) * cell as i64 - shown).rem_euclid(steps);
-            // The cell of the first minute may hold minutes of both ends of the day.
+            // The cell of the first minute may hold minutes from both ends of the day.
             let minutes = (0..i64::from(self.cell_minutes)).map(|minute| first + (offset + minute) % steps);
             let (mut inside, mut seen) = (0.0, 0.0);
             for value in minutes.filter_map(|minute| history.get(Minute(minute))) {
@@ -218,12 +216,12 @@ impl Season {
         value
     }
 
-    /// Returns the seasonal values that many minutes `ahead` of `from`.
+    /// Returns the seasonal values `ahead` minutes after `from`.
     pub fn at_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f64; N] {
         self.read(&self.places(from, ahead))
     }
 
-    /// Finds those minutes in this profile, and in others of such cells.
+    /// Locates those minutes in this profile and in any other with the same cells.
     pub fn places<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> Places<N> {
         Places::of(from, ahead, self.cell_minutes)
     }
@@ -237,8 +235,8 @@ impl Season {
         places.between(&cells)
     }
 
-    /// Learns what `minute`, when clocks show `clock`, teaches; where the profile was drawn anew, returns its value
-    /// there.
+    /// Learns the update from `minute`, at wall-clock time `clock`; returns the profile's value there if it was
+    /// redrawn.
     pub fn learn(
         &mut self,
         season_update: SeasonUpdate,
@@ -258,7 +256,7 @@ impl Season {
         }
     }
 
-    /// Adds `correction` at `minute`, split between the two cells by their share in it.
+    /// Adds `correction` at `minute`, split between the two cells by weight.
     pub fn correct(&mut self, minute: Minute, correction: f64) {
         let Places { first, share: [share], .. } = self.places(minute, &[0]);
         let count = self.count as usize;
@@ -270,18 +268,18 @@ impl Season {
         self.cells.add(wrap(left + 1, count), correction * share);
     }
 
-    /// Multiplies the profile.
+    /// Scales the profile.
     pub fn scale(&mut self, factor: f64) {
         self.cells.scale(factor);
     }
 
-    /// Returns where the cell stands that is so many behind the epoch.
+    /// Returns the position of the cell with the given number from the epoch.
     fn index(&self, cell: i64) -> usize {
         cell.rem_euclid(self.cells().max(1)) as usize
     }
 }
 
-/// Returns what is left of an index that may be too large; most are not.
+/// Reduces an index that may be too large; most are not.
 fn wrap(index: usize, count: usize) -> usize {
     if index < count { index } else { index % count }
 }

@@ -1,11 +1,11 @@
-//! Every row of the catalogue, and what each model is for.
+//! Every row of the catalogue, and what each model is good at.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::forecast::zone::Zone;
 
-/// All models and what they have learned from; one of them is asked.
+/// All models and the history they have learned; one of them is tested.
 struct Learned {
     models: Models,
     asked: usize,
@@ -51,7 +51,7 @@ impl Learned {
         self.models = models;
     }
 
-    /// Minutes at the end that had no value.
+    /// Minutes at the end without a value.
     fn gap(&self, provisional: Option<f64>) -> u32 {
         let missing = self.values.iter().rev().take_while(|value| value.is_none()).count();
         if provisional.is_some() { 0 } else { missing as u32 }
@@ -78,7 +78,7 @@ fn clock(minute: Minute) -> Clock {
     Zone::UTC.clock(minute, 60, 1440)
 }
 
-/// Feeds `values` from `start` on and returns the model with its history.
+/// Feeds `values` starting at `start` and returns the model with its history.
 fn learn(row: Row, start: i64, values: &[Option<f64>]) -> Learned {
     let mut learned = Learned::new(row, start);
     values.iter().for_each(|value| learned.observe(*value));
@@ -209,7 +209,7 @@ fn a_missing_minute_runs_along_the_damped_trend() {
 
 #[test]
 fn a_busier_day_has_higher_surges_and_a_signal_below_zero_has_no_ratio() {
-    // The last day is twice as busy; the surge of all days begins eleven minutes after it is cut.
+    // The last day is twice as busy; the daily surge starts eleven minutes after the cut.
     let load = |minute: i64| day_load(minute, 600) * if minute < 9 * 1440 { 1.0 } else { 2.0 };
     let values: Vec<_> = (0..9 * 1440 + 590).map(|minute| Some(load(minute))).collect();
     for name in [multiplicative::NAME, "multiplicative_quick", "multiplicative_weekly"] {
@@ -217,7 +217,7 @@ fn a_busier_day_has_higher_surges_and_a_signal_below_zero_has_no_ratio() {
         let path = learned.ahead(None).unwrap();
         let rise = path[6] - path[3];
         assert!((250.0..350.0).contains(&rise), "{name}: {path:?}");
-        // A zero is a value like others.
+        // A zero is a value like any other.
         learned.observe(Some(0.0));
         assert!(learned.ahead(None).unwrap().iter().all(|point| point.is_finite()));
     }
@@ -269,7 +269,7 @@ fn the_height_of_a_signal_is_its_level_whichever_model_speaks() {
     }
 }
 
-/// Nine days and more of a level of 1000, the wave of the day in it, and every seventh day half as busy.
+/// More than nine days of a level of 1000 with a daily wave, every seventh day half as busy.
 fn weekly_load(minute: i64) -> f64 {
     let busy = if minute.div_euclid(1440).rem_euclid(7) == 2 { 0.5 } else { 1.0 };
     (1000.0 + day_load(minute, 600)) * busy
@@ -277,15 +277,15 @@ fn weekly_load(minute: i64) -> f64 {
 
 #[test]
 fn a_surge_is_of_the_day_and_a_quiet_day_of_the_week_in_the_models_that_know_of_them() {
-    // The surge begins 11 minutes after the end, on the third quiet day.
+    // The surge starts 11 minutes after the end, on the third quiet day.
     let end = 16 * 1440 + 590;
     let values: Vec<_> = (0..end).map(|minute| Some(weekly_load(minute))).collect();
     for row in CATALOGUE {
         let learned = learn(row, 0, &values);
         let [before, within] = [3, 5].map(|at| learned.parts(None, at).unwrap());
         let (day, week) = (within.day - before.day, within.week);
-        // On a level of half the mean day half of its surge is expected; against the weeks before the level is whole, and
-        // all that is less of the week.
+        // On a level of half the mean day, half of its surge is expected; against the weeks before, the level is
+        // unchanged, and the whole difference belongs to the week.
         let surge = if row.transform == Transform::RatioToDays { 50.0..100.0 } else { 120.0..180.0 };
         let weekly = matches!(row.name, "weekly_naive" | "weekly_difference" | "multiplicative_weekly");
         assert_eq!(surge.contains(&day), !row.flat, "{}: {before:?}, {within:?}", row.name);
@@ -295,13 +295,13 @@ fn a_surge_is_of_the_day_and_a_quiet_day_of_the_week_in_the_models_that_know_of_
             row.name.contains("multiplicative") || row.name == holt_winters::NAME
         );
     }
-    // A week ago this day was as quiet: that is where the week stands, half as high as the mean day.
+    // This day was as quiet a week ago: the week takes it to half the height of the mean day.
     let of = |name: &str| learn(row(name), 0, &values).parts(None, 4).unwrap();
     for name in ["weekly_naive", "weekly_difference", "multiplicative_weekly"] {
         let weekly = of(name);
         assert!((0.4..0.6).contains(&(-weekly.week / (weekly.level + weekly.day))), "{name}: {weekly:?}");
     }
-    // The days before were twice as busy: the level is half of theirs, and so is what the day adds.
+    // The days before were twice as busy: the level is half of theirs, and so is the day's part.
     let [plain, ratio] = [holt_winters::NAME, multiplicative::NAME].map(|name| of(name).day);
     assert!((plain - 2.0 * ratio).abs() < 0.2 * plain.abs(), "{plain} {ratio}");
 }
@@ -316,7 +316,7 @@ fn every_row_says_in_which_form_of_the_signal_it_foresees() {
 
 #[test]
 fn where_a_season_is_shorter_than_the_horizon_the_seasonal_ones_go_back_further() {
-    // Half days, of which two days in seven are quiet; what is ahead is what was as many seasons ago as it takes.
+    // Half days, of which two days in seven are quiet; a value ahead is the one as many seasons ago as needed.
     let value = |step: i64| {
         let (half, day) = (step.rem_euclid(2) as f64, step.div_euclid(2).rem_euclid(7));
         if day < 5 { 40.0 + 100.0 * half } else { 10.0 + 20.0 * half }

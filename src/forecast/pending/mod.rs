@@ -1,6 +1,6 @@
-//! Issued forecasts that wait for their outcome.
+//! Issued forecasts waiting for their outcome.
 //!
-//! One ring buffer per horizon, as long as the horizon: the forecast due at a minute lies in the slot that the forecast
+//! One ring buffer per horizon, as long as the horizon: the forecast due at a minute is in the slot that the forecast
 //! issued at that minute takes next, so each slot is read once and then overwritten. 86 + 40 slots, 2.1 KB a signal:
 //! the point is kept exactly, everything else as its distance from the point, in a few bits ([`short`]).
 
@@ -18,7 +18,7 @@ use crate::model::outlook::HORIZONS;
 /// Windows, in minutes, over which the maximum is forecast.
 pub const WINDOWS: [u16; 2] = [10, 30];
 
-/// Minutes after which all rings stand as they stood: each length divides it.
+/// Minutes after which all rings are back in the same position: each length divides it.
 const TURN: i64 = 60;
 const SLOTS: usize = total(&HORIZONS);
 const WINDOW_SLOTS: usize = total(&WINDOWS);
@@ -32,7 +32,7 @@ const fn total(lengths: &[u16]) -> usize {
     sum
 }
 
-/// Issued forecasts of `N` numbers as they were published, as much of them as scoring needs. NaN: there was none.
+/// Issued forecasts of `N` numbers as published, in the precision that scoring needs. NaN: no forecast.
 #[derive(Debug, Clone, Copy)]
 pub struct Issued<const N: usize> {
     /// Point forecast.
@@ -43,9 +43,9 @@ pub struct Issued<const N: usize> {
     pub low: [f32; N],
     /// Upper end of the 95 % interval; for a maximum its 95 % quantile.
     pub high: [f32; N],
-    /// Where a change was foreseen.
+    /// Where a change was predicted.
     pub moving: [bool; N],
-    /// By what all of the past was multiplied since: 1 but for what was issued before a shift.
+    /// Factor by which the past was multiplied since: 1 unless issued before a shift.
     pub since: [f32; N],
 }
 
@@ -65,12 +65,12 @@ impl<const N: usize> Issued<N> {
         zip(&self.point, &self.since, |point, since| point * since)
     }
 
-    /// Tells whether any of it was said on another level.
+    /// Returns whether any of it was issued on another level.
     pub fn is_shifted(&self) -> bool {
         self.since != [1.0; N]
     }
 
-    /// Returns as it was said what is told on the present level.
+    /// Converts a forecast on the present level to the level it was issued on.
     pub fn as_said(&self, on_level: &[f32; N]) -> [f32; N] {
         zip(on_level, &self.since, |on_level, since| on_level / since)
     }
@@ -99,9 +99,9 @@ pub const MISSING: [Lanes; MODELS] = [[f32::NAN; HORIZONS.len()]; MODELS];
 /// The combined forecast from one origin: at each horizon, and of the maximum over each window.
 #[derive(Debug, Clone, Copy)]
 pub struct IssuedForecast {
-    /// Of each horizon.
+    /// For each horizon.
     pub points: Issued<{ HORIZONS.len() }>,
-    /// Of each maximum.
+    /// For each maximum.
     pub maxima: Issued<{ WINDOWS.len() }>,
 }
 
@@ -129,17 +129,17 @@ impl Cell {
     const NOTHING: Self = Self { models: [Apart::MISSING; MODELS], mixed: One::NOTHING };
 }
 
-/// All forecasts of a signal without an outcome yet.
+/// All forecasts of a signal that have no outcome yet.
 #[derive(Debug, Clone)]
 pub struct Pending {
     points: [Cell; SLOTS],
     maxima: [One; WINDOW_SLOTS],
-    /// The last shifts, the newest first: a rise, and that it was taken back. All that was said before an older one is
-    /// mostly due by then.
+    /// The last shifts, the newest first: a rise and its reversal. Most forecasts from before an older shift are due by
+    /// then.
     shifts: [Multiplied; 2],
 }
 
-/// A shift: what was said before the minute `before` was said of a level that was multiplied since.
+/// A shift: forecasts issued before the minute `before` are on a level that was multiplied since.
 #[derive(Debug, Clone, Copy)]
 struct Multiplied {
     before: ShortMinute,
@@ -157,7 +157,7 @@ impl Pending {
     }
 
     /// Returns the forecasts due at `minute`, horizons and windows in their order: those of the models on the present
-    /// level, which is what they would have said on it, and those of the combination as they were published.
+    /// level, as if made on it, and those of the combination as published.
     pub fn due_at(&self, minute: Minute) -> DueForecasts {
         let cells = slots(&HORIZONS, minute).map(|slot| self.points.get(slot).unwrap_or(&Cell::NOTHING));
         let maxima = slots(&WINDOWS, minute).map(|slot| self.maxima.get(slot).copied().unwrap_or(One::NOTHING));
@@ -171,11 +171,11 @@ impl Pending {
         DueForecasts { models: from_fn(said), mixed: IssuedForecast { points, maxima } }
     }
 
-    /// Returns by what the past was multiplied since the origins that lie so long before `minute`.
+    /// Returns the factors by which the past was multiplied since the origins that are this long before `minute`.
     fn since<const N: usize>(&self, lengths: &[u16; N], minute: Minute) -> [f32; N] {
         let mut since = [1.0; N];
         for Multiplied { before, factor } in &self.shifts {
-            // An origin lies before it if the horizon is longer than what has passed since.
+            // An origin is before the shift if the horizon is longer than the time since.
             let passed = before.age(minute);
             for (since, length) in since.iter_mut().zip(lengths) {
                 *since *= if i64::from(*length) > passed { *factor } else { 1.0 };
@@ -184,8 +184,8 @@ impl Pending {
         since
     }
 
-    /// Returns point and interval of the combined forecasts of `minute` that were issued one minute before it, and two,
-    /// each with the point of `model`.
+    /// Returns point and interval of the combined forecasts of `minute` issued one minute before it, and two, each with
+    /// the point of `model`.
     pub fn intervals_at(&self, minute: Minute, model: usize) -> [([f32; 3], f32); 2] {
         let [next, second, ..] = slots(&HORIZONS, minute);
         [next, second].map(|slot| {
@@ -195,18 +195,18 @@ impl Pending {
         })
     }
 
-    /// Takes note that all before the minute `before` was multiplied. What was published stays what it was.
+    /// Notes that everything before the minute `before` was multiplied. Published forecasts stay as they were.
     pub fn multiplied(&mut self, before: Minute, factor: f64) {
         let [newest, _] = self.shifts;
         self.shifts = [Multiplied { before: ShortMinute::of(before), factor: factor as f32 }, newest];
     }
 
-    /// Keeps the forecasts issued at `origin`, of each model and of the combination, if there is one. To be called for
-    /// each minute, after the forecasts due at it were read.
+    /// Stores the forecasts issued at `origin`, of each model and of the combination, if there is one. Call for each
+    /// minute, after reading the forecasts due at it.
     pub fn keep(&mut self, origin: Minute, paths: &[Lanes; MODELS], word: Option<&IssuedForecast>) {
         let word = word.unwrap_or(&IssuedForecast::NOTHING);
         let points: [One; HORIZONS.len()] = from_fn(|horizon| word.points.one(horizon));
-        // Distances are measured in the width as it is kept, so that its rounding adds nothing to theirs.
+        // Distances are measured in the stored width, so that its rounding does not add to theirs.
         let per_width = points.map(|point| 1.0 / point.width());
         let mixed = &word.points.point;
         let mut codes = [[0; HORIZONS.len()]; MODELS];

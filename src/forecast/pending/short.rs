@@ -1,17 +1,17 @@
 //! Issued forecasts, in as few bits as scoring needs.
 //!
-//! Scores are means over hundreds of outcomes, in which the rounding of a single one vanishes. The point stays exact,
-//! because the sign of the error depends on it, and the ends of the interval are rounded outward, because coverage
+//! Scores are means over hundreds of outcomes, in which the rounding of a single one vanishes. The point stays exact
+//! because the sign of the error depends on it, and the ends of the interval are rounded outward because coverage
 //! depends on them.
 
 use crate::forecast::lanes::smaller;
 
-/// A combined forecast at one horizon, or of one window. NaN: there was none.
+/// A combined forecast at one horizon or over one window. NaN: no forecast.
 #[derive(Debug, Clone, Copy)]
 pub struct One {
     /// As bytes, so that the struct has an alignment of two and no padding.
     point: [u8; 4],
-    /// Unit of the residual; negative where a change was foreseen.
+    /// Unit of the residual; negative if a change was predicted.
     width: Half,
     /// Ends of the interval, relative to the point.
     low: Half,
@@ -23,8 +23,8 @@ impl One {
     pub const NOTHING: Self =
         Self { point: f32::NAN.to_ne_bytes(), width: Half::NOTHING, low: Half::NOTHING, high: Half::NOTHING };
 
-    /// Keeps a forecast; `moving` tells whether a change was foreseen. The interval is not narrowed by rounding: else
-    /// the zeros of a resting signal would lie below a lower end of zero half of the time.
+    /// Stores a forecast; `moving` is whether a change was predicted. Rounding does not narrow the interval: otherwise
+    /// the zeros of a resting signal would be below a lower end of zero half of the time.
     pub fn of(point: f32, width: f32, [low, high]: [f32; 2], moving: bool) -> Self {
         Self {
             point: point.to_ne_bytes(),
@@ -49,13 +49,13 @@ impl One {
         [self.low, self.high].map(|end| self.point() + end.get())
     }
 
-    /// Tells whether a change was foreseen.
+    /// Returns whether a change was predicted.
     pub fn moving(&self) -> bool {
         self.width.get().is_sign_negative()
     }
 }
 
-/// The upper half of an `f32` (bfloat16): a relative error of 1/256 at most, of 1/128 where rounded in one direction.
+/// The upper half of an `f32` (bfloat16): a relative error of at most 1/256, or 1/128 when rounded in one direction.
 #[derive(Debug, Clone, Copy)]
 struct Half(u16);
 
@@ -86,7 +86,7 @@ impl Half {
 }
 
 /// Distance of a model's point from the mix, in units of the width: a sign, four bits of exponent and three of
-/// mantissa. A relative error of 1/16 at most; for distances below [`NEAR`], 1/16 of it.
+/// mantissa. A relative error of at most 1/16; for distances below [`NEAR`], 1/16 of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Apart(u8);
 
@@ -99,16 +99,16 @@ const LEFT_OUT: u32 = 20;
 const HALF: u32 = 1 << (LEFT_OUT - 1);
 /// The exponent and mantissa of a distance of zero.
 const NEAREST: u32 = NEAR.to_bits() >> LEFT_OUT;
-/// Position of the sign in the byte, and how many bits above that it stands in an `f32`.
+/// Position of the sign in the byte, and how many bits higher it is in an `f32`.
 const SIGN: u32 = 1 << 7;
 const ABOVE: u32 = 24;
 
 impl Apart {
-    /// The model had no forecast: a pattern that no distance is encoded as.
+    /// The model had no forecast: a pattern that encodes no distance.
     pub const MISSING: Self = Self(u8::MAX);
 
-    /// Returns what is to be kept of a distance; NaN stands for none. Without a branch and in a number as wide as the
-    /// distance: several are made at once.
+    /// Returns the encoding of a distance; NaN is no forecast. Branch-free and in a number as wide as the distance, so
+    /// that several are encoded at once.
     #[inline]
     pub fn code(apart: f32) -> u32 {
         let power = ((smaller(apart.abs(), FURTHEST) + NEAR).to_bits() + HALF) >> LEFT_OUT;
@@ -116,7 +116,7 @@ impl Apart {
         if apart.is_nan() { u8::MAX.into() } else { kept }
     }
 
-    /// Keeps it.
+    /// Stores the encoding.
     #[inline]
     pub fn of(code: u32) -> Self {
         Self(code as u8)
@@ -131,7 +131,7 @@ impl Apart {
         if self == Self::MISSING { f32::NAN } else { signed }
     }
 
-    /// Returns the point that lies so many widths from that of the combination.
+    /// Returns the point that is this many widths from that of the combination.
     #[inline]
     pub fn point(self, mixed: f32, width: f32) -> f32 {
         mixed + width * self.get()

@@ -1,15 +1,15 @@
-//! Shares of the models where the newest value is old: what is foreseen ten minutes on from a value that is five
-//! minutes old is foreseen fifteen minutes on.
+//! Weights of the models when the newest value is old: a forecast ten minutes ahead from a value that is five minutes
+//! old is a forecast fifteen minutes ahead.
 
 use super::{Losses, Moving, Regrets, Scores, Surges, Weights};
 use crate::forecast::scores::MODELS;
 use crate::model::outlook::HORIZONS;
 
-/// Between these two a loss shows how it grows beyond the longest horizon.
+/// The growth of a loss beyond the longest horizon is estimated between these two.
 const SHORT: usize = 3;
 const LONG: usize = HORIZONS.len() - 1;
 
-/// Returns for each horizon the position of the first one that is at least `gap` longer, else of the longest.
+/// Returns for each horizon the position of the first one at least `gap` longer, otherwise of the longest.
 pub fn longer(gap: u32) -> [usize; HORIZONS.len()] {
     HORIZONS.map(|minutes| {
         let all = u32::from(minutes).saturating_add(gap);
@@ -18,7 +18,7 @@ pub fn longer(gap: u32) -> [usize; HORIZONS.len()] {
 }
 
 impl Scores {
-    /// Returns the [`weights`](Self::weights) where the newest value is `gap` minutes old.
+    /// Returns the [`weights`](Self::weights) when the newest value is `gap` minutes old.
     pub fn weights_after(&self, gap: u32, surges: &Surges, available: &[bool; MODELS], moving: Moving) -> Weights {
         if gap == 0 {
             return self.weights(surges, available, moving);
@@ -47,7 +47,7 @@ impl Scores {
     }
 }
 
-/// Returns the power of the horizon with which a loss grows: 1/2 is a random walk's, 0 that of a rule which is as good
+/// Returns the power of the horizon with which a loss grows: 1/2 for a random walk, 0 for a rule that is equally good
 /// at any horizon.
 fn growth(losses: &Losses) -> f64 {
     let [short, long] = [SHORT, LONG].map(|horizon| f64::from(losses.mean[horizon]));
@@ -55,8 +55,8 @@ fn growth(losses: &Losses) -> f64 {
     if growth.is_finite() { growth.max(0.0) } else { 0.0 }
 }
 
-/// Multiplies the shares at a horizon, which go on to add up to one. Of independent errors each counts by the inverse
-/// of its square.
+/// Scales the weights at a horizon, which still add up to one. With independent errors, each counts by the inverse of
+/// its square.
 fn fade(weights: &mut Weights, horizon: usize, by: [f64; MODELS]) {
     let faded: [f64; MODELS] = std::array::from_fn(|model| by[model] * f64::from(weights[model][horizon]));
     let sum: f64 = faded.iter().sum();
@@ -74,7 +74,7 @@ mod tests {
 
     const CALM: Moving = [false; HORIZONS.len()];
 
-    /// What is nearest at a horizon changes with it: persistence first, then the difference, then the naive rule.
+    /// The best model changes with the horizon: persistence first, then the difference, then the naive rule.
     fn scored() -> (Scores, Surges) {
         let (mut scores, mut surges) = (Scores::new(), Surges::new());
         let error = |model: usize, horizon: usize| match model {
@@ -84,7 +84,7 @@ mod tests {
             _ => 100.0,
         };
         for outcome in 0..500 {
-            // No two err alike.
+            // No two models have the same error.
             let side = |model: usize| if outcome >> (model % 4) & 1 == 0 { 1.0 } else { -1.0 };
             let said = |model: usize| -> Lanes { std::array::from_fn(|lane| 100.0 + side(model) * error(model, lane)) };
             let forecasts: [Lanes; MODELS] = std::array::from_fn(said);

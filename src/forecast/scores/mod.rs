@@ -1,8 +1,8 @@
 //! Measured losses of all models, and how much each of them counts.
 //!
-//! A forecast is scored when its outcome arrives. Losses are discounted, so that a model that has turned bad
-//! is left within a day; shares are kept for each horizon, because who sees the next minute best seldom sees the next
-//! half hour best. All horizons of a model lie side by side, so that one step of arithmetic serves several.
+//! A forecast is scored when its outcome arrives. Losses are discounted, so that a model that has turned bad is dropped
+//! within a day; weights are kept per horizon, because the best model for the next minute is seldom the best for the
+//! next half hour. All horizons of a model are adjacent, so that one arithmetic step serves several.
 
 mod gap;
 mod regrets;
@@ -16,30 +16,30 @@ use super::models::{CATALOGUE, PERSISTENCE, SEASONAL_NAIVE};
 use super::pending::Issued;
 use crate::model::outlook::{HORIZONS, Skill};
 
-/// One number for each of [`HORIZONS`], as much of it as scoring needs.
+/// One number for each of [`HORIZONS`], in the precision that scoring needs.
 pub type Lanes = [f32; HORIZONS.len()];
 
 /// Number of models.
 pub const MODELS: usize = CATALOGUE.len();
-/// Outcomes before a model may speak.
+/// Outcomes before a model may contribute.
 const ENOUGH: f32 = 60.0;
-/// Largest number of which the sum of many squares is still a number.
+/// Largest number for which a sum of many squares is still finite.
 const LARGEST: f32 = 1e15;
 
-/// Losses of all models at all horizons, and of what was said by all together.
+/// Losses of all models at all horizons, and of the combined forecasts.
 #[derive(Debug, Clone, Copy)]
 pub struct Scores {
     losses: [Losses; MODELS],
     published: Losses,
-    /// Mean error of what was said of the next minute, had it been said of all horizons; of as many outcomes.
+    /// Mean error of the next-minute forecast used at all horizons, over the same outcomes.
     held: f32,
-    /// Where none of the season's changes is foreseen; the others are in [`Surges`].
+    /// For horizons without a predicted seasonal change; the others are in [`Surges`].
     calm: [Regrets; MODELS],
-    /// At which horizons a foreseen change was scored.
+    /// At which horizons a predicted change was scored.
     surged: Moving,
 }
 
-/// Discounted mean absolute errors of what was said at all horizons.
+/// Discounted mean absolute errors of the forecasts at all horizons.
 #[derive(Debug, Clone, Copy)]
 struct Losses {
     mean: Lanes,
@@ -50,7 +50,7 @@ struct Losses {
 impl Losses {
     const NOTHING: Self = Self { mean: [0.0; HORIZONS.len()], outcomes: 0.0 };
 
-    /// Takes in the errors of one outcome.
+    /// Adds the errors of one outcome.
     fn add(&mut self, errors: &Lanes, keep: f32) {
         let most = self.most();
         self.outcomes = self.outcomes * keep + 1.0;
@@ -59,12 +59,12 @@ impl Losses {
         self.mean = zip(&self.mean, &errors, |mean, error| mean + part * (error - mean));
     }
 
-    /// Returns at which error an outcome is clipped at each horizon: a single outlier doubles the mean at most. A lower
-    /// clip would lose rare events that recur: with a clip of 30 means, a surge of five minutes a day (1 outcome in 144
-    /// at the shortest horizons) fades from the mean, and with it the skill of whoever foresees it.
+    /// Returns the error at which an outcome is clipped at each horizon: a single outlier at most doubles the mean. A
+    /// lower clip would lose rare events that recur: with a clip of 30 means, a surge of five minutes a day (1 outcome
+    /// in 144 at the shortest horizons) fades from the mean, and with it the skill of any model that predicts it.
     fn most(&self) -> Lanes {
         let times = if self.enough() { self.outcomes } else { f32::INFINITY };
-        // Nothing is clipped at zero; computed before it is picked, so that all lanes are one step.
+        // Nothing is clipped at zero; computed before it is selected, so that all lanes take one step.
         let most = self.mean.map(|mean| times * mean);
         most.map(|most| smaller(if most > 0.0 { most } else { LARGEST }, LARGEST))
     }
@@ -83,23 +83,23 @@ impl Losses {
     }
 }
 
-/// Tells at which horizons a change is foreseen; see [`super::bands::Bands::moving`].
+/// Returns at which horizons a change is predicted; see [`super::bands::Bands::moving`].
 pub type Moving = [bool; HORIZONS.len()];
 
 fn both(one: Moving, other: Moving) -> Moving {
-    // Mostly nothing moves.
+    // Usually nothing moves.
     if !one.contains(&true) {
         return one;
     }
     std::array::from_fn(|horizon| one[horizon] && other[horizon])
 }
 
-/// Returns the numbers of the horizons at which `moving` is as asked; the others are no numbers.
+/// Returns the numbers of the horizons at which `moving` is as requested, and NaN for the others.
 pub fn only<const N: usize>(values: &[f32; N], moving: &[bool; N], asked: bool) -> [f32; N] {
     std::array::from_fn(|lane| if moving[lane] == asked { values[lane] } else { f32::NAN })
 }
 
-/// Share of each model in the forecast at each horizon; those of a horizon add up to one.
+/// Weight of each model in the forecast at each horizon; the weights of a horizon add up to one.
 pub type Weights = [Lanes; MODELS];
 
 impl Scores {
@@ -114,10 +114,10 @@ impl Scores {
         }
     }
 
-    /// Scores what the models said of a minute at each horizon, on the present level, and what was published; NaN stands
-    /// for what was not said, and who was silent at one horizon is not scored at all. Where a change was foreseen what
-    /// counts goes to `surges`. Shares are learned on the present level; what was lost before it was found was lost, and
-    /// a forecast is not trusted for what it would have said.
+    /// Scores the models' forecasts of a minute at each horizon, on the present level, and the published ones. NaN is a
+    /// missing forecast, and a model that has none at one horizon is not scored at all. For predicted changes the
+    /// regrets go to `surges`. Weights are learned on the present level; losses from before it was found remain, and a
+    /// forecast is not trusted for what it would have been.
     pub fn outcome(
         &mut self,
         surges: &mut Surges,
@@ -127,7 +127,7 @@ impl Scores {
         keep: f32,
     ) {
         let (published, moving) = (&said.on_level(), said.moving);
-        // What the short form of the value leaves out counts where a forecast is very near.
+        // The rounding of the short form matters if a forecast is very near.
         let (short, rest) = (value as f32, (value - f64::from(value as f32)) as f32);
         let off = |said: f32| (said - short) - rest;
         let shifted = said.is_shifted();
@@ -143,7 +143,7 @@ impl Scores {
         self.published.add(&errors(published), keep);
         let most = self.published.most();
         let models = self.losses.iter_mut().zip(&mut self.calm).zip(forecasts);
-        // Where the past is short, some models are silent for days.
+        // With a short history some models have no forecast for days.
         for ((losses, calm), forecasts) in models.filter(|(_, forecasts)| !is_missing(forecasts)) {
             losses.add(&errors(forecasts), keep);
             let saved = saved(forecasts);
@@ -160,8 +160,7 @@ impl Scores {
         }
     }
 
-    /// Scores what was said of the next minute as if it had been said of all horizons; after
-    /// [`outcome`](Self::outcome).
+    /// Scores the next-minute forecast as if it had been made for all horizons; call after [`outcome`](Self::outcome).
     pub fn held_outcome(&mut self, held: &Lanes, value: f64) {
         if !is_missing(held) && self.published.outcomes > 0.0 {
             let most =
@@ -171,7 +170,7 @@ impl Scores {
         }
     }
 
-    /// Multiplies all losses.
+    /// Scales all losses.
     pub fn scale(&mut self, surges: &mut Surges, factor: f64) {
         self.held *= factor as f32;
         self.losses.iter_mut().chain([&mut self.published]).for_each(|losses| losses.scale(factor));
@@ -185,13 +184,13 @@ impl Scores {
         self.losses.get(model)?.measured()
     }
 
-    /// Returns the mean loss of what was published.
+    /// Returns the mean loss of the published forecasts.
     pub fn published(&self) -> Option<f64> {
         self.published.measured()
     }
 
-    /// Returns the shares of the models that have a forecast now (`available`), a change being foreseen where it is
-    /// `moving`.
+    /// Returns the weights of the models that have a forecast now (`available`); a change is predicted at the horizons
+    /// that are `moving`.
     pub fn weights(&self, surges: &Surges, available: &[bool; MODELS], moving: Moving) -> Weights {
         let mut weights = [[0.0; HORIZONS.len()]; MODELS];
         let mut least = [f32::INFINITY; HORIZONS.len()];
@@ -203,7 +202,7 @@ impl Scores {
         }
         let least_squares = least.map(|least| least * least);
         let mut sums = [0.0; HORIZONS.len()];
-        // Until a first change was scored, what is known of the calm has to do.
+        // Until a first change is scored, the calm weights have to do.
         let (apart, mut surging) = (both(moving, self.surged), None);
         if apart.contains(&true) {
             let mut regrets = self.calm;
@@ -225,7 +224,7 @@ impl Scores {
             *weights = zip(weights, &parts, |weight, part| weight * part);
         }
         for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
-            // Where no model is measured to save anything, the best one has all the weight; persistence until one is
+            // If no model measurably saves anything, the best one has all the weight; persistence until one is
             // measured.
             let best = self.losses.iter().zip(available).position(|(losses, available)| {
                 is_measured(losses, available) && losses.mean[horizon] <= least[horizon]
@@ -236,16 +235,16 @@ impl Scores {
         weights
     }
 
-    /// Returns the skill of what was published; `None` before it and persistence are scored.
+    /// Returns the skill of the published forecasts; `None` before they and persistence are scored.
     pub fn skill(&self) -> Option<Skill> {
         let loss = self.published()?;
         let vs = |other: usize| self.loss(other).and_then(|other| saved(loss, other));
         Some(Skill { vs_persistence: vs(PERSISTENCE)?, vs_seasonal_naive: vs(SEASONAL_NAIVE) })
     }
 
-    /// Returns the share of the loss of the best flat rule that what was published saves: what is foreseen that no rule
-    /// without foresight sees. What was said of the next minute, held, is such a rule: who knows nothing but where the
-    /// signal stands knows it as well as that, however skewed its noise is and however quickly it wanders.
+    /// Returns the share of the best flat rule's loss that the published forecasts save: what they predict that no rule
+    /// without foresight can. The next-minute forecast, held, is such a rule: anything that knows only the current
+    /// level does as well, however skewed its noise is and however quickly it wanders.
     pub fn foresight(&self) -> Option<f64> {
         let flat = (0..MODELS).filter(|model| CATALOGUE.get(*model).is_some_and(|row| row.flat));
         let best = flat.filter_map(|model| self.loss(model)).min_by(f64::total_cmp)?;
@@ -253,20 +252,20 @@ impl Scores {
     }
 }
 
-/// Tells whether nothing was said at one horizon.
+/// Returns whether a forecast is missing at any horizon.
 fn is_missing(said: &Lanes) -> bool {
     said.iter().fold(false, |silent, said| silent | said.is_nan())
 }
 
 /// Returns the mean over the horizons.
 pub fn mean(lanes: &Lanes) -> f64 {
-    // Two by two: no sum waits for all others.
+    // Pairwise: no sum waits for all others.
     let [one, other, third, fourth]: [f32; HORIZONS.len() / 2] =
         std::array::from_fn(|lane| lanes[lane] + lanes[lane + HORIZONS.len() / 2]);
     f64::from((one + other) + (third + fourth)) / HORIZONS.len() as f64
 }
 
-/// Returns one minus the ratio of two losses; nothing is saved of nothing.
+/// Returns one minus the ratio of two losses; zero if there was nothing to save.
 fn saved(loss: f64, of: f64) -> Option<f64> {
     if of > 0.0 {
         return Some(1.0 - loss / of);
@@ -282,7 +281,7 @@ mod tests {
     const ALL: [bool; MODELS] = [true; MODELS];
     const CALM: Moving = [false; HORIZONS.len()];
 
-    /// The scores with what goes beside them.
+    /// The scores with the state kept alongside.
     struct Scored {
         scores: Scores,
         surges: Surges,
@@ -297,7 +296,7 @@ mod tests {
             self.scores.weights(&self.surges, available, moving)
         }
 
-        /// Scores an outcome of 100 of which each model said the same at all horizons; what is published is the mix.
+        /// Scores an outcome of 100 for which each model forecast the same at all horizons; the mix is published.
         fn outcome(&mut self, forecasts: [f32; MODELS], moving: Moving) {
             let weights = self.weights(&forecasts.map(f32::is_finite), moving);
             let published = std::array::from_fn(|horizon| {
@@ -319,7 +318,7 @@ mod tests {
         scored
     }
 
-    /// All models are off by 9, but for those named.
+    /// All models are off by 9, except those named.
     fn errors(named: &[(usize, f32)]) -> [f32; MODELS] {
         let mut errors = [9.0; MODELS];
         named.iter().for_each(|(model, error)| errors[*model] = *error);
@@ -357,7 +356,7 @@ mod tests {
     fn who_is_right_about_foreseen_changes_speaks_where_one_is_foreseen() {
         const SURGE: Moving = [true; HORIZONS.len()];
         let mut scores = Scored::new();
-        // A day: persistence is right but for half an hour, in which the seasonal difference is.
+        // A day: persistence is right except for half an hour, in which the seasonal difference is.
         for minute in 0..3 * 1440 {
             let surge = minute % 1440 >= 1410;
             let moving = if surge { SURGE } else { CALM };
@@ -397,7 +396,7 @@ mod tests {
     fn skill_is_what_is_saved_of_the_other_loss() {
         let mut scores = scored(|_| errors(&[(PERSISTENCE, 4.0), (1, 2.5), (SEASONAL_NAIVE, 8.0), (4, 2.0)]), 4000);
         let skill = scores.scores.skill().unwrap();
-        // What was said of the next minute errs more than a flat rule here.
+        // The next-minute forecast errs more than a flat rule here.
         scores.scores.held = 9.0;
         assert!((skill.vs_persistence - 0.5).abs() < 0.02, "{skill:?}");
         assert!((skill.vs_seasonal_naive.unwrap() - 0.75).abs() < 0.02);

@@ -1,12 +1,12 @@
-//! What would have been saved by listening more to a model: in the calm, and where a change of the season is foreseen.
+//! The loss that more weight on a model would have saved: when calm, and when a seasonal change is predicted.
 
 use super::{Lanes, MODELS, Moving};
 use crate::forecast::lanes::{larger, smaller};
 use crate::forecast::three::Three;
 use crate::model::outlook::HORIZONS;
 
-/// What would have been saved by listening more to a model, by the slope of the loss where the published point was: the
-/// models that pull the mix the right way count, not those that err least alone (ML-Poly: Gaillard, Stoltz and van
+/// The loss that more weight on a model would have saved, by the slope of the loss at the published point: the models
+/// that pull the mix the right way count, not those with the smallest errors alone (ML-Poly: Gaillard, Stoltz and van
 /// Erven 2014, discounted).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Regrets {
@@ -17,7 +17,7 @@ pub(super) struct Regrets {
 impl Regrets {
     pub(super) const NOTHING: Self = Self { sum: [0.0; HORIZONS.len()], squares: [0.0; HORIZONS.len()] };
 
-    /// Returns these, and at the horizons of `apart` the other ones.
+    /// Returns these regrets, with those of `other` at the horizons in `apart`.
     pub(super) fn or(&self, other: &Self, apart: Moving) -> Self {
         let pick = |own: &Lanes, other: &Lanes| {
             std::array::from_fn(|horizon| if apart[horizon] { other[horizon] } else { own[horizon] })
@@ -30,7 +30,7 @@ impl Regrets {
         self.squares.iter_mut().for_each(|square| *square *= (factor * factor) as f32);
     }
 
-    /// Takes in what would have been saved, `most` of it at most.
+    /// Adds a saving, clipped at `most`.
     pub(super) fn add(&mut self, saved: &Lanes, most: &Lanes, keep: f32) {
         for (((sum, squares), saved), most) in self.sum.iter_mut().zip(&mut self.squares).zip(saved).zip(most) {
             let bounded = larger(-most, smaller(*most, *saved));
@@ -40,10 +40,10 @@ impl Regrets {
     }
 }
 
-/// What would have been saved where a change of the season is foreseen: who is right while little moves says little of
-/// who is right about a surge, and the many calm minutes would outvote it.
+/// Regrets when a seasonal change is predicted: accuracy in calm minutes says little about accuracy in a surge, and the
+/// many calm minutes would outvote it.
 ///
-/// They are looked at where something moves, and take no more room than that is worth: sums and sums of squares.
+/// Read only when something moves, and stored accordingly compactly: sums and sums of squares.
 #[derive(Debug, Clone)]
 pub struct Surges(pub(super) [[[Three; HORIZONS.len()]; 2]; MODELS]);
 

@@ -53,7 +53,7 @@ impl Head {
         let then = available[SEASONAL_DIFFERENCE].then(|| &paths[SEASONAL_DIFFERENCE]);
         let moving = self.bands.moving(&paths[PERSISTENCE], then, origin.gap, self.standing());
         let weights = self.scores.weights_after(origin.gap, &kept.surges, available, moving);
-        // Who has no say may have no forecast: nothing times that is no number.
+        // A model with zero weight may have no forecast, and zero times NaN is NaN.
         let said = |weight: f32, value: f32| if weight > 0.0 { weight * value } else { 0.0 };
         let (mut mixed, mut apart) = ([0.0; HORIZONS.len()], [0.0; HORIZONS.len()]);
         for (path, weights) in paths.iter().zip(&weights) {
@@ -110,8 +110,8 @@ impl Head {
         self.flags(origin, now, common, &mut into.flags);
     }
 
-    /// Returns what the mix is made of at the horizon at position `at`: the parts of the models, weighted. They add up
-    /// to its point.
+    /// Returns the parts of the mix at the horizon at position `at`: the models' parts, weighted. They add up to its
+    /// point.
     pub(super) fn parts(&self, view: &View<'_>, mix: &Mix, at: usize) -> Parts {
         let mut parts = Parts::default();
         let heard = mix.weights.iter().map(|weights| weights[at]).enumerate().filter(|(_, weight)| *weight > 0.0);

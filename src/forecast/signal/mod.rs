@@ -1,4 +1,4 @@
-//! What is learned of one signal, minute by minute, and what is foreseen from it.
+//! What is learned about a signal, minute by minute, and the forecasts made from it.
 
 mod mix;
 mod relevel;
@@ -26,12 +26,12 @@ use super::zone::Clock;
 use crate::model::outlook::{ForecastFlag, HORIZONS, QuantileRow, SignalOutlook};
 use crate::model::{Authority, Minute, MinuteValue, Role, ServiceId, SignalSpec};
 
-/// Largest absolute value that is learned as it is; no base unit reaches it, and no arithmetic here overflows.
+/// Largest absolute value that is learned unchanged; no base unit reaches it, and no arithmetic here overflows.
 const LARGEST: f64 = 1e30;
-/// Minutes without a value before a forecast is flagged for it; the newest one is often still on its way.
+/// Minutes without a value before a forecast is flagged for it; the newest value is often still on its way.
 const GAP: i64 = 2;
 
-/// Positions of the horizons of which is told what their points are made of: the next minute, and ten minutes ahead.
+/// Positions of the horizons whose points are explained by their parts: the next minute, and ten minutes ahead.
 const EXPLAINED: [usize; 2] = [0, 4];
 const _: () = assert!(HORIZONS[EXPLAINED[0]] == 1 && HORIZONS[EXPLAINED[1]] == 10);
 
@@ -68,8 +68,8 @@ impl Common {
 
 /// The learned state of one signal: a small head that changes with each minute, and larger parts of which a minute
 /// changes a few cells. A step works on a copy of the head, updates the larger parts in place, and commits by writing
-/// the copy back. A step that panics half-way leaves the state as it was, but for the cells of its own minute, the
-/// season drawn on the first day, and a past that was put on another level.
+/// the copy back. A step that panics half-way leaves the state as it was, except for its own minute's cells, the season
+/// drawn on the first day, and a history moved to another level.
 #[derive(Debug, Clone)]
 pub struct SignalState {
     head: Head,
@@ -89,7 +89,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// Returns what the models look at, `height` being that of a signal that is never negative.
+    /// Returns what the models read; `height` is that of a signal that is never negative.
     fn past(&self, height: Option<f64>) -> Past<'_> {
         Past { history: &self.history, season: &self.season, week: &self.week, height }
     }
@@ -99,15 +99,15 @@ impl Kept {
 #[derive(Debug, Clone, Copy)]
 struct Head {
     range: (f64, f64),
-    /// Of how many minutes one has a value: as often as it is scraped.
+    /// One minute in how many has a value, which follows from the scrape interval.
     every: u8,
-    /// Whether known events change it.
+    /// Whether known events affect the signal.
     eventful: bool,
     newest: Option<Minute>,
     /// The newest minute that had a value.
     known: Option<ShortMinute>,
     seen: u32,
-    /// Minutes that the values stand for: each for those since the one before it, as many as lie between two scrapes.
+    /// Minutes that the values represent: each those since the previous one, at most the minutes between two scrapes.
     covered: u32,
     models: Models,
     scores: Scores,
@@ -124,7 +124,7 @@ impl SignalState {
         let head = Head {
             range: signal.range,
             every: u8::try_from(signal.scrape_interval.as_secs().div_ceil(60)).unwrap_or(u8::MAX).max(1),
-            // Events are known of the load; what a service makes of it is what it always makes of it.
+            // Events are known for the load; the service's response to the load stays the same.
             eventful: signal.role == Some(Role::ArrivalRate),
             newest: None,
             known: None,
@@ -150,7 +150,7 @@ impl SignalState {
         Self { head, kept }
     }
 
-    /// Tells whether `minute` is already part of the state.
+    /// Returns whether `minute` is already part of the state.
     pub fn has(&self, minute: Minute) -> bool {
         self.head.newest.is_some_and(|newest| minute <= newest && newest.0.saturating_sub(minute.0) <= DAY)
     }
@@ -160,7 +160,7 @@ impl SignalState {
         Some((self.head.newest?, &self.kept.history))
     }
 
-    /// Returns the season of the day before `minute`, by the minutes of universal time, if it is known.
+    /// Returns the season of the day before `minute`, by UTC minutes, if it is known.
     pub fn day_before(&self, minute: Minute, common: &Common) -> Option<Season> {
         let last = minute.plus(-1);
         self.kept.week.drawn(last, common.clock(last).now)
@@ -171,7 +171,7 @@ impl SignalState {
         self.head.seen
     }
 
-    /// Returns the smoothing in force.
+    /// Returns the current smoothing.
     pub fn smoothing(&self) -> Smoothing {
         self.head.models.smoothing()
     }
@@ -181,14 +181,14 @@ impl SignalState {
         self.head.rung.authority()
     }
 
-    /// Takes over fitted smoothing.
+    /// Applies fitted smoothing.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
         self.head.models.set_smoothing(smoothing);
     }
 
-    /// Folds one ended minute into the state: scores the forecasts due at it, learns its value, issues new forecasts.
-    /// Minutes left out before it are gaps. One that is already part of the state changes nothing; a clock set back
-    /// by more than a day starts a new history under the learned models.
+    /// Folds in one ended minute: scores the forecasts due at it, learns its value, issues new forecasts. Skipped
+    /// minutes before it are gaps. A minute that is already part of the state changes nothing; a clock set back by more
+    /// than a day starts a new history under the learned models.
     pub fn fold(&mut self, minute: MinuteValue, common: &Common) {
         if self.has(minute.minute) {
             return;
@@ -209,7 +209,7 @@ impl SignalState {
         self.step(minute.minute, value, common);
     }
 
-    /// Returns by what a known event multiplies the signal at `minute`.
+    /// Returns the factor by which a known event multiplies the signal at `minute`.
     fn factor(&self, minute: Minute, common: &Common) -> f64 {
         if !self.head.eventful || common.events.is_empty() {
             return 1.0;
@@ -232,7 +232,7 @@ impl SignalState {
         }
         let season = kept.season.at(clock.now);
         let settled = kept.recent.half_an_hour_before(minute);
-        // The detector sees also what is implausible and therefore not learned.
+        // The detector also sees implausible values, which are not learned.
         head.detector.learn(seen, &expected(minute, &kept.pending));
         head.score(minute, clock, value, &due, kept, common);
         kept.history.push(minute, value);
@@ -251,8 +251,8 @@ impl SignalState {
         *committed = head;
     }
 
-    /// Writes the outlook at the wall-clock minute `now` over `outlook`. A provisional value of the running minute is
-    /// taken into account and not learned.
+    /// Writes the outlook at the wall-clock minute `now` to `outlook`. A provisional value of the current minute is
+    /// used and not learned.
     pub fn outlook(&self, provisional: Option<MinuteValue>, now: Minute, common: &Common, outlook: &mut SignalOutlook) {
         let head = &self.head;
         let need = common.params.ready_minutes;
@@ -289,7 +289,7 @@ impl SignalState {
         }
     }
 
-    /// Turns what is foreseen of an ordinary day into what is foreseen of this one.
+    /// Applies the known events to the forecast of an ordinary day.
     fn expect_events(&self, outlook: &mut SignalOutlook, common: &Common) {
         let ahead = |minutes: u16| self.factor(outlook.origin.plus(i64::from(minutes)), common);
         let factors: Vec<f64> = (0..=LONGEST_MINUTES).map(ahead).collect();
@@ -316,7 +316,7 @@ impl SignalState {
         outlook.flags.push(ForecastFlag::Event);
     }
 
-    /// Scores the running minute against what was said of it; without one the newest ended minute counts.
+    /// Scores the current minute against its forecast; without a value, the newest ended minute counts.
     fn anomaly(&self, origin: &Origin<'_>) -> Option<Anomaly> {
         let detector = &self.head.detector;
         let Some(value) = origin.provisional else { return detector.newest() };
@@ -379,7 +379,7 @@ impl Head {
         }
     }
 
-    /// Returns the combined forecast from `origin`, to be kept and scored like that of each model.
+    /// Returns the combined forecast from `origin`, to be stored and scored like that of each model.
     fn issue(
         &self,
         origin: &Origin<'_>,
@@ -412,7 +412,7 @@ impl Head {
     }
 }
 
-/// Returns what was said of `minute` one minute before it, and two.
+/// Returns the forecasts of `minute` issued one minute before it, and two.
 fn expected(minute: Minute, pending: &Pending) -> ExpectedAhead {
     pending.intervals_at(minute, SEASONAL_DIFFERENCE).map(|(said, seasonal)| Expected::of(said, seasonal))
 }
@@ -423,7 +423,7 @@ mod tests {
 
     #[test]
     fn the_state_of_a_signal_stays_small() {
-        // With the two counts of its `Arc` it fills a class of the allocator; one byte more takes a kilobyte.
+        // With the two counts of its `Arc` it fills an allocator size class; one more byte costs a kilobyte.
         assert!(size_of::<SignalState>() + 2 * size_of::<usize>() <= 6144, "{}", size_of::<SignalState>());
     }
 }

@@ -1,4 +1,4 @@
-//! A signal whose level is another one: all that was learned is put on it.
+//! A signal whose level has changed: everything learned is moved to the new level.
 
 use super::{Head, Kept};
 use crate::forecast::models::Profiles;
@@ -8,8 +8,8 @@ use crate::forecast::zone::Clock;
 use crate::model::Minute;
 
 impl Head {
-    /// Returns how the level has changed with the value of `minute`, if the signal cannot be negative and has a day
-    /// behind it.
+    /// Returns how the level changed with the value of `minute`, if the signal cannot be negative and has a day of
+    /// history.
     pub(super) fn change(
         &mut self,
         minute: Minute,
@@ -28,8 +28,8 @@ impl Head {
         self.shift.notice(minute, value, &due.mixed.points, day, ago)
     }
 
-    /// Puts the past on the level of `minute`, which is not learned yet. Shares, skill and coverage stay: losses are as
-    /// many times as high as the signal, and what was published and missed was missed.
+    /// Moves the past to the level of `minute`, which is not learned yet. Weights, skill and coverage stay: losses
+    /// scale with the signal, and published misses remain misses.
     pub(super) fn relevel(&mut self, minute: Minute, clock: Clock, change: Change, kept: &mut Kept) {
         let Change { factor, past, since, level } = change;
         let newest = minute.plus(-1);

@@ -1,4 +1,4 @@
-//! Kinds of signals of which the loop would otherwise be too sure: few events, rest at zero, levels that come and go.
+//! Kinds of signals that would otherwise make the loop overconfident: few events, rest at zero, temporary levels.
 
 use super::*;
 use crate::forecast::evaluate::{Forecast, Online, Report, Series, report};
@@ -14,7 +14,7 @@ fn series(step_seconds: u32, values: impl Iterator<Item = f64>) -> Series {
     Series { first: Minute(0), values, season, step_seconds, zone: Zone::UTC, range: (0.0, 1e9) }
 }
 
-/// Returns what is said from each step.
+/// Returns the forecast from each step.
 fn said(series: &Series) -> Vec<Option<Forecast>> {
     let mut online = Online::new(series).unwrap();
     let mut said = |(index, value): (usize, &Option<f64>)| {
@@ -29,7 +29,7 @@ fn scored(series: &Series) -> Report {
     report(series, &said(series), &HORIZONS).unwrap()
 }
 
-/// A number of events, so many of which are expected.
+/// A random number of events, given the expected one.
 fn poisson(noise: &mut Noise, expected: f64) -> f64 {
     if expected > 50.0 {
         return (expected + expected.sqrt() * noise.normal()).round().max(0.0);
@@ -52,7 +52,7 @@ fn intervals_hold_rare_events_too() {
     }
 }
 
-/// Open from 8 to 18, and nothing at all before and after.
+/// Open from 8 to 18, and zero before and after.
 fn office(noise: &mut Noise, minute: i64) -> f64 {
     if (480..1080).contains(&(minute % DAY)) { poisson(noise, 200.0) } else { 0.0 }
 }
@@ -65,7 +65,7 @@ fn hours_of_rest_make_no_opening_certain() {
     let of_day =
         |from: i64, to: i64| (14 * DAY..21 * DAY - 31).filter(move |origin| (from..to).contains(&(origin % DAY)));
     let value = |minute: i64| series.values[minute as usize].unwrap();
-    // Each horizon from 8 to 9, and the width in the afternoon, where the noise is known.
+    // Each horizon from 8 to 9, and the width in the afternoon, when the noise is known.
     let (mut missed, mut count) = (0.0, 0.0);
     let each = of_day(450, 540).flat_map(|origin| (0..).zip(HORIZONS).map(move |(at, ahead)| (origin, at, ahead)));
     for (origin, at, ahead) in each {
@@ -110,7 +110,7 @@ fn a_step_of_a_signal_that_mostly_rests_is_no_rest() {
 
 #[test]
 fn a_level_that_comes_and_goes_is_trusted_for_what_was_said_of_it() {
-    // A memory that fills and is emptied: no time of the day tells when.
+    // A memory that fills and is emptied, at no particular time of day.
     let mut noise = Noise::new(44);
     let filled = (0..24 * DAY).map(|minute| 50.0 + (minute % 700) as f64 * 0.05 + 0.5 * noise.normal());
     let series = series(60, filled);
@@ -138,7 +138,7 @@ fn a_level_that_comes_and_goes_is_trusted_for_what_was_said_of_it() {
 
 #[test]
 fn an_evening_is_no_end_of_a_level() {
-    // Working days from 8 to 18, in steps of five minutes; from a Monday at 10 on all is so many times as high.
+    // Working days from 8 to 18, in steps of five minutes; all is multiplied from a Monday at 10 on.
     let begin = (25 * DAY + 600) / 5;
     let mut ratios = [45, 46, 47].map(|seed| {
         let (mut noise, factor) = (Noise::new(seed), 2.0);

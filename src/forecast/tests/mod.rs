@@ -46,7 +46,7 @@ pub(super) fn reading(value: f64) -> Features {
     }
 }
 
-/// Numbers that look random, the same for the same seed.
+/// Pseudorandom numbers, the same for the same seed.
 pub(in crate::forecast) struct Noise(u64);
 
 impl Noise {
@@ -63,7 +63,7 @@ impl Noise {
         (bits ^ (bits >> 31)) as f64 / u64::MAX as f64
     }
 
-    /// About normal, mean 0, standard deviation 1.
+    /// Approximately normal, mean 0, standard deviation 1.
     pub(in crate::forecast) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }
@@ -98,7 +98,7 @@ fn signal(state: &mut Forecaster, minute: i64) -> SignalOutlook {
     outlook.signals.into_iter().next().flatten().unwrap()
 }
 
-/// Load with a day's wave, noise, and a surge of half an hour at 18:00.
+/// Load with a daily wave, noise, and a surge of half an hour at 18:00.
 fn surging(noise: &mut Noise, minute: i64) -> f64 {
     let of_day = Minute(minute).of_day();
     let wave = 200.0 + 50.0 * (std::f64::consts::TAU * of_day as f64 / 1440.0).sin();
@@ -240,7 +240,7 @@ fn an_outlook_that_is_lent_becomes_what_a_new_one_would_be_and_keeps_its_room() 
         signal.points.reserve(100);
         signal.scores.reserve(100);
     }
-    // Nothing of it is left where another signal has no forecast, and where there is no signal.
+    // Nothing of it remains if another signal has no forecast, or if there is no signal.
     forecast_into(&mut young, &spec, &params, &reading(200.0), at(5), &mut lent);
     assert_eq!(lent, call(&mut young, &spec, 5, &reading(200.0)));
     let blind = ServiceSpec { signals: Vec::new(), ..service((0.0, 1e9)) };
@@ -355,12 +355,12 @@ fn a_fit_goes_on_over_a_restart_and_into_what_history_teaches() {
     let due = |mut state: Forecaster| (2 * DAY..4 * DAY).find_map(|minute| state.next_fit(at(minute)));
     let next = due(warmed.clone()).unwrap();
     assert_eq!((next.issued, next.again, next.start), (fit.issued.plus(DAY), true, found));
-    // One from a clock that was ahead gives way to the next one.
+    // A fit from a clock that was ahead gives way to the next one.
     let mut ahead = warmed.clone();
     ahead.resume(&spec, &[Fitted { issued: Minute(30 * DAY), ..fit.clone() }]);
     let job = (2 * DAY..4 * DAY).find_map(|minute| ahead.next_fit(at(minute))).unwrap();
     assert!(ahead.install(job.run()));
-    // One that is long past has its next fit when a first one would.
+    // After a fit that is long past, the next one is due when a first one would be.
     let mut stale = state.anew(&spec, &params);
     stale.resume(&spec, &[Fitted { issued: Minute(-5 * DAY), ..fit }]);
     stale.warm(0, &minutes(0, (0..2 * DAY).map(|minute| 100.0 + (minute % 60) as f64)));
@@ -380,7 +380,7 @@ fn a_forecast_that_loses_authority_is_fitted_anew_the_same_day() {
     assert!(install(&mut state, first));
     let mut calm = state.clone();
     assert_eq!(due(&mut calm, first + 1), Some(first + DAY));
-    // Trusted until now; what was learned earns nothing yet.
+    // Trusted until now; the learned state has no authority yet.
     for (lost, again) in [(first + 1, first + FIT_APART), (first + 1000, first + 1000 + FIT_AFTER_DRIFT)] {
         let mut drifted = state.clone();
         assert!(drifted.next_fit(at(lost - 1)).is_none());

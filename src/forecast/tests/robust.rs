@@ -1,9 +1,9 @@
-//! Values that are not what they seem: a start from nothing, one that is far off, a level far from the last one.
+//! Misleading values: a start at zero, an outlier, a level far from the last one.
 
 use super::*;
 use crate::model::outlook::quantile_index;
 
-/// A day's wave with noise.
+/// A daily wave with noise.
 fn wave(noise: &mut Noise, minute: i64) -> f64 {
     150.0 + 60.0 * (std::f64::consts::TAU * Minute(minute).of_day() as f64 / 1440.0).sin() + 5.0 * noise.normal()
 }
@@ -13,7 +13,7 @@ fn waves(count: i64) -> Vec<f64> {
     (0..count).map(|minute| wave(&mut noise, minute)).collect()
 }
 
-/// What is foreseen from the end of `values`.
+/// Returns the forecast from the end of `values`.
 fn foreseen(values: &[f64]) -> SignalOutlook {
     signal(&mut learned((0.0, 1e9), &minutes(0, values.iter().copied())), values.len() as i64)
 }
@@ -51,8 +51,8 @@ fn skewed_noise_earns_no_authority() {
 
 #[test]
 fn a_start_from_nothing_is_forgotten_within_hours() {
-    // Elsewhere in the day: where there was nothing, the mean of two days is half of either, and models that disagree
-    // are taken for less sure.
+    // At another time of day: over the zeros, the mean of two days is half of the other day, and models that disagree
+    // are considered less certain.
     let values = waves(2 * DAY + 700);
     let usual = said(&foreseen(&values));
     for nothing in [1, 45, 600] {
@@ -61,7 +61,7 @@ fn a_start_from_nothing_is_forgotten_within_hours() {
         let got = said(&foreseen(&values));
         assert!(got.iter().zip(usual).all(|(got, usual)| *got < 1.35 * usual), "{nothing}: {got:?} and not {usual:?}");
     }
-    // So is a first value of which there is next to nothing.
+    // So is a first value that is almost zero.
     let mut values = values;
     values[0] = 1e-6;
     let got = said(&foreseen(&values));
@@ -106,7 +106,7 @@ fn a_level_many_times_as_high_or_low_is_foreseen_like_one_that_always_was() {
 
 #[test]
 fn spikes_that_recur_are_in_the_maximum() {
-    // One minute in three hours: one window of half an hour in six, more than the 5 % that may lie above.
+    // One minute in three hours: one window of half an hour in six, more than the 5 % allowed above.
     let mut noise = Noise::new(41);
     let mut values = waves(8 * DAY);
     for value in &mut values {
@@ -127,7 +127,7 @@ fn spikes_that_recur_are_in_the_maximum() {
     assert!(passed / windows < 0.08, "{passed} of {windows}");
 }
 
-/// It ends ten or thirty windows, and widens those after it as little as if it ended one.
+/// It is in ten or thirty windows, but widens those after it as little as if it were in one.
 #[test]
 fn one_value_far_off_does_not_stay_in_the_maximum_of_the_next_hours() {
     let values = waves(4 * DAY + 300);
@@ -153,7 +153,7 @@ fn one_value_far_off_does_not_stay_in_the_maximum_of_the_next_hours() {
     }
 }
 
-/// A new level multiplies what is remembered, not what was said: a share of the intervals that had missed a rise
+/// A new level multiplies what is remembered, not what was published: some of the intervals that had missed a rise
 /// counted as held.
 #[test]
 fn the_realised_coverage_is_that_of_the_intervals_as_they_were_published() {
@@ -181,7 +181,7 @@ fn the_realised_coverage_is_that_of_the_intervals_as_they_were_published() {
             }));
         }
         let told = signal(&mut state, 3 * DAY).coverage.unwrap().realised;
-        // Their ends are kept rounded outward.
+        // Their ends are stored rounded outward.
         let off = told - held / counted;
         assert!(off.abs() < 0.0015, "{factor}: {told} was told, {} of what was published held", held / counted);
     }

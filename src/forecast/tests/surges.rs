@@ -1,4 +1,4 @@
-//! Surges that recur, by the clocks of their zone, and those that are announced.
+//! Surges that recur, by their zone's clock, and announced ones.
 
 use super::*;
 use crate::forecast::zone::Zone;
@@ -10,7 +10,7 @@ fn a_recurring_surge_is_bought_for_a_lead_time_before_it_and_kept_for_the_view_b
     let history = minutes(0, (0..until(1081)).map(|minute| surging(&mut noise, minute)));
     let capacity = CapacitySpec { per_pod_rate: 50.0, utilisation: 0.8, start_time: Duration::from_secs(90) };
     let spec = ServiceSpec { capacity: Some(capacity), ..service((0.0, 1e9)) };
-    // The surge comes at 18:00 and needs eight pods more; lead time (a cooldown of 3 minutes in it) and view are 5.
+    // The surge comes at 18:00 and needs eight more pods; lead time (including a cooldown of 3 minutes) and view are 5.
     for (minute, bought, kept) in [(1060, false, false), (1072, false, false), (1076, true, true), (1079, true, true)] {
         let history = &history[..until(minute) as usize];
         let mut state = learned((0.0, 1e9), history);
@@ -28,7 +28,7 @@ fn a_recurring_surge_is_bought_for_a_lead_time_before_it_and_kept_for_the_view_b
 fn a_surge_follows_the_clocks_of_its_zone() {
     let berlin = Zone::named("Europe/Berlin").unwrap();
     let midnight = |day: &str| Minute::of(format!("2026-{day}T00:00Z").parse().unwrap()).0;
-    // The surge begins at 18:00 by the clocks, which the night to 29 March sets forward and the one to 25 October back.
+    // The surge starts at 18:00 local time; clocks go forward on 29 March and back on 25 October.
     for (first, last) in [("03-22", "03-29"), ("10-18", "10-25")] {
         let (mut noise, until) = (Noise::new(9), midnight(last) + 1076);
         let shown = |minute: i64| minute + berlin.ahead(Minute(minute), 60);
@@ -54,7 +54,7 @@ fn a_known_event_is_foreseen_and_nothing_is_learned_of_it() {
     let (begin, end) = (6 * DAY + 600, 6 * DAY + 700);
     let mut noise = Noise::new(12);
     let plain: Vec<_> = (0..7 * DAY).map(|minute| surging(&mut noise, minute)).collect();
-    // A power of two, so that what is divided by it is what was multiplied.
+    // A power of two, so that dividing by it reverses the multiplication exactly.
     let factor = |minute: i64| if (begin..end).contains(&minute) { 4.0 } else { 1.0 };
     let shape = events::Shape::Factor(4.0);
     let [from, to] = [begin, end].map(|minute| Minute(minute).start());
@@ -92,7 +92,7 @@ fn a_known_event_is_foreseen_and_nothing_is_learned_of_it() {
 
 #[test]
 fn a_short_surge_each_day_is_foreseen_where_nothing_else_moves() {
-    // Five minutes of a day, four days: few outcomes, but all of what there is to foresee.
+    // Five minutes of a day, four days: few outcomes, but all there is to forecast.
     let capacity = CapacitySpec { per_pod_rate: 10.0, utilisation: 1.0, start_time: Duration::from_secs(10) };
     let spec = ServiceSpec { capacity: Some(capacity), ..service((0.0, 1e9)) };
     for (name, noise) in [("still", 0.0), ("noisy", 0.5)] {
@@ -134,7 +134,7 @@ fn what_recurs_earns_the_right_to_add() {
     }
 }
 
-/// The rules of authority ask for values and maxima; who is scraped seldom has fewer of them, not none.
+/// The rules of authority need values and maxima; an infrequently scraped signal has fewer of them, not none.
 #[test]
 fn what_is_scraped_every_few_minutes_earns_its_authority_as_well() {
     for every in [2_i64, 5] {
@@ -153,7 +153,7 @@ fn what_is_scraped_every_few_minutes_earns_its_authority_as_well() {
     }
 }
 
-/// A server repeats the last value in each minute of a past that is read.
+/// A server repeats the last value in each minute of a backfilled history.
 #[test]
 fn a_past_with_more_values_than_scrapes_is_no_longer_for_that() {
     let mut spec = service((0.0, 1e9));
@@ -168,8 +168,8 @@ fn a_past_with_more_values_than_scrapes_is_no_longer_for_that() {
     }
 }
 
-/// A surge that begins some minutes earlier or later each day was multiplied with what the day before had of it, up to
-/// nine times what was ever seen. Of one that is the first of its kind nothing else is known.
+/// A surge that starts some minutes earlier or later each day was once multiplied with the previous day's, up to nine
+/// times the highest value seen. Nothing better is known of the first surge of its kind.
 #[test]
 fn a_surge_that_comes_at_another_time_each_day_is_no_new_level() {
     for seed in 0..4 {
