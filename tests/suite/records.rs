@@ -128,7 +128,9 @@ fn features(p99: f64) -> Features {
     let last = Sample { at: at(-95), value: finite(0.61) };
     Features {
         signals: vec![signal(fresh(312.4)), signal(fresh(p99)), signal(Reading::Gap { last, missing: source_down })],
-        target: TargetReading::Known { target: TargetState::calm("uid-1", 4) },
+        target: TargetReading::Known {
+            target: TargetState { resource_version: "41".to_owned(), ..TargetState::calm("uid-1", 4) },
+        },
     }
 }
 

@@ -129,6 +129,7 @@ impl Workload {
         let replicas = count(wanted).ok_or_else(|| OddReplicas::NotACount { found: shown(wanted) })?;
         Ok(TargetState {
             uid: self.metadata.uid.clone(),
+            resource_version: self.metadata.resource_version.clone(),
             replicas,
             ready: u32::try_from(self.status.ready_replicas).unwrap_or(0),
             rollout: self.rollout(kind),

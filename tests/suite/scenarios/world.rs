@@ -406,8 +406,9 @@ impl ObedientCluster {
     }
 
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
+        let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
         let seen_to = Some(version);
-        let state = TargetState { ready, seen_to, ..TargetState::calm(&format!("uid-{name}"), replicas) };
+        let state = TargetState { resource_version, ready, seen_to, ..TargetState::calm(&uid, replicas) };
         TargetReading::Known { target: state }
     }
 
