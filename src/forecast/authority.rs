@@ -1,17 +1,17 @@
-//! What a forecast may be used for: a ladder climbed slowly by measured worth and left at once without it.
+//! What a forecast may be used for: a ladder climbed slowly on measured skill and left at once without it.
 
 use super::params::ForecastParams;
 use crate::model::Authority;
 
-/// Nominal coverage of the intervals that are watched.
+/// Nominal coverage of the monitored intervals.
 const NOMINAL: f64 = 0.95;
 /// A rung is left when skill falls below this share of its bar, or coverage by this multiple of the slack.
 const LEAVE_SKILL: f64 = 0.5;
 const LEAVE_SLACK: f64 = 1.5;
-/// Outcomes (discounted) of the coverage before it counts.
+/// Discounted outcomes needed before coverage counts.
 const ENOUGH: f64 = 300.0;
 
-/// Measured worth of the forecast of a signal.
+/// Measured quality of the forecast of a signal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
     /// Share of the loss of the best flat rule that the forecast saves; `None` before enough outcomes.
@@ -20,15 +20,15 @@ pub struct Evidence {
     pub coverage: (f64, f64),
     /// Realised share of maxima below their 95 % quantile, and the outcomes counted.
     pub maxima: (f64, f64),
-    /// Less history than a forecast needs to act.
+    /// Whether there is less history than a forecast needs to act.
     pub cold: bool,
 }
 
-/// The rung of a signal.
+/// Authority of a signal and progress to the next rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rung {
     authority: Authority,
-    /// Minutes in a row for which the next rung's bar was met.
+    /// Consecutive minutes in which the bar of the next rung was met.
     met: u32,
 }
 
@@ -38,8 +38,8 @@ impl Rung {
         self.authority
     }
 
-    /// Weighs the evidence of one more minute: down at once to what still holds, up by one rung after the next
-    /// bar was met for the promotion time.
+    /// Evaluates one more minute: drops at once to the highest rung that still holds, rises by one after the next bar
+    /// was met for the promotion time.
     pub fn step(&mut self, evidence: &Evidence, params: &ForecastParams) {
         if !holds(evidence, self.authority, params, LEAVE_SKILL, LEAVE_SLACK) {
             self.met = 0;
@@ -73,8 +73,8 @@ fn below(authority: Authority) -> Authority {
     }
 }
 
-/// Tells whether the evidence meets the bar of a rung. Intervals that are too wide cost money, ones that are too
-/// narrow cost the objective: only the latter bar a forecast.
+/// Returns whether the evidence meets the bar of a rung. Intervals that are too wide cost money, too narrow ones cost
+/// the objective: only the latter disqualify a forecast.
 fn holds(evidence: &Evidence, rung: Authority, params: &ForecastParams, skill: f64, slack: f64) -> bool {
     let bar = match rung {
         Authority::ReactiveOnly => return true,

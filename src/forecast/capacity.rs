@@ -1,14 +1,13 @@
 //! From arrival rate to replicas.
 //!
-//! Needed replicas = arrival rate / (rate of a saturated pod x utilisation at which the objective holds). Now: for what
-//! two samples confirm, and for what is there by now where they rise steeply. Ahead: for the upper quantile of the
-//! maximum from now on, once the forecast has earned it, and for a steep rise extrapolated at its measured slope, to at
-//! most twice the newest sample: a surge that no forecast predicted is met in a few large steps, not in many small ones
-//! that use up the writes of ten minutes. Both over the lead time (the start of a pod and the delays of the
-//! loop before it) and the cooldown between two raises: as in any store that is ordered for at intervals, an order
-//! lasts until what the next one brings is there. Not further, or capacity would be bought minutes early. Floor: what
-//! must not be undercut by lowering; a forecast that has not earned a say has none here either, or a bad one would hold
-//! capacity for ever.
+//! Needed replicas = arrival rate / (rate of a saturated pod x utilisation at which the objective holds). Now: for the
+//! rate that two samples confirm, or the current rate if it rises steeply. Ahead: for the upper quantile of the maximum
+//! from now on, once the forecast has earned it, and for a steep rise extrapolated at its measured slope, to at most
+//! twice the newest sample: a surge that no forecast predicted is met in a few large steps, not in many small ones that
+//! use up the writes of ten minutes. Both cover the lead time (pod start plus the loop delays before it) and the
+//! cooldown between two raises: as with periodic review in inventory control, an order must last until the next one is
+//! delivered. No further, or capacity would be bought minutes early. Floor: the limit for lowering; a forecast without
+//! authority does not count here either, or a bad one would hold capacity forever.
 
 use std::time::Duration;
 
@@ -17,16 +16,16 @@ use crate::model::outlook::{Authority, Capacity, SignalOutlook};
 use crate::model::time::elapsed;
 use crate::model::{CapacitySpec, Features, Now, Role, ServiceSpec};
 
-/// Probability of the quantile that capacity is bought for.
+/// Quantile of the maximum that capacity is bought for.
 const UPPER: f64 = 0.95;
-/// Time over which a lowered target must still carry the forecast, at least.
+/// Minimum time for which a lowered target must still carry the forecast.
 const LEAST_VIEW: Duration = Duration::from_mins(5);
 
-/// How many times the newest sample a rise is carried on to, at most.
+/// Limit of an extrapolated rise, as a multiple of the newest sample.
 const MOST: f64 = 2.0;
 
-/// Returns what the arrival rate means in replicas; `None` unless the service declares a capacity above zero
-/// and an arrival rate.
+/// Returns the replicas for the arrival rate; `None` unless the service declares a capacity above zero and an arrival
+/// rate.
 pub fn capacity(
     spec: &ServiceSpec,
     params: &ForecastParams,
@@ -43,7 +42,7 @@ pub fn capacity(
     let tick = Duration::try_from_secs_f64(params.tick_seconds).unwrap_or(Duration::ZERO);
     let lead_time = declared.start_time.saturating_add(tick).saturating_add(signal.scrape_interval);
     let lasts = lead_time.saturating_add(spec.guards.raise_cooldown);
-    // What is bought is not given back before it was needed.
+    // Capacity is not released before the time it was bought for.
     let view = declared.start_time.saturating_mul(2).max(LEAST_VIEW).max(lasts);
 
     let fresh = arrival.reading.fresh().map(f64::from);
@@ -73,15 +72,15 @@ pub fn capacity(
     })
 }
 
-/// Returns the rate that a pod carries inside the objective, if it is a number above zero.
+/// Returns the rate that a pod carries within the objective, if it is finite and above zero.
 fn per_pod(declared: CapacitySpec) -> Option<f64> {
     let rate = declared.per_pod_rate * declared.utilisation;
     (rate.is_finite() && rate > 0.0).then_some(rate)
 }
 
-/// Returns the upper quantile of the maximum from `now` to `span` later. The origin of the forecast is a minute
-/// that began before, so the end lies further from it. Minutes count whole: half of one would buy half of a surge
-/// that it brings, and the other half would wait for a cooldown.
+/// Returns the upper quantile of the maximum from `now` to `span` later. The origin of the forecast is a minute that
+/// started earlier, so the end is further from it. Rounds up to whole minutes: half a minute would buy half of a surge,
+/// and the other half would wait for a cooldown.
 fn upper(outlook: &SignalOutlook, now: Now, span: Duration) -> Option<f64> {
     let begun = elapsed(now.wall, outlook.origin.start());
     let minutes = begun.saturating_add(span).as_secs().div_ceil(60);
@@ -90,7 +89,7 @@ fn upper(outlook: &SignalOutlook, now: Now, span: Duration) -> Option<f64> {
 
 /// Returns how many pods carry `rate`, at least one. Saturates at both ends.
 fn replicas(rate: f64, per_pod: f64) -> u32 {
-    // What is whole but for rounding stays whole: 3 pods of 0.1 carry 0.3.
+    // Tolerates rounding errors: 3 pods of 0.1 carry 0.3.
     let pods = (rate / per_pod * (1.0 - 1e-9)).ceil();
     (pods as u32).max(1)
 }
@@ -104,7 +103,7 @@ mod tests {
     use crate::model::outlook::HorizonPoint;
     use crate::model::{Finite, GuardParams, HORIZONS, Minute, Missing, QUANTILES, Reading};
 
-    /// A rise from 300/s now to 600/s in half an hour, of which a fifth more is possible, at minute 100.
+    /// A rise from 300/s now to 600/s in half an hour, with up to a fifth more possible, at minute 100.
     fn outlook(authority: Authority) -> Vec<Option<SignalOutlook>> {
         let rate = |minutes: u16| 300.0 + 10.0 * f64::from(minutes);
         let row = |upper: f64| QUANTILES.map(|level| if level >= UPPER { upper } else { 0.0 });
@@ -114,12 +113,12 @@ mod tests {
         vec![Some(SignalOutlook { authority, points: HORIZONS.map(point).to_vec(), max_10, max_30, ..outlook })]
     }
 
-    /// So many seconds after the begin of minute 100.
+    /// The given seconds after the start of minute 100.
     fn after(seconds: u64) -> Now {
         Now { wall: Minute(100).start(), mono: Duration::ZERO }.plus(Duration::from_secs(seconds))
     }
 
-    /// Pods of 50 requests a second inside the objective, ready after `start` seconds; raises follow at once.
+    /// Pods of 50 requests a second within the objective, ready after `start` seconds, without a raise cooldown.
     fn sized(start: u64) -> ServiceSpec {
         let start_time = Duration::from_secs(start);
         let guards = GuardParams { raise_cooldown: Duration::ZERO, ..GuardParams::default() };
@@ -140,14 +139,14 @@ mod tests {
     #[test]
     fn replicas_are_bought_for_the_lead_time_and_kept_for_the_view() {
         use Authority::{MayAdd, MayRemove, ReactiveOnly};
-        // Pods carry 50/s. At the lead time (start + 30 s) the upper rate is 1.2 x (300 + 10 x minutes) and what
-        // chance adds: 372 after a minute, 500 within ten, 750 within thirty.
+        // Pods carry 50/s. At the lead time (start + 30 s) the upper rate is 1.2 x (300 + 10 x minutes) plus a margin for
+        // chance: 372 after a minute, 500 within ten, 750 within thirty.
         for (start, begun, authority, expected) in [
             (60, 0, ReactiveOnly, (None, None, Some(7))),
             (30, 0, MayAdd, (Some(372), Some(8), Some(9))),
             (60, 0, MayAdd, (Some(386), Some(8), Some(9))),
             (60, 0, MayRemove, (Some(386), Some(8), Some(9))),
-            // The forecast began 45 s ago, or its newest minute is still on its way.
+            // The forecast started 45 s ago, or its newest minute has not arrived yet.
             (60, 45, MayAdd, (Some(400), Some(9), Some(9))),
             (60, 105, MayAdd, (Some(415), Some(9), Some(10))),
             // Floors look max(300 s, twice the start time) ahead.
@@ -205,15 +204,15 @@ mod tests {
     #[test]
     fn a_steep_rise_is_carried_on_for_as_long_as_a_raise_must_last() {
         let params = ForecastParams::default();
-        // (rising, slope per second, forecast, rate ahead, replicas ahead); a raise must last 90 s, of 260/s now.
+        // (rising, slope per second, forecast, rate ahead, replicas ahead); a raise must last 90 s, from 260/s now.
         for (rising, slope, authority, expected) in [
             (Some(300.0), Some(1.0), Authority::ReactiveOnly, (Some(390), Some(8))),
             (Some(300.0), Some(0.0), Authority::ReactiveOnly, (Some(300), Some(6))),
-            // To twice the newest sample at most.
+            // At most twice the newest sample.
             (Some(300.0), Some(50.0), Authority::ReactiveOnly, (Some(520), Some(11))),
             (Some(300.0), Some(f64::MAX), Authority::ReactiveOnly, (Some(520), Some(11))),
             (None, None, Authority::ReactiveOnly, (None, None)),
-            // The forecast counts where it is more.
+            // The forecast counts if it is higher.
             (Some(300.0), Some(0.0), Authority::MayAdd, (Some(386), Some(8))),
             (Some(300.0), Some(1.5), Authority::MayAdd, (Some(435), Some(9))),
         ] {

@@ -1,6 +1,6 @@
-//! Means of which old values count less.
+//! Means in which old values count less.
 
-/// Discounted means of `N` streams side by side; early values count alike.
+/// Discounted means of `N` parallel streams; early values count equally.
 #[derive(Debug, Clone, Copy)]
 pub struct Discounted<const N: usize> {
     mean: [f32; N],
@@ -8,11 +8,10 @@ pub struct Discounted<const N: usize> {
 }
 
 impl<const N: usize> Discounted<N> {
-    /// Returns the means of nothing.
+    /// Means without any values.
     pub const NOTHING: Self = Self { mean: [0.0; N], weight: [0.0; N] };
 
-    /// Takes in one value of each stream; its earlier weights shrink by `keep` (below 1). What is no finite number is
-    /// left out.
+    /// Adds one value to each stream; earlier weights shrink by `keep` (below 1). Non-finite values are skipped.
     pub fn add(&mut self, values: &[f32; N], keep: f32) {
         for ((mean, weight), value) in self.mean.iter_mut().zip(&mut self.weight).zip(values) {
             let next = *weight * keep + 1.0;
@@ -31,14 +30,14 @@ impl<const N: usize> Discounted<N> {
         &self.mean
     }
 
-    /// Returns the (discounted) numbers of values.
+    /// Returns the discounted numbers of values.
     pub fn weights(&self) -> &[f32; N] {
         &self.weight
     }
 }
 
 impl Discounted<1> {
-    /// Returns the mean of the one stream.
+    /// Returns the mean of the single stream.
     pub fn mean(self) -> f64 {
         let [mean] = self.mean;
         f64::from(mean)

@@ -1,8 +1,8 @@
-//! Known events: what an operator knows of the days to come and no past can tell, such as a sale or a public holiday.
+//! Known events: what an operator knows about the coming days and no history shows, such as a sale or a public holiday.
 //!
-//! An event says by what factor the load differs, or which day it is like. While it lasts, what is seen is divided by
-//! the factor before it is learned, and what is foreseen is multiplied by it: the seasons, the intervals and the skill
-//! are those of ordinary days, and forget nothing over it. A factor that is wrong shows as an error like any other.
+//! An event gives a factor for the load, or a day that it resembles. During the event, values are divided by the factor
+//! before they are learned, and forecasts are multiplied by it: seasons, intervals and skill remain those of ordinary
+//! days and forget nothing. A wrong factor shows as an error like any other.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::week::Week;
 use super::zone::Zone;
 use crate::model::{Minute, ServiceId, Timestamp};
 
-/// Days of the past that an event can be like.
+/// Days of the past that an event can resemble.
 const WEEK: i64 = 7;
 /// Least and largest factor.
 pub const FACTORS: (f64, f64) = (0.01, 100.0);
@@ -20,24 +20,24 @@ pub const FACTORS: (f64, f64) = (0.01, 100.0);
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// What it is called, in faults.
+    /// Name, for error messages.
     pub name: String,
-    /// When it begins.
+    /// Start of the event.
     pub from: Timestamp,
-    /// When it is over.
+    /// End of the event.
     pub to: Timestamp,
     /// How the load differs.
     pub shape: Shape,
-    /// Whose load; all if empty.
+    /// Services affected; all if empty.
     pub services: Vec<ServiceId>,
 }
 
 /// How the load of an event differs from that of an ordinary day.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
-    /// It is so many times as high.
+    /// The load is multiplied by this factor.
     Factor(f64),
-    /// It is that of the weekday of this date, as the last weeks had it.
+    /// The load is that of the weekday of this date, as seen in the last weeks.
     Like(Date),
 }
 
@@ -46,20 +46,20 @@ pub enum Shape {
 pub struct Events(Vec<(Range<i64>, Shape)>);
 
 impl Events {
-    /// Returns those of `events` that concern the service, on a grid of so many seconds.
+    /// Returns the `events` that affect the service, on a grid of `step_seconds` seconds.
     pub fn of(service: &ServiceId, events: &[Event], step_seconds: u32) -> Self {
         let step = |at: Timestamp| at.as_second().div_euclid(i64::from(step_seconds.max(1)));
         let ours = events.iter().filter(|event| event.services.is_empty() || event.services.contains(service));
         Self(ours.map(|event| (step(event.from)..step(event.to), event.shape)).collect())
     }
 
-    /// Tells whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns by what the load of an ordinary day is multiplied at `minute`, when clocks show `clock`. Where events
-    /// meet their factors do.
+    /// Returns the factor on the load of an ordinary day at `minute`, when clocks show `clock`. Factors of overlapping
+    /// events multiply.
     pub fn factor(&self, minute: Minute, clock: Minute, week: &Week) -> f64 {
         let now = self.0.iter().filter(|(minutes, _)| minutes.contains(&minute.0));
         let factor = |shape: &Shape| match shape {
@@ -70,14 +70,13 @@ impl Events {
     }
 }
 
-/// Returns what the weekday of that date was of the mean of the days at the time that clocks show; `None` if it is not
-/// known.
+/// Returns the ratio of the weekday of `date` to the mean of the days at the time that clocks show; `None` if unknown.
 fn like(date: Date, clock: Minute, week: &Week) -> Option<f64> {
     let day = week.day_steps();
     let epoch = Date::new(1970, 1, 1).ok()?;
     let then = i64::from(epoch.until(date).ok()?.get_days());
     let back = clock.0.div_euclid(day).saturating_sub(then);
-    // The same weekday lies a whole number of weeks apart.
+    // The same weekday is a whole number of weeks away.
     let back = (back - 1).rem_euclid(WEEK) + 1;
     let places = week.places(clock, &[0]);
     let ([mean], [then]) = (week.days(&places)?, week.days_ago(&places, back));
@@ -85,7 +84,7 @@ fn like(date: Date, clock: Minute, week: &Week) -> Option<f64> {
     (mean > 0.0 && ratio.is_finite()).then_some(ratio)
 }
 
-/// Reads when an event begins or ends: a timestamp, or a date, perhaps with a time, by the clocks of the zone.
+/// Reads when an event starts or ends: a timestamp, or a date with an optional time, in the given zone.
 ///
 /// # Errors
 /// What is wrong with the text.

@@ -1,9 +1,9 @@
 //! Fitting of smoothing parameters to the history of a signal.
 //!
-//! The loss is what control needs: the sum of the mean absolute errors 1, 5 and 10 minutes ahead, in the unit of
-//! the signal, of the same model code that runs live. Nelder-Mead walks over alpha, beta, gamma and phi; a
-//! weak pull to the start keeps what the history says nothing about where it was. A fit takes long for a
-//! message (tens of milliseconds): it runs on the pool, and the defaults act until it is back.
+//! The loss is what control needs: the sum of the mean absolute errors 1, 5 and 10 minutes ahead, in the unit of the
+//! signal, of the same model code that runs live. Nelder-Mead searches alpha, beta, gamma and phi; a weak pull to the
+//! start keeps parameters in place that the history does not determine. A fit is too slow for a message handler (tens
+//! of milliseconds): it runs on the pool, and the defaults apply until it returns.
 
 use argmin::core::{CostFunction, Executor};
 use argmin::solver::neldermead::NelderMead;
@@ -18,32 +18,32 @@ use super::zone::Zone;
 use crate::model::outlook::HORIZONS;
 use crate::model::{Authority, Minute, ServiceId};
 
-/// Steps of the walk; two evaluations each, about.
+/// Steps of the search; about two evaluations each.
 const STEPS: u64 = 40;
-/// Steps of a walk that starts where the one of the day before ended.
+/// Steps of a search that starts where the one of the day before ended.
 const STEPS_AGAIN: u64 = 10;
 /// Size of the first simplex, in logits.
 const FIRST_STEP: f64 = 0.7;
 /// Cost of one logit away from the start, as a share of the loss at the start.
 const PULL: f64 = 0.01;
-/// Every so many minutes forecasts are judged; those of neighbours say nearly the same.
+/// Minutes between scored forecasts; neighbours carry nearly the same information.
 const JUDGED_EVERY: i64 = 3;
 /// Horizons whose errors are summed.
 const JUDGED: [u16; 3] = [1, 5, 10];
 /// Ranges of alpha, beta, gamma and phi.
 const RANGES: [(f64, f64); 4] = [(0.01, 0.95), (0.001, 0.5), (0.002, 0.1), (0.5, 0.995)];
 
-/// A fit to do: everything it needs, by value.
+/// A fit job with everything it needs, by value.
 #[derive(Debug, Clone)]
 pub struct FitJob {
-    /// Whose signal it is.
+    /// Service of the signal.
     pub service: ServiceId,
     /// Position of the signal in the spec.
     pub signal: usize,
     pub(super) issued: Minute,
     pub(super) newest: Minute,
     pub(super) history: History,
-    /// The season of the day before the history; without it the first day of the history draws one.
+    /// The season of the day before the history; if `None`, it is drawn from the first day of the history.
     pub(super) season: Option<Season>,
     pub(super) start: Smoothing,
     /// What the forecast may be used for.
@@ -53,12 +53,12 @@ pub struct FitJob {
     pub(super) params: ForecastParams,
 }
 
-/// What a fit found.
+/// Result of a fit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FitResult {
     /// Position of the signal in the spec.
     pub signal: usize,
-    /// When the fit was asked for; the newest one wins.
+    /// When the fit was requested; the newest one wins.
     pub issued: Minute,
     /// The parameters found; those of the start if nothing was better.
     pub smoothing: Smoothing,
@@ -95,8 +95,8 @@ impl FitJob {
         Some((best, self.loss(past, best)))
     }
 
-    /// Returns the loss of a run over the history; a first season that has to be drawn from it is not judged. Zero
-    /// without an outcome: nothing is better then.
+    /// Returns the loss of a run over the history, without a first season that has to be drawn from it. Zero without
+    /// outcomes: nothing can beat it.
     fn loss(&self, values: &Values, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params.clone() });
         let mut season = self.season.clone().unwrap_or_else(|| Season::flat(self.params.season_steps)).plain();
@@ -112,7 +112,7 @@ impl FitJob {
             let minute = values.first.plus(steps);
             let past = Past { history: &self.history, season: &season, week: &week, height: None };
             model.observe(minute, *value, past);
-            // Seasons of another zone begin elsewhere and are as long.
+            // Seasons of another zone start elsewhere but have the same length.
             let drawn = model
                 .season_update()
                 .and_then(|season_update| season.learn(season_update, minute, minute, &self.history));
@@ -136,12 +136,12 @@ impl FitJob {
     }
 }
 
-/// Returns the first minute of the days up to `newest` that a fit looks at.
+/// Returns the first minute of the days up to `newest` that a fit uses.
 pub fn first(newest: Minute, params: &ForecastParams) -> Minute {
     newest.plus(1 - i64::from(params.history_days) * DAY)
 }
 
-/// A history laid out once for all runs over it.
+/// A history unpacked once for all runs over it.
 struct Values {
     first: Minute,
     values: Vec<Option<f64>>,
@@ -153,7 +153,7 @@ impl Values {
     }
 }
 
-/// The loss over logits, with the pull to the start.
+/// The loss over logits, including the pull to the start.
 struct Cost<'a> {
     job: &'a FitJob,
     past: &'a Values,
@@ -238,7 +238,7 @@ mod tests {
         let both = job(|minute| wave(minute) + 5.0 * noise.normal());
         let mut week = Week::new(DAY as u32);
         (0..DAY).for_each(|minute| week.push(Minute(minute), both.history.get(Minute(minute))));
-        // Its last cell ends with the next one.
+        // The last cell of the day ends when the next one starts.
         week.push(Minute(DAY), None);
         let season = week.drawn(Minute(DAY - 1), Minute(DAY - 1));
         assert!(season.is_some());

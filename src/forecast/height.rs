@@ -1,4 +1,4 @@
-//! How high a signal usually stands, and how high it stood at most in a week.
+//! The usual level of a signal, and its peak within a week.
 
 use super::bands::Limits;
 use super::history::DAY;
@@ -7,17 +7,17 @@ use crate::model::Minute;
 
 /// No value is learned as more than this multiple of the largest absolute value of a week.
 const LEARNED: f64 = 10.0;
-/// Forecasts, and the ends of their intervals, stay within this multiple of it (INV-26). It holds the newest value, and
-/// what would be more than twice that within half an hour, and more than twice all of a week, no past tells of: it is
-/// one surge multiplied with another.
+/// Forecasts and the ends of their intervals stay within this multiple of that peak (INV-26). The peak includes the
+/// newest value. More than twice that within half an hour, and more than twice anything in a week, has no precedent: it
+/// is one surge multiplied by another.
 const FORESEEN: f64 = 2.0;
-/// Share of a new value in the usual height (half-life half a day), once there were as many.
+/// Weight of a new value in the usual height (half-life half a day); the first `1 / GAIN` values count equally.
 const GAIN: f64 = 0.001;
-/// Minutes without a change after which a signal rests, and the share of the usual height within which what was foreseen
-/// of it then is exact.
+/// Minutes without a change after which a signal is at rest, and the share of the usual height within which a forecast
+/// then counts as exact.
 const RESTS: f32 = 30.0;
 const EXACT: f64 = 1e-3;
-/// Days of a week, and the one a week ago: its surges are foreseen.
+/// Days of a week, plus the same day a week ago: its surges are forecast.
 const DAYS: i32 = 8;
 
 /// Usual and largest absolute value.
@@ -25,21 +25,21 @@ const DAYS: i32 = 8;
 pub struct Height {
     mean: f64,
     seen: u32,
-    /// Largest absolute value of each of the last days, at the day modulo their number.
+    /// Largest absolute value of each of the last days, at the day number modulo the length.
     peaks: [f32; DAYS as usize],
-    /// Its number, which four bytes hold for millions of years.
+    /// Number of the newest day; `i32` lasts for millions of years.
     day: i32,
 }
 
 impl Height {
-    /// Returns a value as it is learned: a single one that is a thousand times as high as all others would be what the
-    /// next days are measured by. A signal that stays there is there after as many values as it has more digits.
+    /// Returns a value limited for learning: a single value a thousand times as high as all others would otherwise set
+    /// the scale for days. A signal that stays at a new level gets there after one value per additional digit.
     pub fn plausible(&self, value: f64) -> f64 {
         let most = LEARNED * self.peak();
         if most > 0.0 { value.clamp(-most, most) } else { value }
     }
 
-    /// Takes in the value of `minute`.
+    /// Learns the value of `minute`.
     pub fn learn(&mut self, minute: Minute, value: f64) {
         self.seen = self.seen.saturating_add(1);
         self.mean += GAIN.max(1.0 / f64::from(self.seen)) * (value.abs() - self.mean);
@@ -56,7 +56,7 @@ impl Height {
         *peak = peak.max(value.abs() as f32);
     }
 
-    /// Multiplies the usual value; what was seen was seen.
+    /// Multiplies the usual value; the peaks remain as measured.
     pub fn scale(&mut self, factor: f64) {
         self.mean *= factor;
     }
@@ -70,13 +70,13 @@ impl Height {
         f64::from(self.peaks.iter().copied().fold(0.0, f32::max))
     }
 
-    /// Returns where a signal stands that has not changed for so many minutes and is never below `least`.
+    /// Returns the standing of a signal that has not changed for `still` minutes and is never below `least`.
     pub fn standing(&self, still: f32, least: f64) -> Standing {
         let exact = if still >= RESTS { (EXACT * self.mean) as f32 } else { -1.0 };
         Standing { least: least as f32, exact }
     }
 
-    /// Returns what a forecast may be, given the declared range (`min`, `max`) of the signal.
+    /// Returns the limits of a forecast, given the declared range (`min`, `max`) of the signal.
     pub fn limits(&self, range: (f64, f64)) -> Limits {
         let most = FORESEEN * self.peak();
         let low = range.0.max(if range.0 >= 0.0 { 0.0 } else { -most });

@@ -1,10 +1,10 @@
-//! The last day of a signal, or days, on the minute grid, compact: what the seasonal naive forecast repeats, from which
-//! a season is first drawn, and to which smoothing parameters are fitted.
+//! The last day or days of a signal on the minute grid, compact: the source of the seasonal naive forecast, of the
+//! first season and of the fits of smoothing parameters.
 //!
-//! An hour that has ended is kept in 8 bits a minute, between its least and its largest value, but for one that lies
-//! apart from all others: off by at most 1/506 of what lies between them, which is far less than what one minute of a
-//! day says of the same minute of the next. The running hour lies beside the shared ring and is written into it when it
-//! ends, so that a copy of the state costs a copy of the ring at most once an hour.
+//! An ended hour is kept in 8 bits a minute, scaled between its least and largest value, except for one outlier kept
+//! apart: the error is at most 1/506 of that range, far less than a minute differs from the same minute of the next
+//! day. The running hour is kept next to the shared ring and written into it when it ends, so that a copy of the state
+//! copies the ring at most once an hour.
 
 use std::sync::Arc;
 
@@ -15,22 +15,23 @@ use crate::model::Minute;
 /// Minutes in a day.
 pub const DAY: i64 = 1440;
 const HOUR: usize = 60;
-/// Minutes that a missing one may be taken from instead.
+/// How many minutes away the replacement of a missing minute may be.
 const REACH: i64 = 30;
-/// Stands for a missing minute inside the ring; it never leaves this file.
+/// Marks a missing minute in the ring; never leaves this file.
 const MISSING: u8 = u8::MAX;
-/// Stands for the one minute of an hour that lies apart from all others.
+/// Marks the one outlier of an hour.
 const APART: u8 = MISSING - 1;
-/// Steps between the least and the largest value of an hour.
+/// Steps between the least and the largest value of an hour, without the outlier.
 const STEPS: f32 = 253.0;
 
-/// An hour that has ended. Its numbers are bytes: hours lie side by side without a space between them.
+/// An ended hour. Its numbers are byte arrays so that hours are stored without padding.
 #[derive(Debug, Clone, Copy)]
 struct Hour {
-    /// The least value of those between which the others lie, and what one step above it is.
+    /// The least value without the outlier, and the size of one step.
     least: [u8; 4],
     step: [u8; 4],
-    /// How far from the least one lies the value that is further off than all others are from each other, to 1/256.
+    /// Distance of the outlier from the least value, to 1/256: an outlier is further from all others than they are from
+    /// each other.
     apart: [u8; 2],
     cells: [u8; HOUR],
 }
@@ -46,7 +47,7 @@ impl Hour {
         }
         let (above, below) = (high[0] - high[1] > high[1] - low[0], low[1] - low[0] > high[0] - low[1]);
         let (least, most, apart) = match (above, below) {
-            // Of two there is none that the other one lies apart from.
+            // With two values, neither is the outlier.
             (true, true) | (false, false) => (low[0], high[0], None),
             (true, false) => (low[0], high[1], Some(high[0])),
             (false, true) => (low[1], high[0], Some(low[0])),
@@ -58,14 +59,14 @@ impl Hour {
         let cell = |value: f32| match apart {
             _ if !value.is_finite() => MISSING,
             Some(apart) if value == apart => APART,
-            // Where all are alike there is no step to count; what is no number becomes zero.
+            // If all values are equal the step is zero; the cast turns NaN into zero.
             _ => ((value - least) / step).round() as u8,
         };
         Self::with(least, step, apart.map_or(0.0, |apart| apart - least), values.map(cell))
     }
 
     fn with(least: f32, step: f32, apart: f32, cells: [u8; HOUR]) -> Self {
-        // The upper half of a short number, rounded.
+        // The upper half of an `f32`, rounded.
         let [.., second, first] = apart.to_bits().saturating_add(0x8000).to_le_bytes();
         Self { least: least.to_ne_bytes(), step: step.to_ne_bytes(), apart: [second, first], cells }
     }
@@ -87,7 +88,7 @@ impl Hour {
         Self::with(factor * self.least(), factor * self.step(), factor * self.apart(), self.cells)
     }
 
-    /// Returns the value of a minute, NaN for none.
+    /// Returns the value of a minute, NaN if missing.
     fn value(&self, minute: usize) -> f64 {
         let cell = self.cells.get(minute).copied().unwrap_or(MISSING);
         let above = if cell == APART { f64::from(self.apart()) } else { f64::from(cell) * f64::from(self.step()) };
@@ -104,7 +105,7 @@ enum Page<'a> {
 }
 
 impl Page<'_> {
-    /// Returns the value of a minute, NaN for none.
+    /// Returns the value of a minute, NaN if missing.
     fn value(&self, minute: usize) -> f64 {
         match self {
             Self::Ended(hour) => hour.value(minute),
@@ -113,8 +114,8 @@ impl Page<'_> {
         }
     }
 
-    /// Writes the values of the minutes that lie `ahead` of `begin`, which counts from the begin of the page. Which
-    /// kind of page it is, is asked once for all of them.
+    /// Writes the values of the minutes `ahead` of `begin`, which counts from the start of the page. Matches on the
+    /// kind of page once for all of them.
     fn read(&self, begin: i64, ahead: &[u16], values: &mut [f64]) {
         let minutes = ahead.iter().map(|minutes| (begin + i64::from(*minutes)) as usize);
         match self {
@@ -128,31 +129,31 @@ impl Page<'_> {
 /// The values of the last days by minute.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// Ended hours, at their number modulo the length; empty before the first hour has ended.
+    /// Ended hours, at the hour number modulo the length; empty before the first hour has ended.
     ended: Arc<[Hour]>,
     /// NaN for a gap.
     running: [Three; HOUR],
     hour: Option<i64>,
     hours: i64,
-    /// Minutes that a missing one may be taken from instead.
+    /// How many minutes away the replacement of a missing minute may be.
     reach: i64,
 }
 
 impl History {
-    /// Returns an empty history that keeps `days`, and an hour.
+    /// Returns an empty history that keeps `days` plus one hour.
     pub fn new(days: u32) -> Self {
         Self::of(i64::from(days.max(1)) * DAY, REACH)
     }
 
-    /// Returns an empty history of at least so many `minutes`, in which a missing one may be taken from up to `reach`
-    /// minutes before it.
+    /// Returns an empty history of at least `minutes` minutes, in which a missing one may be replaced from up to
+    /// `reach` minutes away.
     pub fn of(minutes: i64, reach: i64) -> Self {
-        // While an hour runs, the one that it will replace is still whole.
+        // While an hour runs, the one it will replace is still complete.
         let hours = minutes.div_euclid(HOUR as i64) + 1;
         Self { ended: Arc::default(), running: [Three::NAN; HOUR], hour: None, hours, reach }
     }
 
-    /// Writes the value of `minute`, which must not lie before an hour already ended (it is ignored then).
+    /// Writes the value of `minute`; ignored if the minute is before an hour that has already ended.
     pub fn push(&mut self, minute: Minute, value: Option<f64>) {
         let hour = minute.0.div_euclid(60);
         match self.hour {
@@ -186,7 +187,7 @@ impl History {
         self.hour = Some(next);
     }
 
-    /// Returns the value of `minute`; `None` for a gap, for the future and for what is no longer kept.
+    /// Returns the value of `minute`; `None` for a gap, the future and anything no longer kept.
     pub fn get(&self, minute: Minute) -> Option<f64> {
         let value = self.page(minute.0.div_euclid(60)).value(minute.0.rem_euclid(60) as usize);
         value.is_finite().then_some(value)
@@ -202,10 +203,10 @@ impl History {
         ended.map_or(Page::Unknown, Page::Ended)
     }
 
-    /// Returns the value of `minute`; of a missing one what lies on the line between the nearest ones in reach before
-    /// and after it, or what the only one of them is.
+    /// Returns the value of `minute`; if missing, interpolates linearly between the nearest values within reach on both
+    /// sides, or takes the only one.
     pub fn near(&self, minute: Minute) -> Option<f64> {
-        // What is older than all that is kept is not looked for minute by minute.
+        // Avoids a search minute by minute for anything older than the history.
         self.hour.filter(|running| minute.0.div_euclid(60) >= running - self.hours)?;
         if let Some(value) = self.get(minute) {
             return Some(value);
@@ -219,14 +220,14 @@ impl History {
         }
     }
 
-    /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60, ascending) of `from`, NaN for none.
+    /// Returns [`near`](Self::near) of the minutes `ahead` (at most 60, ascending) of `from`, NaN if unknown.
     pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f64; N] {
         let mut values = [f64::NAN; N];
         self.read(from, ahead, &mut values);
         values
     }
 
-    /// Writes [`near`](Self::near) of the minutes that lie `ahead` (at most 60, ascending) of `from`, NaN for none.
+    /// Writes [`near`](Self::near) of the minutes `ahead` (at most 60, ascending) of `from`, NaN if unknown.
     pub fn read(&self, from: Minute, ahead: &[u16], values: &mut [f64]) {
         let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60));
         if self.hour.is_none_or(|running| hour.saturating_add(1) < running - self.hours) {
@@ -239,7 +240,7 @@ impl History {
         if !next.is_empty() {
             self.page(hour.saturating_add(1)).read(begin - HOUR as i64, ahead_next, next);
         }
-        // No branch for each: most are known.
+        // One check instead of a branch per value: most are known.
         if values.iter().fold(false, |unknown, value| unknown | value.is_nan()) {
             for (value, minutes) in values.iter_mut().zip(ahead).filter(|(value, _)| value.is_nan()) {
                 *value = self.near(from.plus(i64::from(*minutes))).unwrap_or(f64::NAN);
@@ -247,7 +248,7 @@ impl History {
         }
     }
 
-    /// Multiplies all values before a minute.
+    /// Multiplies all values before `before`.
     pub fn scale(&mut self, before: Minute, factor: f64) {
         let Some(running) = self.hour else { return };
         let times = |minute: i64, value: f64| if minute < before.0 { factor * value } else { value };
@@ -296,7 +297,7 @@ mod tests {
 
     #[test]
     fn skipped_time_reads_as_gap_however_long() {
-        // An hour of zeros is no gap.
+        // An hour of zeros is not a gap.
         let mut idle = History::new(2);
         (0..61).for_each(|minute| idle.push(Minute(minute), (minute != 7).then_some(0.0)));
         assert_eq!((idle.get(Minute(6)), idle.get(Minute(7))), (Some(0.0), None));
@@ -348,7 +349,7 @@ mod tests {
         let mut history = History::new(2);
         let seen = |minute: i64| minute < 200 || [210, 250].contains(&minute);
         (0..260).for_each(|minute| history.push(Minute(minute), seen(minute).then_some(minute as f64)));
-        // Halfway, near one end, and where only one side is in reach, or none.
+        // Halfway, near one end, with only one side in reach, with none.
         for (minute, expected) in [(205, Some(205.0)), (209, Some(209.0)), (216, Some(210.0)), (300, None)] {
             let got = history.near(Minute(minute));
             let near = got.zip(expected).is_some_and(|(got, expected)| (got - expected).abs() < 0.1);
@@ -366,7 +367,7 @@ mod tests {
                 let expected = if minute < before { 2.0 } else { 1.0 } * minute as f64;
                 let got = history.get(Minute(minute));
                 assert_eq!(got.is_none(), minute % 9 == 0, "{before} {minute}");
-                // Between the values of an hour of which only a part is multiplied lies once more the signal.
+                // An hour multiplied only in part spans the whole signal once more, so its steps are coarser.
                 let off = if minute / 60 == before / 60 { 3_700.0 } else { 120.0 } / 500.0;
                 assert!(got.is_none_or(|got| (got - expected).abs() < off), "{before} {minute}: {got:?}");
             }

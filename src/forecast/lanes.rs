@@ -1,9 +1,9 @@
-//! Arithmetic on numbers that lie side by side: one for each horizon, or for each window.
+//! Arithmetic on parallel lanes: one per horizon, or per window.
 //!
-//! A closure that takes the lanes one by one and has no branch in it becomes a few instructions for all of them: no
-//! lane waits for another, and what is chosen is computed on both sides and picked.
+//! A branch-free closure over the lanes is vectorized: no lane waits for another, and a choice computes both sides and
+//! selects one.
 
-/// Returns what `f` makes of the lanes of two arrays.
+/// Applies `f` to the lanes of two arrays.
 #[inline]
 pub fn zip<A: Copy, B: Copy, R: Copy + Default, const N: usize>(
     one: &[A; N],
@@ -17,7 +17,7 @@ pub fn zip<A: Copy, B: Copy, R: Copy + Default, const N: usize>(
     lanes
 }
 
-/// Returns what `f` makes of the lanes of three arrays.
+/// Applies `f` to the lanes of three arrays.
 #[inline]
 pub fn zip3<A: Copy, B: Copy, C: Copy, R: Copy + Default, const N: usize>(
     one: &[A; N],
@@ -32,13 +32,13 @@ pub fn zip3<A: Copy, B: Copy, C: Copy, R: Copy + Default, const N: usize>(
     lanes
 }
 
-/// Returns the larger of two numbers, the second one if either is none: a single instruction, which `f32::max` is not.
+/// Returns the larger of two numbers, the second if either is NaN: a single instruction, unlike `f32::max`.
 #[inline]
 pub fn larger<T: PartialOrd>(one: T, other: T) -> T {
     if one > other { one } else { other }
 }
 
-/// Returns the smaller of two numbers, the second one if either is none.
+/// Returns the smaller of two numbers, the second if either is NaN.
 #[inline]
 pub fn smaller<T: PartialOrd>(one: T, other: T) -> T {
     if one < other { one } else { other }

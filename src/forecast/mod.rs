@@ -1,33 +1,33 @@
 //! The forecast stage: features -> outlook.
 //!
-//! Every signal that is declared so is forecast by a small catalogue of models. Each model's forecasts are scored when
-//! their outcomes arrive, and its share of the forecast follows what it saves. Intervals are learned from the outcomes
-//! of what was published. What a forecast may be used for is earned by measured skill and coverage: without them the
-//! loop reacts to load alone. The arrival rate is turned into replicas.
+//! A small catalogue of models forecasts every signal declared for it. Each model's forecasts are scored when their
+//! outcomes arrive, and its share of the combined forecast follows the loss it saves. Intervals are learned from the
+//! outcomes of published forecasts. Authority is earned by measured skill and coverage: without them the loop reacts to
+//! load alone. The arrival rate is converted to replicas.
 //!
-//! | file | duty |
+//! | file | purpose |
 //! |---|---|
 //! | [`params`] | parameters, validated |
 //! | [`models`] | the catalogue, one file per model |
 //! | [`history`], [`week`] | the last days on the minute grid; the last week in cells, and the mean of its days |
-//! | `signal` | the state of one signal: folds minutes, makes its outlook |
-//! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models (also after a gap), skill |
-//! | `discounted` | means of which old values count less |
-//! | `shift` | a level that is another one from one minute to the next |
+//! | `signal` | the state of one signal: folds minutes, produces its outlook |
+//! | `pending`, `scores` | forecasts without an outcome yet; losses, model shares (also after a gap), skill |
+//! | `discounted` | means in which old values count less |
+//! | `shift` | a level that changes from one minute to the next |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `lanes`, `three`, `short_minute` | arithmetic on all horizons at once; numbers in three bytes, minutes in four |
-//! | `seasonal_scale`, `recent` | how far off forecasts are at each time of the season; the last half hour and its maxima |
+//! | `seasonal_scale`, `recent` | forecast error by time of the season; the last half hour and its maxima |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
-//! | [`events`] | what an operator knows of the days to come |
+//! | [`events`] | what an operator knows about the coming days |
 //! | [`zone`] | the clocks that seasons follow |
 //! | `capacity` | from arrival rate to replicas |
 //! | [`evaluate`] | how good the forecasts of a series were |
 //! | [`fit`] | smoothing parameters fitted to the history, off the loop |
 //!
-//! Minutes are learned once, when they have ended. The running minute is provisional: every call looks from it without
-//! learning it. Bulky state lies behind [`Arc`]: it is changed where it lies, and copied first where a copy of the
-//! forecaster shares it. A minute is learned whole or not at all, and counts once however often it is handed in: a step
-//! that fails leaves nothing that the next one must not find.
+//! Minutes are learned once, after they have ended. The running minute is provisional: every call forecasts from it
+//! without learning it. Bulky state is behind [`Arc`]: it is changed in place, and copied first if a copy of the
+//! forecaster shares it. A minute is learned whole or not at all, and counts once however often it is passed in: a
+//! failed step leaves no partial state for the next one.
 
 pub mod evaluate;
 pub mod events;
@@ -70,24 +70,23 @@ use crate::model::{
     Authority, Features, Fitted, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec, SignalSpec,
 };
 
-/// Minutes after a forecast has lost authority until the signal is fitted anew: the history shows by then what has
-/// changed.
+/// Minutes between a loss of authority and the refit: by then the history shows what has changed.
 const FIT_AFTER_DRIFT: i64 = 60;
-/// Minutes between two fits of a signal at least, whatever it loses.
+/// Minimum minutes between two fits of a signal, whatever authority it loses.
 const FIT_APART: i64 = 240;
-/// Minutes after which a fit that was handed out and not installed is given up.
+/// Minutes after which a fit that was handed out but not installed is given up.
 const FIT_LOST: i64 = 10;
 /// First fits are spread over this many minutes, so that services that start together do not fit together.
 const FIT_SPREAD: u64 = 60;
 
-/// All that is learned of one service. Cheap to clone.
+/// Everything learned about one service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Forecaster {
     service: ServiceId,
     common: Arc<Common>,
-    /// One for each declared signal; `None` where it is not forecast.
+    /// One per declared signal; `None` if it is not forecast.
     signals: Vec<Option<Slot>>,
-    /// When the fit that is under way was handed out.
+    /// When the fit in progress was handed out.
     fitting: Option<Minute>,
 }
 
@@ -97,9 +96,9 @@ struct Slot {
     state: Arc<SignalState>,
     /// When the next fit is due; `None` before there is history for one.
     due: Option<Minute>,
-    /// When the fit in force was handed out.
+    /// When the current fit was handed out.
     installed: Option<Minute>,
-    /// What the forecast was trusted with when that was last looked at.
+    /// Authority of the forecast when last checked.
     authority: Authority,
 }
 
@@ -109,7 +108,7 @@ impl Slot {
         Self { state, due: None, installed: None, authority: Authority::default() }
     }
 
-    /// A forecast that loses authority has drifted from what it was fitted to.
+    /// Schedules an earlier refit if the forecast lost authority: it has drifted from what it was fitted to.
     fn watch_drift(&mut self, minute: Minute) {
         let before = std::mem::replace(&mut self.authority, self.state.authority());
         if self.authority < before {
@@ -121,15 +120,15 @@ impl Slot {
 }
 
 impl Forecaster {
-    /// Returns the state of a service of which nothing has been seen. Smoothing, clipping and history of `params` act
-    /// from here on; the other parameters are taken anew at each [`forecast`].
+    /// Returns the state of a service that has seen nothing. Smoothing, clipping and history of `params` apply from
+    /// here on; the other parameters are read again at each [`forecast`].
     pub fn new(spec: &ServiceSpec, params: &ForecastParams) -> Self {
         let slot = |signal: &SignalSpec| signal.forecast.then(|| Slot::new(signal, params));
         let signals = spec.signals.iter().map(slot).collect();
         Self { service: spec.id.clone(), common: Arc::new(Common::new(&spec.id, params)), signals, fitting: None }
     }
 
-    /// Goes on by what fits found before a restart.
+    /// Restores the fits found before a restart.
     pub fn resume(&mut self, spec: &ServiceSpec, fits: &[Fitted]) {
         for (signal, slot) in spec.signals.iter().zip(&mut self.signals) {
             let fit = fits.iter().find(|fit| fit.signal == signal.name);
@@ -140,7 +139,7 @@ impl Forecaster {
         }
     }
 
-    /// Returns a forecaster of the same service that has seen nothing, with what fits have found.
+    /// Returns an empty forecaster of the same service that keeps the fits found so far.
     #[must_use]
     pub fn anew(&self, spec: &ServiceSpec, params: &ForecastParams) -> Self {
         let mut new = Self::new(spec, params);
@@ -160,17 +159,17 @@ impl Forecaster {
         }
     }
 
-    /// Learns `history` (oldest first) of the signal at position `signal` of the spec, as if it had been seen
-    /// live: losses, intervals and authority are known right after. Minutes already learned are skipped; a
-    /// signal that is not forecast is ignored.
+    /// Learns `history` (oldest first) of the signal at position `signal` of the spec, as if it had been seen live:
+    /// losses, intervals and authority are known right after. Minutes already learned are skipped; a signal that is not
+    /// forecast is ignored.
     pub fn warm(&mut self, signal: usize, history: &[MinuteValue]) {
         if let Some(Some(slot)) = self.signals.get_mut(signal) {
             fold(&mut slot.state, history, &self.common);
         }
     }
 
-    /// Hands out a fit if one is due: daily for each signal with two days of history, the first one within an hour, and
-    /// sooner where a forecast has lost authority; never two of a service at once.
+    /// Returns a fit job if one is due: daily for each signal with two days of history, the first one within an hour,
+    /// and sooner if a forecast has lost authority; never two of a service at once.
     pub fn next_fit(&mut self, now: Now) -> Option<FitJob> {
         let minute = Minute::of(now.wall);
         self.signals.iter_mut().flatten().for_each(|slot| slot.watch_drift(minute));
@@ -180,14 +179,14 @@ impl Forecaster {
         let jitter = spread(&self.service);
         for (signal, slot) in self.signals.iter_mut().enumerate() {
             let Some(slot) = slot.as_mut().filter(|slot| i64::from(slot.state.seen()) >= 2 * DAY) else { continue };
-            // One that was fitted before a restart has its next fit a day after; one that a stop has put off, or a jump
-            // of the clock, as if it were the first.
+            // After a restart, the next fit is due a day after the last one; if downtime or a clock jump put that out
+            // of range, it is scheduled like a first fit.
             let daily = slot.installed.map(|installed| installed.plus(DAY));
             let first = daily.filter(|due| (0..=DAY).contains(&due.0.saturating_sub(minute.0)));
             let due = *slot.due.get_or_insert_with(|| first.unwrap_or_else(|| minute.plus(jitter)));
             let Some((newest, history)) = slot.state.history().filter(|_| minute >= due) else { continue };
             slot.due = Some(minute.plus(DAY));
-            // Issued while the clock was ahead: it is not to outlast every later one.
+            // A fit issued while the clock was ahead must not outrank every later one.
             slot.installed = slot.installed.map(|installed| installed.min(minute));
             self.fitting = Some(minute);
             return Some(FitJob {
@@ -206,7 +205,7 @@ impl Forecaster {
         None
     }
 
-    /// Takes over what a fit found, unless a newer one is in force; tells whether it has.
+    /// Installs the result of a fit unless a newer one is installed; returns whether it did.
     pub fn install(&mut self, result: FitResult) -> bool {
         self.fitting = None;
         let Some(Some(slot)) = self.signals.get_mut(result.signal) else { return false };
@@ -219,7 +218,7 @@ impl Forecaster {
     }
 }
 
-/// Learns the minutes that ended and returns what is expected, as seen from the running minute.
+/// Learns the minutes that ended and returns the forecast as seen from the running minute.
 pub fn forecast(
     state: &mut Forecaster,
     spec: &ServiceSpec,
@@ -232,8 +231,8 @@ pub fn forecast(
     outlook
 }
 
-/// Does what [`forecast`] does and writes it over `outlook`, whatever that was: a caller that is done with one outlook
-/// before it asks for the next one lends it again, and nothing is allocated.
+/// Does the same as [`forecast`] but overwrites `outlook`, whatever it held: a caller that passes its previous outlook
+/// back in avoids any allocation.
 pub fn forecast_into(
     state: &mut Forecaster,
     spec: &ServiceSpec,
@@ -261,7 +260,7 @@ pub fn forecast_into(
     outlook.capacity = capacity::capacity(spec, params, features, &outlook.signals, now);
 }
 
-/// Folds each minute that is not yet part of the state, which is copied only if there is one.
+/// Folds each minute not yet in the state, which is copied only if there is one.
 fn fold(state: &mut Arc<SignalState>, minutes: &[MinuteValue], common: &Common) {
     if minutes.iter().all(|minute| state.has(minute.minute)) {
         return;
@@ -272,7 +271,7 @@ fn fold(state: &mut Arc<SignalState>, minutes: &[MinuteValue], common: &Common) 
     }
 }
 
-/// Returns the minutes by which the first fit of a service is put off: a hash of its name.
+/// Returns the delay of the first fit of a service in minutes: a hash of its name.
 fn spread(service: &ServiceId) -> i64 {
     let hash = hash::more(hash::NOTHING, service.as_str().as_bytes());
     i64::from((hash % FIT_SPREAD) as u32)

@@ -1,10 +1,10 @@
-//! Parameters of the forecast stage, with their units and the ranges they are held to.
+//! Parameters of the forecast stage, with their units and permitted ranges.
 
 pub use super::events::{Event, FACTORS, Shape, moment};
 pub use super::zone::Zone;
 pub use crate::model::Smoothing;
 
-/// Parameters of the forecast stage. The same for all signals: none is tuned for a series.
+/// Parameters of the forecast stage. The same for all signals: none is tuned to a series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForecastParams {
     /// Smoothing until a fit has found better.
@@ -15,7 +15,7 @@ pub struct ForecastParams {
     pub ready_minutes: u32,
     /// Minutes with a value before a forecast is no longer flagged cold and may earn authority.
     pub cold_minutes: u32,
-    /// Days of minutes kept for a fit, 1 to 14; 1.6 KB a day and signal.
+    /// Days of minutes kept for a fit, 1 to 14; 1.6 KB per day and signal.
     pub history_days: u32,
     /// Half-life of the losses by which models are compared, minutes.
     pub loss_half_life_minutes: f64,
@@ -23,11 +23,11 @@ pub struct ForecastParams {
     pub coverage_half_life_minutes: f64,
     /// Skill above which a forecast may add capacity (share of the loss of the best flat rule that it saves).
     pub skill_to_add: f64,
-    /// Skill above which it may also let capacity go.
+    /// Skill above which it may also remove capacity.
     pub skill_to_remove: f64,
-    /// How far realised coverage may fall below 95 % before a forecast loses its say.
+    /// How far realised coverage may fall below 95 % before a forecast loses authority.
     pub coverage_slack: f64,
-    /// Minutes for which a bar has to be met without a break before authority rises by one rung.
+    /// Consecutive minutes for which a bar must be met before authority rises by one rung.
     pub promotion_minutes: u32,
     /// Steps of the grid in a season: the minutes of a day.
     pub season_steps: u32,
@@ -35,7 +35,7 @@ pub struct ForecastParams {
     pub step_seconds: u32,
     /// The clocks that the season follows.
     pub zone: Zone,
-    /// What is known of the days to come.
+    /// Known events of the coming days.
     pub events: Vec<Event>,
     /// Time from one tick of the loop to the next, seconds; part of the lead time.
     pub tick_seconds: f64,
@@ -79,7 +79,7 @@ pub struct ParamFault {
 }
 
 impl ForecastParams {
-    /// Returns the parameters if each of those that an operator sets lies in its range.
+    /// Returns the parameters if all that an operator sets are within their ranges.
     ///
     /// # Errors
     /// All faults at once.

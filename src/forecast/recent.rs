@@ -1,4 +1,4 @@
-//! The last half hour of a signal, its maxima, and what was said of the next minute in each of them.
+//! The last half hour of a signal, its maxima, and the one-minute-ahead forecast made in each of its minutes.
 
 use super::pending::WINDOWS;
 use super::scores::Lanes;
@@ -12,11 +12,11 @@ const LONGEST: usize = LONGEST_MINUTES as usize;
 /// Share of the values due in a window that must be known for its maximum to count.
 const WINDOW_SEEN: f32 = 0.8;
 
-/// The last minutes, each at its number modulo theirs; NaN for none.
+/// The last minutes, each at its number modulo the length; NaN if missing.
 #[derive(Debug, Clone)]
 pub struct Recent {
     values: [Three; LONGEST],
-    /// What was said of the minute that followed.
+    /// The forecast for the minute that followed.
     said: [Three; LONGEST],
 }
 
@@ -26,12 +26,12 @@ impl Recent {
         Self { values: [Three::NAN; LONGEST], said: [Three::NAN; LONGEST] }
     }
 
-    /// Returns the value half an hour before `minute`, which is not yet taken in; `None` for a gap.
+    /// Returns the value half an hour before `minute`, which has not been added yet; `None` for a gap.
     pub fn half_an_hour_before(&self, minute: Minute) -> Option<f64> {
         self.values.get(slot(minute)).map(|value| f64::from(value.get())).filter(|value| value.is_finite())
     }
 
-    /// Returns for each horizon what its origin said of the next minute, all horizons ending at `minute`.
+    /// Returns for each horizon ending at `minute` what its origin forecast for the next minute.
     pub fn held(&self, minute: Minute) -> Lanes {
         let newest = slot(minute);
         HORIZONS.map(|minutes| {
@@ -40,12 +40,12 @@ impl Recent {
         })
     }
 
-    /// Keeps what is said in `minute` of the next one; to be called for each minute.
+    /// Keeps the forecast made in `minute` for the next one; call it for every minute.
     pub fn keep(&mut self, minute: Minute, said: f32) {
         self.said[slot(minute)] = Three::of(said);
     }
 
-    /// Multiplies all of the minutes before `before`, `newest` being the last one taken in.
+    /// Multiplies everything before `before`; `newest` is the last minute added.
     pub fn scale(&mut self, newest: Minute, before: Minute, factor: f64) {
         for minute in (0..i64::from(LONGEST_MINUTES)).map(|back| newest.plus(-back)).filter(|minute| *minute < before) {
             let slot = slot(minute);
@@ -54,8 +54,8 @@ impl Recent {
         }
     }
 
-    /// Takes in the value of `minute`, of which one is due `every` so many, and returns the maxima of the windows that
-    /// end with it; NaN where too much of a window is unknown.
+    /// Adds the value of `minute`, with one value due every `every` minutes, and returns the maxima of the windows that
+    /// end with it; NaN if too much of a window is unknown.
     pub fn push(&mut self, minute: Minute, value: Option<f64>, every: u8) -> [f32; WINDOWS.len()] {
         let slot = slot(minute);
         if let Some(cell) = self.values.get_mut(slot) {
@@ -66,13 +66,13 @@ impl Recent {
 
     fn maximum(&self, slot: usize, minutes: u16, due: f32) -> f32 {
         let minutes = usize::from(minutes);
-        // Up to the slot, and what of the window lies before the begin of the ring, at its end.
+        // The part up to the slot, and the part that wraps around to the end of the ring.
         let end = (slot + 1).min(LONGEST);
         let before = minutes.saturating_sub(end).min(LONGEST - end);
         let (mut highest, mut seen) = (f32::NEG_INFINITY, 0_u16);
         for stretch in [self.values.get(end.saturating_sub(minutes)..end), self.values.get(LONGEST - before..)] {
             for value in stretch.unwrap_or_default().iter().map(|value| value.get()) {
-                // Neither holds for a gap.
+                // Both comparisons are false for a gap.
                 seen += u16::from(!value.is_nan());
                 highest = if value > highest { value } else { highest };
             }

@@ -1,29 +1,29 @@
-//! How far off forecasts are at each time of the season, against what was expected of late.
+//! How far off forecasts are at each time of the season, relative to the recent expectation.
 //!
-//! A surge that comes each day is foreseen less well than the calm before it, and the error of the last hour knows
-//! nothing of that. As volatility has a pattern of the day (Andersen and Bollerslev 1997), the expected error is
-//! multiplied by a factor of the time for which something is foreseen, learned from the outcomes at that time against
-//! the error of a calm minute.
+//! A surge that recurs daily is forecast less accurately than the calm before it, and the error of the last hour does
+//! not show that. As volatility has a daily pattern (Andersen and Bollerslev 1997), the expected error is multiplied by
+//! a factor for the time that is forecast, learned from the outcomes at that time relative to the error of a calm
+//! minute.
 
 use super::lanes::larger;
 use crate::model::Minute;
 
-/// Most cells; a day of minutes has a quarter of an hour in each.
+/// Maximum number of cells; a day of minutes has a quarter of an hour in each.
 const CELLS: usize = 96;
-/// Share of a new outcome in its cell: about a day and a half of a quarter of an hour each.
+/// Weight of a new outcome in its cell: a half-life of about a day and a half for cells of a quarter of an hour.
 const GAIN: f32 = 0.03;
-/// Least factor: an error that was not there for days may still come.
+/// Least factor: an error not seen for days may still occur.
 const LEAST: f32 = 0.05;
 
-/// A factor in 16 bits: four for the power of two and twelve behind its leading one; off by at most 1/8192.
+/// A factor in 16 bits: four for the exponent and twelve for the mantissa; off by at most 1/8192.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Factor(u16);
 
 impl Factor {
-    /// What is kept of a smaller one, which no reader sees either.
+    /// Smaller factors are stored as this; readers never see one this small.
     const SMALLEST: f32 = 1.0 / 64.0;
     const LARGEST: f32 = 1000.0;
-    /// The bits of a short number behind those that are kept of it.
+    /// Dropped low bits of the `f32` mantissa.
     const LEFT_OUT: u32 = 11;
 
     fn of(factor: f32) -> Self {
@@ -40,21 +40,20 @@ impl Factor {
 #[derive(Debug, Clone)]
 pub struct SeasonalScale {
     factors: [Factor; CELLS],
-    /// Steps in a season, at least one, and in a cell of it.
+    /// Steps in a season, at least one, and in a cell.
     steps: u32,
     cell_steps: u32,
 }
 
 impl SeasonalScale {
-    /// Returns factors of one for a season of so many steps; a short one has a cell for each step.
+    /// Returns factors of one for a season of `steps` steps; a short season has one cell per step.
     pub fn new(steps: u32) -> Self {
         let steps = steps.max(1);
         Self { factors: [Factor::of(1.0); CELLS], steps, cell_steps: steps.div_ceil(CELLS as u32) }
     }
 
-    /// Learns that what was foreseen for `minute` was off by `ratio` times the recent error of calm minutes, so many
-    /// minutes having been `seen` before. The first outcomes of a cell count alike: where a season has few steps, each
-    /// has one a season.
+    /// Learns that the forecast for `minute` was off by `ratio` times the recent error of calm minutes, after `seen`
+    /// minutes. The first outcomes of a cell count equally: in a season of few steps, each cell gets one per season.
     pub fn learn(&mut self, minute: Minute, ratio: f32, seen: u32) {
         let cell = self.cell(self.offset(minute));
         let before = seen as f32 / self.steps as f32 * self.cell_steps as f32;
@@ -64,17 +63,17 @@ impl SeasonalScale {
         }
     }
 
-    /// Returns the factors for what is foreseen that many minutes `ahead` of `origin`.
+    /// Returns the factors for forecasts `ahead` minutes after `origin`.
     pub fn at_each<const N: usize>(&self, origin: Minute, ahead: &[u16; N]) -> [f32; N] {
         let offset = self.offset(origin);
         ahead.map(|minutes| self.factor(self.cell(offset + u32::from(minutes))))
     }
 
-    /// Returns for each window the highest factor of so many `minutes` after `origin`.
+    /// Returns for each window the highest factor of the `minutes` after `origin`.
     pub fn highest<const N: usize>(&self, origin: Minute, minutes: &[u16; N]) -> [f32; N] {
         let offset = self.offset(origin);
         minutes.map(|minutes| {
-            // What lies beyond the end of the season is met again at its begin.
+            // Wraps around at the end of the season.
             let last = offset + u32::from(minutes).min(self.steps);
             let cells = (offset + 1) / self.cell_steps..=last / self.cell_steps;
             cells.map(|cell| self.factor(self.cell(cell * self.cell_steps))).fold(0.0, f32::max)
@@ -89,7 +88,7 @@ impl SeasonalScale {
         minute.0.rem_euclid(i64::from(self.steps)) as u32
     }
 
-    /// Returns the cell of the step so far behind the begin of a season.
+    /// Returns the cell of the step at `offset` from the start of a season.
     fn cell(&self, offset: u32) -> usize {
         let within = if offset < self.steps { offset } else { offset % self.steps };
         (within / self.cell_steps) as usize

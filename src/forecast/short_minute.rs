@@ -1,8 +1,8 @@
-//! Minutes as the state of a signal keeps them, of which there are many.
+//! Compact minutes for the state of a signal, which holds many.
 
 use crate::model::Minute;
 
-/// A minute in four bytes, which hold four thousand years.
+/// A minute in four bytes, enough for four thousand years.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ShortMinute(i32);
 
@@ -10,17 +10,17 @@ impl ShortMinute {
     /// Before all others.
     pub const FIRST: Self = Self(i32::MIN);
 
-    /// Returns the nearest one.
+    /// Returns the nearest representable minute.
     pub fn of(minute: Minute) -> Self {
         Self(i32::try_from(minute.0).unwrap_or(i32::MAX))
     }
 
-    /// Returns it as others know it.
+    /// Converts to a [`Minute`].
     pub fn get(self) -> Minute {
         Minute(self.0.into())
     }
 
-    /// Returns the minutes from it to `now`.
+    /// Returns the minutes from this one to `now`.
     pub fn age(self, now: Minute) -> i64 {
         now.0.saturating_sub(self.0.into())
     }

@@ -1,6 +1,6 @@
-//! Short numbers without their last eight bits: three bytes each, off by at most 1/65536 of them.
+//! `f32` without its last eight bits: three bytes each, with a relative error of at most 1/65536.
 
-/// Share of a number by which the kept one may differ.
+/// Maximum relative rounding error.
 pub const ROUNDING: f64 = 1.0 / 65_536.0;
 
 /// A number in three bytes.
@@ -10,7 +10,7 @@ pub struct Three([u8; 3]);
 impl Three {
     /// Zero.
     pub const ZERO: Self = Self([0; 3]);
-    /// No number.
+    /// Not a number.
     pub const NAN: Self = Self::cut(f32::NAN.to_bits());
 
     const fn cut(bits: u32) -> Self {
@@ -18,13 +18,13 @@ impl Three {
         Self(kept)
     }
 
-    /// Keeps the nearest one.
+    /// Rounds to the nearest value.
     pub const fn of(value: f32) -> Self {
-        // What is no number must not become one.
+        // Rounding must not turn NaN into a number.
         if value.is_nan() { Self::NAN } else { Self::cut(value.to_bits().saturating_add(0x80)) }
     }
 
-    /// Returns it.
+    /// Returns the value.
     pub const fn get(self) -> f32 {
         let Self([low, middle, high]) = self;
         f32::from_le_bytes([0, low, middle, high])

@@ -2,8 +2,8 @@
 //!
 //! Each cell of the week is an exponentially weighted mean over the weeks. A week of single minutes would take 11 KB,
 //! and neighbouring minutes differ little; the cells take a fifth of that. The profile of the day is an exponentially
-//! weighted mean over the days: unlike the season of Holt-Winters, which is corrected by forecast errors, it averages
-//! the signal itself.
+//! weighted mean over the days: unlike the Holt-Winters season, which is corrected by forecast errors, it averages the
+//! signal itself.
 
 use super::history::History;
 use super::models::holt_winters::DAY_SEEN;
@@ -12,9 +12,9 @@ use crate::model::Minute;
 
 /// Seasons in a week.
 pub const WEEK: i64 = 7;
-/// How many cells away a missing cell may be replaced from.
+/// How many cells away the replacement of a missing cell may be.
 const REACH: i64 = 6;
-/// Offsets of the cells that the longest horizon spans, and one neighbour beyond for interpolation.
+/// Offsets of the cells that the longest horizon spans, plus one neighbour for interpolation.
 const IN_ROW: [u16; SPAN] = {
     let (mut cells, mut cell) = ([0; SPAN], 0);
     while cell < SPAN {
@@ -23,8 +23,8 @@ const IN_ROW: [u16; SPAN] = {
     }
     cells
 };
-/// Weight of a new day in the mean of the days, and of a new week in the mean of the weeks. Before `1 / GAIN` of them
-/// were seen all count alike.
+/// Weight of a new day in the mean of the days, and of a new week in the mean of the weeks. The first `1 / GAIN` of
+/// them count equally.
 const GAIN: f64 = 0.25;
 
 /// Means of the cells of a week, and of its days.
@@ -47,14 +47,14 @@ struct Running {
 }
 
 impl Week {
-    /// Returns an empty week of seasons of so many steps.
+    /// Returns an empty week with seasons of `season_steps` steps.
     pub fn new(season_steps: u32) -> Self {
         let days = Season::flat(season_steps);
         let cells = History::of(WEEK * days.cells(), REACH);
         Self { cells, running: Running { cell: i64::MIN, sum: 0.0, seen: 0 }, days, drawn: None }
     }
 
-    /// Takes in the value of the minute in which clocks show `clock`. Of an hour that they show twice the first counts.
+    /// Adds the value of the minute in which clocks show `clock`. If clocks show an hour twice, the first one counts.
     pub fn push(&mut self, clock: Minute, value: Option<f64>) {
         let cell = clock.0.div_euclid(self.days.cell_minutes());
         if cell != self.running.cell {
@@ -70,7 +70,7 @@ impl Week {
         }
     }
 
-    /// Returns the mean of a cell, which ended with `mean`, over its weeks.
+    /// Returns the mean over the weeks of a cell that ended with `mean`.
     fn of_weeks(&self, cell: i64, mean: f64) -> f64 {
         let week = WEEK * self.days.cells();
         let Some(before) = self.cells.get(Minute(cell.saturating_sub(week))) else { return mean };
@@ -79,14 +79,14 @@ impl Week {
         before + GAIN.max(1.0 / (weeks + 1.0)) * (mean - before)
     }
 
-    /// Draws the mean of the days from the first one, which ends with `last`, when clocks show `clock`.
+    /// Initializes the mean of the days from the first day, which ends at `last`, when clocks show `clock`.
     pub fn draw(&mut self, history: &History, last: Minute, clock: Minute) {
         self.days.draw(history, last, clock, |cell, _| cell);
         self.drawn = Some(clock);
     }
 
-    /// Folds the value at `clock` into the mean of the days. To be called once no pending forecast reads cells near it:
-    /// a forecast is to see the mean of earlier days alone.
+    /// Folds the value at `clock` into the mean of the days. Call it only once no pending forecast reads cells near it:
+    /// a forecast must see the mean of earlier days alone.
     pub fn learn(&mut self, clock: Minute, value: f64) {
         let Some(days) = self.drawn.map(|drawn| clock.0.saturating_sub(drawn.0) / self.days.steps()) else { return };
         // A cell is updated by each of its minutes.
@@ -94,26 +94,26 @@ impl Week {
         self.days.correct(clock, gain * (value - self.days.at(clock)));
     }
 
-    /// Multiplies the mean of the days, and all before clocks showed `before`.
+    /// Multiplies the mean of the days, and all cells before clocks showed `before`.
     pub fn scale(&mut self, before: Minute, factor: f64) {
         self.days.scale(factor);
         self.cells.scale(Minute(before.0.div_euclid(self.days.cell_minutes())), factor);
     }
 
-    /// Returns the mean of the days at these places; `None` before there was a day.
+    /// Returns the mean of the days at these places; `None` before the first day has ended.
     pub fn days<const N: usize>(&self, places: &Places<N>) -> Option<[f64; N]> {
         self.drawn.map(|_| self.days.read(places))
     }
 
-    /// Returns what was a week before these places, in the mean of weeks, NaN where it is not known.
+    /// Returns the mean over the weeks one week before these places, NaN if unknown.
     pub fn ago<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
         self.days_ago(places, WEEK)
     }
 
-    /// Returns what was so many days, at most seven, before these places, NaN where it is not known.
+    /// Returns the values `days` days (at most seven) before these places, NaN if unknown.
     pub fn days_ago<const N: usize>(&self, places: &Places<N>, days: i64) -> [f64; N] {
         let first = Minute(places.first.saturating_sub(days * self.days.cells()));
-        // Neighbours share cells: each is read once.
+        // Neighbours share cells: read each once.
         let mut cells = [f64::NAN; SPAN];
         let count = places.cells().min(SPAN);
         self.cells.read(first, &IN_ROW[..count], &mut cells[..count]);
@@ -135,7 +135,7 @@ impl Week {
         self.days.steps()
     }
 
-    /// Finds the minutes that lie `ahead` of when clocks show `from`.
+    /// Finds the places of the minutes `ahead` of the time `from` that clocks show.
     pub fn places<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> Places<N> {
         self.days.places(from, ahead)
     }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::forecast::history::DAY;
 
-    /// A week and more in which each minute has a value of its own.
+    /// More than a week in which each minute has its own value.
     fn seen(steps: u32, minutes: i64, value: impl Fn(i64) -> Option<f64>) -> Week {
         let mut week = Week::new(steps);
         (0..minutes).for_each(|minute| week.push(Minute(minute), value(minute)));

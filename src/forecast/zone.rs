@@ -1,19 +1,19 @@
-//! The time zone that seasons follow: a morning comes when people get up, on the day after the clocks changed, too.
+//! The time zone that seasons follow: mornings follow local time, also on the day after a clock change.
 
 use jiff::tz::TimeZone;
 
 use crate::model::{Minute, Timestamp};
 
-/// A time zone by its name in the IANA database.
+/// A time zone from the IANA database.
 #[derive(Debug, Clone, Default)]
 pub struct Zone(Option<TimeZone>);
 
 /// What the clocks of a zone show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
-    /// The steps that have passed since the epoch by them.
+    /// Steps since the epoch in local time.
     pub now: Minute,
-    /// The step by universal time in which they showed the same a season before.
+    /// The UTC step in which the clocks showed the same time a season before.
     pub season_ago: Minute,
 }
 
@@ -23,13 +23,13 @@ pub struct Clock {
 pub struct UnknownZone(String);
 
 impl Zone {
-    /// Universal time: seasons follow no clock change.
+    /// UTC: seasons follow no clock change.
     pub const UTC: Self = Self(None);
 
-    /// Returns the zone of that name.
+    /// Returns the zone with this name.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// No zone has this name.
     pub fn named(name: &str) -> Result<Self, UnknownZone> {
         if name == "UTC" {
             return Ok(Self::UTC);
@@ -37,12 +37,12 @@ impl Zone {
         TimeZone::get(name).map(|zone| Self(Some(zone))).map_err(|_| UnknownZone(name.to_owned()))
     }
 
-    /// Returns the name.
+    /// Returns the name of the zone.
     pub fn name(&self) -> &str {
         self.0.as_ref().and_then(TimeZone::iana_name).unwrap_or("UTC")
     }
 
-    /// Returns by how many steps of a grid the clocks of the zone are ahead of universal time at `step`.
+    /// Returns by how many grid steps the clocks of the zone are ahead of UTC at `step`.
     pub fn ahead(&self, step: Minute, step_seconds: u32) -> i64 {
         let Some(zone) = &self.0 else { return 0 };
         let length = i64::from(step_seconds.max(1));
@@ -50,13 +50,13 @@ impl Zone {
         i64::from(zone.to_offset(at).seconds()).div_euclid(length)
     }
 
-    /// Returns when clocks of the zone show `text`, a date, perhaps with a time; `None` if it is neither.
+    /// Returns when the clocks of the zone show `text`, a date with an optional time; `None` if it is neither.
     pub fn when(&self, text: &str) -> Option<Timestamp> {
         let time: jiff::civil::DateTime = text.parse().ok()?;
         self.0.clone().unwrap_or(TimeZone::UTC).to_timestamp(time).ok()
     }
 
-    /// Returns what the clocks show at `step`, in seasons of so many steps.
+    /// Returns what the clocks show at `step`, with seasons of `season_steps` steps.
     pub fn clock(&self, step: Minute, step_seconds: u32, season_steps: u32) -> Clock {
         let (ahead, ago) = (self.ahead(step, step_seconds), step.plus(-i64::from(season_steps)));
         Clock { now: step.plus(ahead), season_ago: ago.plus(ahead - self.ahead(ago, step_seconds)) }
