@@ -12,7 +12,9 @@ use crate::model::{
     DecisionId, DecisionRecord, Features, Lead, Now, Reading, ServiceId, SignalFeatures, SignalSpec, Timestamp,
     record::SignalLabel,
 };
-use crate::ports::{Awaited, Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, SourceStatus, Status};
+use crate::ports::{
+    Awaited, Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, SourceStatus, Status, Stop,
+};
 
 use super::roster::Roster;
 use super::service::Service;
@@ -273,7 +275,10 @@ fn snapshot(service: &Service, tick: Duration, now: Timestamp) -> ServiceSnapsho
         last: view.record,
         restarts: view.restarts,
         quarantined: view.quarantined,
-        stood_down: view.stood_down,
+        stood_down: match view.stopped {
+            Some(Stop::StoodDown(why)) => Some(why),
+            Some(Stop::Refused(_)) | None => None,
+        },
         denied: service.denied(),
     }
 }

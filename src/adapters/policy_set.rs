@@ -26,6 +26,13 @@ pub(super) struct SetSize {
 }
 
 impl SetSize {
+    /// Returns the size of these files, each given by its path and its bytes.
+    pub(super) fn of<'a>(files: impl Iterator<Item = (&'a str, usize)>) -> Self {
+        let mut size = Self::default();
+        files.for_each(|(path, bytes)| size.add(path, bytes));
+        size
+    }
+
     /// Adds a file.
     pub(super) fn add(&mut self, path: &str, bytes: usize) {
         self.files += usize::from(!is_provenance(path));
@@ -53,28 +60,22 @@ impl SetSize {
     }
 }
 
-/// Checks a file that was read.
-///
-/// # Errors
-/// Why no set may hold it; `place` is how messages name it.
-pub(super) fn check_file(path: &str, text: &str, place: &str) -> Result<(), String> {
-    let limit = file_limit(path);
-    if text.len() > limit {
-        return Err(format!("{place} is larger than {limit} bytes"));
-    }
-    if text.trim().is_empty() {
-        return Err(format!("{place} is empty; delete it if that is intended"));
-    }
-    Ok(())
-}
-
 /// Checks a set that was read.
 ///
 /// # Errors
 /// The limit that is exceeded, or a file that no set may hold.
 pub(super) fn check_set(files: &[PolicyFile]) -> Result<(), String> {
-    let mut size = SetSize::default();
-    files.iter().for_each(|file| size.add(&file.path, file.text.len()));
-    size.check()?;
-    files.iter().try_for_each(|file| check_file(&file.path, &file.text, &file.path))
+    SetSize::of(files.iter().map(|file| (file.path.as_str(), file.text.len()))).check()?;
+    files.iter().try_for_each(check_file)
+}
+
+fn check_file(PolicyFile { path, text }: &PolicyFile) -> Result<(), String> {
+    let limit = file_limit(path);
+    if text.len() > limit {
+        return Err(format!("{path} is larger than {limit} bytes"));
+    }
+    if text.trim().is_empty() {
+        return Err(format!("{path} is empty; delete it if that is intended"));
+    }
+    Ok(())
 }

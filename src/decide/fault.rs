@@ -215,13 +215,13 @@ pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Fail
         EvalAltResult::ErrorDataTooLarge(what, _) => Failure::TooLarge(too_large(what).to_owned()),
         EvalAltResult::ErrorTooManyVariables(_) => Failure::TooLarge("too many variables".to_owned()),
         EvalAltResult::ErrorTooManyModules(_) => Failure::TooLarge("too many imports".to_owned()),
-        EvalAltResult::ErrorRuntime(value, _) if value.is::<Told>() => {
-            let told = value.clone().try_cast::<Told>();
-            told.map_or_else(|| Failure::Script(script_message(inner)), Failure::Told)
-        }
         EvalAltResult::ErrorPropertyNotFound(name, _) => {
             let message = format!("{}{UNNAMED}", no_member(name));
             Failure::Told(Told { kind: FaultKind::UnknownMember(name.clone()), message })
+        }
+        EvalAltResult::ErrorRuntime(value, _) => {
+            let told = value.clone().try_cast();
+            told.map_or_else(|| Failure::Script(script_message(inner)), Failure::Told)
         }
         other => Failure::Script(script_message(other)),
     };

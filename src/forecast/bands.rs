@@ -124,8 +124,8 @@ impl Bands {
         if gap > 0 {
             errors = longer(gap).map(|lane| errors[lane]);
         }
-        if standing.exact >= 0.0 {
-            errors = errors.map(|error| smaller(standing.exact, error));
+        if let Some(exact) = standing.exact {
+            errors = errors.map(|error| smaller(exact, error));
         }
         for (moving, (error, (now, then))) in moving.iter_mut().zip(errors.iter().zip(now.iter().zip(then))) {
             // Not if the error is unknown.

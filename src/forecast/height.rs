@@ -72,8 +72,7 @@ impl Height {
 
     /// Returns the standing of a signal that has not changed for `still` minutes and is never below `least`.
     pub fn standing(&self, still: f32, least: f64) -> Standing {
-        let exact = if still >= RESTS { (EXACT * self.mean) as f32 } else { -1.0 };
-        Standing { least: least as f32, exact }
+        Standing { least: least as f32, exact: (still >= RESTS).then_some((EXACT * self.mean) as f32) }
     }
 
     /// Returns the limits of a forecast, given the declared range (`min`, `max`) of the signal.

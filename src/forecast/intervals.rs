@@ -62,10 +62,10 @@ pub struct Ends {
     pub widening_keep: f32,
     /// Discount of earlier absolute residuals per outcome.
     pub spread_keep: f32,
-    /// Errors are clipped at this many times the mean absolute error of calm minutes, or at `rarely` times the error
-    /// that the unit implies, if that is more.
+    /// Errors are clipped at this many times the mean absolute error of calm minutes, or at the next limit, if that is
+    /// more.
     pub furthest: f32,
-    /// See `furthest`.
+    /// The same limit in multiples of the error that the spread implies: errors that are rare leave no mean to clip at.
     pub rarely: f32,
 }
 
@@ -75,8 +75,8 @@ pub struct Standing {
     /// Its minimum: below it there is nothing that a lower end could miss.
     pub least: f32,
     /// Errors up to this count as zero and, within the interval, not as outcomes: hours in which nothing changes, as
-    /// predicted, say nothing about hours in which something does. Negative while the signal changes.
-    pub exact: f32,
+    /// predicted, say nothing about hours in which something does. `None` while the signal changes.
+    pub exact: Option<f32>,
 }
 
 /// Tracked values at [`QUANTILES`]: adjacent, so that one arithmetic step serves several.
@@ -169,7 +169,7 @@ impl<const N: usize> Trackers<N> {
     ) {
         let Standing { least: lowest, exact } = standing;
         let mut off = zip(values, &issued.on_level(), |value, point| value - point);
-        if exact >= 0.0 {
+        if let Some(exact) = exact {
             let ends = values.iter().zip(issued.low.iter().zip(&issued.high));
             for (off, (value, (low, high))) in off.iter_mut().zip(ends) {
                 // A value outside the interval is an outcome, however near it is.
@@ -338,7 +338,7 @@ mod tests {
             since: [1.0],
         };
         let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995, spread_keep: 0.997, furthest: 10.0, rarely: 10.0 };
-        let standing = Standing { least: f32::NEG_INFINITY, exact: -1.0 };
+        let standing = Standing { least: f32::NEG_INFINITY, exact: None };
         tracker.outcome(&issued, &[(100.0 + residual) as f32], standing, ends, &normal_quantiles());
     }
 

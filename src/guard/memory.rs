@@ -281,11 +281,6 @@ impl Memory {
         if backed_by_arrivals { &self.arrivals } else { &self.window }
     }
 
-    /// Returns what is known about others who change the target.
-    pub(super) fn owner(&self) -> &Owner {
-        &self.owner
-    }
-
     /// Returns the write of ours that this cycle found reverted, and by whom.
     pub fn reverted(&self) -> Option<&(ChangeId, Revert)> {
         self.owner.reverted()
@@ -297,16 +292,19 @@ impl Memory {
         Some(format!("{}{} was changed from {edit}", ownership::floor_of(target), spec.target))
     }
 
+    /// Returns since when the loop stands down, and why.
+    pub(super) fn stand_down(&self, spec: &ServiceSpec, target: &TargetReading) -> Option<(Moment, String)> {
+        let (since, edit) = self.owner.stood_down()?;
+        let (floor, target) = (ownership::floor_of(target), &spec.target);
+        let why = format!("two writes were reverted within an hour, last {edit}: {floor}{target} has another owner");
+        Some((*since, why))
+    }
+
     /// Returns why the loop stands down, as a text that stays the same while it does.
     pub fn stood_down(&self, spec: &ServiceSpec, target: &TargetReading, now: Now) -> Option<String> {
         let hold = spec.guards.human_hold;
-        let (_, edit) = self.owner.stood_down().filter(|(since, _)| since.age(now) < hold)?;
-        let (floor, target) = (ownership::floor_of(target), &spec.target);
-        Some(format!(
-            "two writes were reverted within an hour, last {edit}: {floor}{target} has another owner; \
-             standing down for {} s",
-            hold.as_secs()
-        ))
+        let (_, why) = self.stand_down(spec, target).filter(|(since, _)| since.age(now) < hold)?;
+        Some(format!("{why}; standing down for {} s", hold.as_secs()))
     }
 
     /// Returns the newest sample when a raise was first proposed.

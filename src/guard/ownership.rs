@@ -5,30 +5,23 @@
 //! write mean that somebody else owns the field: the loop stands down for a while and says so.
 
 use super::case::{Answer, Case};
-use crate::model::{Autoscaling, TargetReading, TargetState};
+use crate::model::{TargetReading, TargetState};
 
 /// Holds if the target is switched off, scaled by others or just changed by somebody else, and while standing down.
 pub fn guard(case: &Case<'_>) -> Answer {
-    let owner = case.memory.owner();
-    let target = &case.ctx.spec.target;
-    if case.ctx.features.target.last().is_some_and(|state| state.replicas == 0) {
-        return Answer::Hold(format!("{target} has 0 replicas: switched off outside flyball"));
+    let (spec, reading) = (case.ctx.spec, &case.ctx.features.target);
+    if reading.last().is_some_and(|state| state.replicas == 0) {
+        return Answer::Hold(format!("{} has 0 replicas: switched off outside flyball", spec.target));
     }
-    if let Some(TargetState { autoscaling: Autoscaling::Closed { why }, .. }) = case.ctx.features.target.last() {
-        return Answer::Hold(format!("{target} is scaled by another controller: {why}"));
+    if let Some(why) = reading.last().and_then(TargetState::closed) {
+        return Answer::Hold(format!("{} is scaled by another controller: {why}", spec.target));
     }
-    if let Some((since, edit)) = owner.stood_down() {
+    if let Some((since, why)) = case.memory.stand_down(spec, reading) {
         let hold = case.params.human_hold;
         let left = hold.saturating_sub(since.age(case.ctx.now));
-        return Answer::Hold(format!(
-            "two writes were reverted within an hour, last {edit}: {}{target} has another owner; standing down for \
-             another {} s of {} s",
-            floor_of(&case.ctx.features.target),
-            left.as_secs(),
-            hold.as_secs()
-        ));
+        return Answer::Hold(format!("{why}; standing down for another {} s of {} s", left.as_secs(), hold.as_secs()));
     }
-    match case.memory.foreign_edit(case.ctx.spec, &case.ctx.features.target) {
+    match case.memory.foreign_edit(spec, reading) {
         Some(edit) => Answer::Hold(format!("{edit}; deciding again next cycle")),
         None => Answer::Pass("no change by others".to_owned()),
     }

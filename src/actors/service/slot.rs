@@ -120,8 +120,6 @@ pub struct View {
     pub restarts: u64,
     /// Why it is quarantined, if it is.
     pub quarantined: Option<String>,
-    /// Why it stands down, if it does.
-    pub stood_down: Option<String>,
     /// Why its writes are stopped until a person intervenes, as reported to its owner.
     pub stopped: Option<Stop>,
 }
@@ -324,13 +322,10 @@ impl Service {
         let now = self.world.ports.clock.now();
         let refusal = || self.decider.read(|core| core.refusal(now)).map(Stop::Refused);
         self.metrics.stood_down(why.is_some());
-        let stopped = why.clone().map(Stop::StoodDown).or_else(refusal);
-        let mut told = false;
-        self.update_view(|view| {
-            view.stood_down = why;
-            told = std::mem::replace(&mut view.stopped, stopped.clone()) != stopped;
-        });
-        if told {
+        let stopped = why.map(Stop::StoodDown).or_else(refusal);
+        let mut before = None;
+        self.update_view(|view| before = std::mem::replace(&mut view.stopped, stopped.clone()));
+        if before != stopped {
             self.tell(News::Stopped(stopped));
         }
     }

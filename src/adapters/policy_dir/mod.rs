@@ -25,7 +25,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-use crate::adapters::policy_set::{SetSize, check_file, check_set, file_limit};
+use crate::adapters::policy_set::{SetSize, check_set, file_limit};
 use crate::adapters::whole_file::read_limited;
 use crate::model::PROVENANCE_FILE;
 use crate::model::controls::{escape_controls, is_unprintable};
@@ -188,9 +188,8 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
             Ok(found) if policy && found.is_file() => {
                 let text = read_file(&path, &own(&path, root)?)?;
                 // Checked per file, so that no more than the limit is read.
-                let mut size = SetSize::default();
-                files.iter().for_each(|(path, text)| size.add(path, text.len()));
-                size.check().map_err(|fault| format!("{}: {fault}", root.display()))?;
+                let read = files.iter().map(|(path, text)| (path.as_str(), text.len()));
+                SetSize::of(read).check().map_err(|fault| format!("{}: {fault}", root.display()))?;
                 if files.insert(within.clone(), text).is_some() {
                     let directory = root.display();
                     return Err(format!(
@@ -224,16 +223,13 @@ fn ends_in(path: &Path, ending: &str) -> bool {
 
 /// Reads a file that a path of the set resolves to.
 fn read_file(path: &Path, target: &Path) -> Result<String, String> {
-    let name = path.to_string_lossy();
-    let limit = file_limit(&name);
+    let limit = file_limit(&path.to_string_lossy());
     let bytes = read_limited(target, limit as u64).map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => format!("{} is larger than {limit} bytes", path.display()),
         _ => format!("{} cannot be read: {error}", path.display()),
     })?;
     let text = String::from_utf8(bytes);
-    let text = text.map_err(|error| format!("{} is not UTF-8 ({})", path.display(), error.utf8_error()))?;
-    check_file(&name, &text, &name)?;
-    Ok(text)
+    text.map_err(|error| format!("{} is not UTF-8 ({})", path.display(), error.utf8_error()))
 }
 
 #[cfg(test)]

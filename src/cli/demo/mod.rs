@@ -59,7 +59,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How long, in simulated time, a changed policy stays a candidate before it becomes active (30m).
-    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = shadow)]
+    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = seconds_or_span)]
     policy_shadow: Duration,
     /// Output format; json prints one object per line.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
@@ -79,11 +79,11 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 fn limit(text: &str) -> Result<Duration, String> {
-    let limit = shadow(text)?;
+    let limit = seconds_or_span(text)?;
     if limit < SHORTEST { Err("it is shorter than 1s".to_owned()) } else { Ok(limit) }
 }
 
-fn shadow(text: &str) -> Result<Duration, String> {
+fn seconds_or_span(text: &str) -> Result<Duration, String> {
     text.parse().map(Duration::from_secs).or_else(|_| parse_span(text)).map_err(|why| format!("it {why}"))
 }
 

@@ -120,18 +120,18 @@ pub(crate) fn quantity_in(value: &Dynamic, unit: Unit, what: &str) -> ScriptResu
 
 /// Returns the type name of a script value, for messages.
 pub(crate) fn type_word(value: &Dynamic) -> &'static str {
-    match () {
-        () if value.is_int() || value.is_float() => "a number",
-        () if value.is_bool() => "a bool",
-        () if value.is_unit() => "nothing",
-        () if value.is_string() => "a text",
-        () if value.is::<Condition>() => "a condition",
-        () if value.is::<Quantity>() => "a quantity",
-        () if value.is::<Signal>() => "a signal without a view (.current, .mean, .predicted)",
-        () if value.is::<Window>() => "a window without a view (.mean, .p99, .max, .change)",
-        () if value.is::<Written>() => "a clause",
-        () => "something else",
-    }
+    let words = [
+        (value.is_int() || value.is_float(), "a number"),
+        (value.is_bool(), "a bool"),
+        (value.is_unit(), "nothing"),
+        (value.is_string(), "a text"),
+        (value.is::<Condition>(), "a condition"),
+        (value.is::<Quantity>(), "a quantity"),
+        (value.is::<Signal>(), "a signal without a view (.current, .mean, .predicted)"),
+        (value.is::<Window>(), "a window without a view (.mean, .p99, .max, .change)"),
+        (value.is::<Written>(), "a clause"),
+    ];
+    words.into_iter().find_map(|(is, word)| is.then_some(word)).unwrap_or("something else")
 }
 
 /// Registers the unit constructors: usable at the top level and in rules.

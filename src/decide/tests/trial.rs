@@ -39,7 +39,7 @@ fn expectations_pass_and_fail() {
         (".decide().expect(\"held\")", Some("expected held to act, r acts: scale by 2; held: cpu.current is unknown")),
         (
             ".set(\"cpu.current\", pct(80)).decide().expect(\"held\")",
-            Some("held: cpu.current is not known to have held long enough"),
+            Some("held: cpu.current may not have held long enough"),
         ),
         (".decide().expect_none()", Some("expected nothing to be done, r acts: scale by 2")),
         (".decide().expect_action(\"scale by 3\")", Some("expected to scale by 3, r acts: scale by 2")),

@@ -174,7 +174,7 @@ fn told(condition: &ConditionTrace) -> String {
         return clause(condition);
     }
     match &condition.note {
-        Some(note) if **note == *UNSEEN_PAST => format!("{} is not known to have held long enough", condition.text),
+        Some(note) if **note == *UNSEEN_PAST => format!("{} may not have held long enough", condition.text),
         _ => format!("{} is {}", condition.text, word(condition.holds)),
     }
 }

@@ -163,7 +163,6 @@ impl Reported {
             // Reported as a state.
             GuardName::Freshness if self.frozen == Some(true) => None,
             GuardName::Ownership if self.stopped.is_some() => None,
-            GuardName::Freshness => draft("Frozen", true),
             GuardName::Ownership => draft("Conflict", true),
             _ => draft("ActionBlocked", false),
         }

@@ -4,8 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::explain::headline;
 use crate::model::{
-    Authority, Autoscaling, Choice, DecisionRecord, Mode, Role, ServiceId, ServiceSpec, TargetReading, TargetState,
-    Timestamp,
+    Authority, Choice, DecisionRecord, Mode, Role, ServiceId, ServiceSpec, TargetReading, TargetState, Timestamp,
 };
 use crate::ports::Stop;
 
@@ -315,8 +314,8 @@ fn ready(seen: &Seen<'_>) -> Condition {
     let Some(target) = record.features.target.known() else {
         return condition(false, "TargetUnknown", unknown(spec, &record.features.target));
     };
-    if let Autoscaling::Closed { why } = &target.autoscaling {
-        return condition(false, "ScaledByOthers", why.clone());
+    if let Some(why) = target.closed() {
+        return condition(false, "ScaledByOthers", why.to_owned());
     }
     if let Some(Stop::StoodDown(why)) = stopped {
         return condition(false, "StoodDown", why.clone());
