@@ -23,6 +23,7 @@ use crate::adapters::kubernetes::{ApiServer, Timeouts, connect, survey};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
 use crate::config::{Settings, SourceSettings};
+use crate::model::explain::counted;
 use crate::ports::{KillSwitch, Round, TelemetrySource, Template};
 
 use super::{ConfigArg, Output, tell};
@@ -181,7 +182,12 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
         findings.bad(what, "fix its query: until it is answered, the signal is unknown")?;
     }
     if answered > 0 || count == 0 {
-        findings.good(format!("source {} answers for {answered} signals ({})", source.name, source.url))?;
+        findings.good(format!(
+            "source {} answers for {} ({})",
+            source.name,
+            counted(answered, "signal"),
+            source.url
+        ))?;
     }
     Ok(())
 }
