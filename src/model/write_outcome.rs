@@ -85,6 +85,16 @@ impl From<Reach> for ReachFlags {
     }
 }
 
+impl Refusal {
+    /// Returns whether flyball itself held the change back, so that nothing failed.
+    pub fn is_own(&self) -> bool {
+        match self {
+            Self::KillSwitch { .. } | Self::Budget { .. } | Self::Busy | Self::Leadership { .. } => true,
+            Self::Unavailable { .. } | Self::Journal { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

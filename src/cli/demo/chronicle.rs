@@ -7,7 +7,7 @@ use crate::demo::PlantSnapshot;
 use crate::demo::view::lines::span;
 use crate::demo::view::model::{Event, EventKind};
 use crate::model::{
-    DecisionId, DecisionRecord, KillState, PolicyRevision, ServiceId, Timestamp, WriteOutcome, explain,
+    ChangeSet, DecisionId, DecisionRecord, KillState, PolicyRevision, ServiceId, Timestamp, WriteOutcome, explain,
 };
 use crate::ports::{Awaited, Status};
 use crate::sim::BurstState;
@@ -25,7 +25,8 @@ pub struct Chronicle {
     events: VecDeque<Event>,
     count: u64,
     told: BTreeSet<DecisionId>,
-    failed: BTreeMap<ServiceId, Option<String>>,
+    /// The last headline of each service, if its change was not written.
+    unwritten: BTreeMap<ServiceId, Option<String>>,
     bursts: BTreeMap<ServiceId, bool>,
     kill: Option<KillState>,
     revision: Option<PolicyRevision>,
@@ -85,15 +86,12 @@ impl Chronicle {
         if !self.told.insert(record.id.clone()) {
             return;
         }
-        let kind = match outcome {
-            WriteOutcome::Applied | WriteOutcome::AlreadyThere if change.to > change.from => EventKind::Raised,
-            WriteOutcome::Applied | WriteOutcome::AlreadyThere => EventKind::Lowered,
-            _ => EventKind::Failed,
-        };
+        let kind = kind(change, outcome);
         let explain::Headline { what, why } = explain::headline(record);
-        // A refused write is retried each tick; only the first is news.
-        let repeated = self.failed.insert(record.id.service.clone(), (kind == EventKind::Failed).then(|| what.clone()));
-        if kind == EventKind::Failed && repeated.flatten().as_ref() == Some(&what) {
+        // A write that did not happen is retried each tick; only the first is news.
+        let unwritten = matches!(kind, EventKind::Failed | EventKind::Held).then(|| what.clone());
+        let before = self.unwritten.insert(record.id.service.clone(), unwritten.clone());
+        if unwritten.is_some() && before == Some(unwritten) {
             return;
         }
         let burst = plant.iter().find(|seen| seen.service == record.id.service).and_then(|seen| seen.burst);
@@ -184,6 +182,15 @@ impl Chronicle {
     }
 }
 
+fn kind(change: &ChangeSet, outcome: &WriteOutcome) -> EventKind {
+    match outcome {
+        WriteOutcome::Applied | WriteOutcome::AlreadyThere if change.to > change.from => EventKind::Raised,
+        WriteOutcome::Applied | WriteOutcome::AlreadyThere => EventKind::Lowered,
+        WriteOutcome::Refused(refusal) if refusal.is_own() => EventKind::Held,
+        _ => EventKind::Failed,
+    }
+}
+
 /// Returns how long before a daily surge in this state something happened that is `since` seconds ago; `None` if it was
 /// not in the hour before.
 fn seconds_ahead(burst: BurstState, since: i64) -> Option<i64> {
@@ -199,6 +206,7 @@ fn seconds_ahead(burst: BurstState, since: i64) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::model::kill::KillOrder;
+    use crate::model::{CycleId, Now, Refusal};
     use crate::ports::StaleWatch;
 
     #[test]
@@ -243,6 +251,33 @@ mod tests {
         chronicle.put_in_order(told);
         let events = chronicle.events().into_iter().map(|event| (event.number, event.at, event.kind));
         assert_eq!(events.collect::<Vec<_>>(), [(2, at(45), EventKind::Raised), (1, at(20), EventKind::Surge)]);
+    }
+
+    /// A spent fleet budget is the guard's answer, not a fault.
+    #[test]
+    fn what_the_write_gate_holds_back_is_no_failure() {
+        let at: Timestamp = "2026-03-03T00:00:00Z".parse().unwrap();
+        let change = |from, to| {
+            let decision = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq: 1 } };
+            let now = Now { wall: at, mono: Duration::ZERO };
+            ChangeSet::of_replicas(decision, from, to, now)
+        };
+        let reason = || "6 actions a minute".to_owned();
+        let refused = WriteOutcome::Refused;
+        for (outcome, expected) in [
+            (WriteOutcome::Applied, EventKind::Raised),
+            (WriteOutcome::AlreadyThere, EventKind::Raised),
+            (refused(Refusal::Budget { reason: reason() }), EventKind::Held),
+            (refused(Refusal::KillSwitch { reason: reason() }), EventKind::Held),
+            (refused(Refusal::Leadership { reason: reason() }), EventKind::Held),
+            (refused(Refusal::Busy), EventKind::Held),
+            (refused(Refusal::Journal { error: reason() }), EventKind::Failed),
+            (WriteOutcome::unavailable(reason()), EventKind::Failed),
+            (WriteOutcome::Rejected { reason: reason(), did_nothing: true }, EventKind::Failed),
+        ] {
+            assert_eq!(kind(&change(4, 6), &outcome), expected, "{outcome:?}");
+        }
+        assert_eq!(kind(&change(6, 4), &WriteOutcome::Applied), EventKind::Lowered);
     }
 
     /// The plant is observed some time after a write, possibly during the surge.

@@ -67,6 +67,8 @@ pub enum EventKind {
     Lowered,
     /// A write failed.
     Failed,
+    /// The write gate held a change back: a budget, the kill switch, the lease or another write.
+    Held,
     /// A surge or a flash crowd started or ended.
     Surge,
     /// The kill switch was changed.

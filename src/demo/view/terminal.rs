@@ -196,7 +196,7 @@ fn event_line(event: &Event, wide: bool) -> Line<'static> {
     spans.extend(event.service.as_ref().map(name));
     let style = match event.kind {
         EventKind::Raised | EventKind::Policy => calm(),
-        EventKind::Lowered => Style::new(),
+        EventKind::Lowered | EventKind::Held => Style::new(),
         EventKind::Failed | EventKind::PolicyRefused | EventKind::KillSwitch | EventKind::Trouble => alarm(),
         EventKind::Surge => crowd(),
     };
