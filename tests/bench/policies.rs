@@ -221,7 +221,9 @@ fn parity() -> anyhow::Result<Figures> {
     Ok(vec![("parity_inputs", tally.inputs as f64), ("parity_differences", tally.differing as f64)])
 }
 
-/// Loads every hostile script with a deadline of 20 ms and measures by how much CPU time the slowest exceeds it.
+/// Loads every hostile script with a deadline of 20 ms and measures by how much CPU time the slowest exceeds it. A stop
+/// is the median of three: a script does the same each time, while the cost of a page fault on a shared machine varies
+/// by milliseconds.
 fn hostile() -> anyhow::Result<Figures> {
     const DEADLINE: Duration = Duration::from_millis(20);
     fn twenty() -> Deadline {
@@ -233,9 +235,12 @@ fn hostile() -> anyhow::Result<Figures> {
     let all = crate::hostile::all();
     let (mut slowest, mut name): (f64, &str) = (0.0, "none");
     for hostile in &all {
-        let started = ProcessTime::now();
-        in_force.take(&hostile.files, &words, twenty, &metrics.process());
-        let over = ms(started.elapsed().saturating_sub(DEADLINE));
+        let mut tries = [(); 3].map(|()| {
+            let started = ProcessTime::now();
+            in_force.take(&hostile.files, &words, twenty, &metrics.process());
+            ms(started.elapsed().saturating_sub(DEADLINE))
+        });
+        let over = median(&mut tries);
         ensure!(in_force.load().is_none(), "{}: {} is in force", hostile.class, hostile.name);
         if over > slowest {
             (slowest, name) = (over, &hostile.name);
