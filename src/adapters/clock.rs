@@ -1,4 +1,4 @@
-//! Clocks: the system clock, and one that runs faster and can be held (the demo). Both follow tokio's time, so tests
+//! Clocks: the system clock, and one that runs faster and waits where it is told to (the demo). Both follow tokio's time, so tests
 //! can pause it.
 
 use std::sync::Arc;
@@ -49,10 +49,10 @@ impl Clock for SystemClock {
 #[error("speed {0} of the clock, expected a number above 0 and at most {SPEED_LIMIT}")]
 pub struct SpeedError(f64);
 
-/// A clock that runs `speed` times as fast as tokio's, starts at a given wall-clock time, and can be held.
+/// A clock that runs `speed` times as fast as tokio's, starts at a given wall-clock time, and stands still at a limit.
 ///
-/// Time is always computed from the last hold or release, never step by step, so it does not drift. A clone is the same
-/// clock.
+/// Time is always computed from when the clock last began to run, never step by step, so it does not drift. A clone is
+/// the same clock.
 #[derive(Debug, Clone)]
 pub struct ScaledClock {
     origin: Timestamp,
@@ -60,12 +60,12 @@ pub struct ScaledClock {
     pace: Arc<watch::Sender<Pace>>,
 }
 
-/// Since when the clock runs or is held, and what it showed at that moment.
+/// Since when the clock runs, what it showed at that moment, and where it stands still.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     since: Instant,
     shown: Duration,
-    held: bool,
+    limit: Duration,
 }
 
 impl ScaledClock {
@@ -77,49 +77,51 @@ impl ScaledClock {
         if !(speed > 0.0 && speed <= SPEED_LIMIT) {
             return Err(SpeedError(speed));
         }
-        let pace = Pace { since: Instant::now(), shown: Duration::ZERO, held: false };
+        let pace = Pace { since: Instant::now(), shown: Duration::ZERO, limit: Duration::MAX };
         Ok(Self { origin, speed, pace: Arc::new(watch::Sender::new(pace)) })
     }
 
     /// Stops the clock. No-op if it is already stopped.
     pub fn hold(&self) {
-        self.set_held(true);
+        self.run_to(Duration::ZERO);
     }
 
-    /// Resumes the clock from where it stopped. No-op if it runs.
+    /// Lets the clock run without a limit.
     pub fn release(&self) {
-        self.set_held(false);
+        self.run_to(Duration::MAX);
     }
 
-    fn set_held(&self, held: bool) {
+    /// Lets the clock run until it shows `limit`, where it stands still; it is never set back. A clock that stood
+    /// continues from there.
+    pub fn run_to(&self, limit: Duration) {
         let now = Instant::now();
         self.pace.send_if_modified(|pace| {
-            let changes = pace.held != held;
-            if changes {
-                *pace = Pace { since: now, shown: self.shown(*pace, now), held };
-            }
-            changes
+            let shown = self.shown(*pace, now);
+            let (stood, limit) = (shown == pace.limit, limit.max(shown));
+            let resumes = stood && limit > shown;
+            *pace = if resumes { Pace { since: now, shown, limit } } else { Pace { limit, ..*pace } };
+            // Sleepers of a running clock need not know its limit: they look at the clock when they wake.
+            resumes
         });
     }
 
     fn shown(&self, pace: Pace, now: Instant) -> Duration {
-        if pace.held {
-            return pace.shown;
-        }
         let passed = scale(now.saturating_duration_since(pace.since), self.speed);
-        pace.shown.saturating_add(passed)
+        pace.shown.saturating_add(passed).min(pace.limit)
     }
 
-    /// Waits until the clock shows `mono`, across any number of holds.
+    /// Waits until the clock shows `mono`, however often it stands still.
     async fn wait_for(self, mono: Duration) {
         let mut paces = self.pace.subscribe();
         loop {
             let pace = *paces.borrow_and_update();
-            let missing = mono.saturating_sub(self.shown(pace, Instant::now()));
+            let shown = self.shown(pace, Instant::now());
+            let missing = mono.saturating_sub(shown);
             if missing.is_zero() {
                 return;
             }
-            let wait = if pace.held { Duration::MAX } else { scale(missing, 1.0 / self.speed) };
+            let stands = shown == pace.limit;
+            let wait = if stands { Duration::MAX } else { scale(missing, 1.0 / self.speed) };
             // Rounded up: a timer that fires too early would be set again and again.
             let wait = wait.saturating_add(Duration::from_nanos(1));
             tokio::select! {
@@ -211,6 +213,36 @@ mod tests {
         let expected = SECOND * 6;
         assert!((expected..=expected + Duration::from_millis(2)).contains(&released.elapsed()));
         assert!(clock.now().mono >= SECOND * 100);
+    }
+
+    /// As under a plant that is late: the clock waits for it, and then neither jumps nor lets a sleeper oversleep.
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_stands_at_its_limit_and_continues_from_there() {
+        let clock = clock(10.0);
+        clock.run_to(SECOND * 30);
+        let sleeper = tokio::spawn(clock.sleep_until(SECOND * 60));
+        tokio::time::sleep(SECOND * 1000).await;
+        assert_eq!(clock.now().mono, SECOND * 30);
+        clock.run_to(SECOND * 20);
+        assert_eq!(clock.now().mono, SECOND * 30, "set back");
+        clock.run_to(SECOND * 70);
+        tokio::time::sleep(SECOND * 2).await;
+        assert_eq!(clock.now().mono, SECOND * 50);
+        assert!(!sleeper.is_finished());
+        tokio::time::sleep(SECOND * 1 + Duration::from_millis(2)).await;
+        assert!(sleeper.is_finished());
+        tokio::time::sleep(SECOND * 1000).await;
+        assert_eq!(clock.now().mono, SECOND * 70);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_moved_in_time_changes_nothing() {
+        let clock = clock(7.0);
+        for step in 1..=1000_u32 {
+            clock.run_to(clock.now().mono + SECOND * 10);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(clock.now().mono, Duration::from_millis(70) * step);
+        }
     }
 
     #[tokio::test(start_paused = true)]
