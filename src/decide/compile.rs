@@ -16,7 +16,7 @@ use crate::decide::cost;
 use crate::decide::declare::{Declarations, Imports, load};
 use crate::decide::documents::{Documents, name_of};
 use crate::decide::engine::{Deadline, MeteredEngine, RULE_OPERATIONS, standard_library};
-use crate::decide::fault::{FaultKind, PolicyFault, RuleKind, syntax_message};
+use crate::decide::fault::{FaultKind, PolicyFault, RuleKind, listed, syntax_message};
 use crate::decide::lint::names;
 use crate::decide::plan::inputs::Texts;
 use crate::decide::plan::parameter::Parameter;
@@ -195,9 +195,8 @@ pub fn compile<'a>(
     }
     faults.extend(check_set(&built, faults.is_empty()));
     faults.extend(cost::too_dear(&built));
-    faults.sort();
     if !faults.is_empty() {
-        return Err(faults);
+        return Err(listed(faults));
     }
     let otherwise = otherwise.map_or_else(|| OTHERWISE.into(), |(text, _)| text);
     Ok(PolicySet {

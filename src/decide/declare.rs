@@ -13,7 +13,7 @@ use crate::decide::api::quantity::{ScriptResult, register_units};
 use crate::decide::compile::parse;
 use crate::decide::dropped::dropped;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
-use crate::decide::fault::{Failure, PolicyFault, RuleKind, explain};
+use crate::decide::fault::{Failure, MOST_FAULTS, PolicyFault, RuleKind, explain};
 use crate::decide::library::{LIBRARY, Libraries};
 use crate::decide::plan::parameter::Parameter;
 use crate::model::controls::is_unprintable;
@@ -21,8 +21,6 @@ use crate::model::{Goal, RETURN_FLOOR, SignalName, UNDO};
 
 /// Most rules of a set.
 const MAX_RULES: usize = 256;
-/// Most faults listed; after fixing these the author sees the next ones.
-const MOST_FAULTS: usize = 100;
 /// Longest text of `otherwise`, bytes.
 const MAX_OTHERWISE: usize = 256;
 
@@ -71,8 +69,8 @@ impl Declarations {
     }
 
     fn note(&mut self, fault: PolicyFault) {
-        // A loop may add one per iteration.
-        if self.faults.len() < MOST_FAULTS {
+        // A loop may add one per iteration. One more than are listed tells that there are more.
+        if self.faults.len() <= MOST_FAULTS {
             self.faults.push(fault);
         }
     }
@@ -110,6 +108,10 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
     });
     for (path, text) in files {
         declarations.lock().path = (*path).into();
+        // What is wrong with further files would not be listed.
+        if declarations.lock().faults.len() > MOST_FAULTS {
+            break;
+        }
         if let Some(spent) = expired() {
             declarations.lock().failed(Position::NONE, &Failure::from(spent));
             continue;

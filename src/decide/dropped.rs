@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use rhai::{AST, ASTFlags, ASTNode, Expr, FnCallExpr, FnPtr, Position, Stmt};
 
 use crate::decide::apart::body_of;
-use crate::decide::fault::PolicyFault;
+use crate::decide::fault::{MOST_FAULTS, PolicyFault};
 
 /// Functions and operators that only build a condition from their arguments.
 const CONDITIONS: [&str; 9] = [">", ">=", "<", "<=", "==", "!=", "!", "all", "any"];
@@ -45,6 +45,7 @@ pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
     let mut places: Vec<_> = found.into_iter().map(|dropped| dropped.place).collect();
     places.sort_unstable();
     places.dedup();
+    places.truncate(MOST_FAULTS + 1);
     let message =
         "the value of this expression is discarded and has no effect: put it in when(..) or unless(..), or delete it";
     places.into_iter().map(|position| PolicyFault::at(path, position, message)).collect()

@@ -9,6 +9,9 @@ use crate::decide::reference::WORDS;
 use crate::model::controls::escape_controls;
 use crate::model::explain::did_you_mean;
 
+/// Most faults listed of a set: a file of a quarter of a megabyte can have a hundred thousand, in log and status.
+pub(super) const MOST_FAULTS: usize = 100;
+
 /// One thing that is wrong with a policy set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub struct PolicyFault {
@@ -44,6 +47,16 @@ pub enum FaultKind {
     AbsentDocument(String),
     /// A member of this name is read off a document or a map that does not have it.
     UnknownMember(String),
+}
+
+/// Returns the faults of a set in the order of files and lines, as many as are listed.
+pub(super) fn listed(mut faults: Vec<PolicyFault>) -> Vec<PolicyFault> {
+    faults.sort();
+    if faults.len() > MOST_FAULTS {
+        faults.truncate(MOST_FAULTS);
+        faults.push(PolicyFault::of("", "there are more faults than these: they are listed once these are mended"));
+    }
+    faults
 }
 
 impl PolicyFault {

@@ -26,7 +26,7 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
     if set.conflict_is_error && differ() {
         let names: Vec<_> = matched().map(|rule| &*rule.rule).collect();
         let reason = format!("conflict: {} match at the same time and want different actions", names.join(", "));
-        return Choice::Nothing(reason.into());
+        return Choice::Nothing(Idle::conflict(reason));
     }
     let able = |rule: &RuleTrace| rule.action.as_ref().is_some_and(|action| action.has_lever(target));
     let rank = |rule: &RuleTrace| (set.conflict_is_error || able(rule), rule.priority, rule.goal);
@@ -36,7 +36,7 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
             Some((rule, by)) => Some(stopped(rule, format!("vetoed by {}", by.rule))),
             None => obstacle(rules),
         };
-        return Choice::Nothing(Idle { reason: Arc::clone(otherwise), obstacle });
+        return Choice::Nothing(Idle { obstacle, ..Arc::clone(otherwise).into() });
     };
     let mut tied = matched().filter(|rule| rank(rule) == best);
     let mut winner = tied.next();
@@ -69,7 +69,7 @@ fn conflict(first: &RuleTrace, second: &RuleTrace) -> Choice {
     let (left, right) = (&first.rule, &second.rule);
     let reason =
         format!("conflict: {left} and {right} want opposite actions at equal priority; raise the priority of one");
-    Choice::Nothing(reason.into())
+    Choice::Nothing(Idle::conflict(reason))
 }
 
 /// Returns whether two actions turn the same knob: if an autoscaler scales the target, its floor is the only knob that

@@ -57,6 +57,7 @@ pub(super) struct ServiceFamilies {
     quarantined: Family<Labels<1>, Gauge>,
     denied: Family<Labels<1>, Gauge>,
     stood_down: Family<Labels<1>, Gauge>,
+    policy_trouble: Family<Labels<1>, Gauge>,
     replicas_needed: Family<Labels<1>, Number>,
     replicas_max: Family<Labels<1>, Number>,
     authority: Family<Labels<2>, Gauge>,
@@ -79,6 +80,8 @@ impl ServiceFamilies {
         registry.register("denied", help, new.denied.clone());
         let help = "Whether a service stands down because someone else set its target back";
         registry.register("stood_down", help, new.stood_down.clone());
+        let help = "Whether rules for a service fail, contradict each other or ask for what nothing can do";
+        registry.register("policy_trouble", help, new.policy_trouble.clone());
         let help = "Replicas that the current load needs, beyond any maximum too; NaN while unknown";
         registry.register("replicas_needed", help, new.replicas_needed.clone());
         let help = "Maximum replicas of a service: the lowest of its own bound, the PlatformBound and its autoscaler's";
@@ -101,6 +104,7 @@ impl ServiceFamilies {
             quarantined: self.quarantined.get_or_create_owned(&[named(service)]),
             denied: self.denied.get_or_create_owned(&[named(service)]),
             stood_down: self.stood_down.get_or_create_owned(&[named(service)]),
+            policy_trouble: self.policy_trouble.get_or_create_owned(&[named(service)]),
             replicas_needed: self.replicas_needed.get_or_create_owned(&[named(service)]),
             replicas_max: self.replicas_max.get_or_create_owned(&[named(service)]),
             signals: spec.signals.iter().map(|signal| signal.forecast.then(|| self.signal(service, signal))).collect(),
@@ -157,6 +161,7 @@ pub struct ServiceMetrics {
     quarantined: Gauge,
     denied: Gauge,
     stood_down: Gauge,
+    policy_trouble: Gauge,
     replicas_needed: Number,
     replicas_max: Number,
     /// In the order of the spec; `None` for signals without a forecast.
@@ -249,6 +254,11 @@ impl ServiceMetrics {
         self.stood_down.set(stood_down.into());
     }
 
+    /// Notes whether its rules need a person.
+    pub fn policy_trouble(&self, trouble: bool) {
+        self.policy_trouble.set(trouble.into());
+    }
+
     /// Notes how many replicas the current load needs, `None` if unknown, and how many there may be.
     pub fn replicas(&self, needed: Option<u32>, max: u32) {
         self.replicas_needed.set(needed.map_or(f64::NAN, f64::from));
@@ -279,6 +289,7 @@ impl ServiceMetrics {
         families.quarantined.remove(&[named(&self.service)]);
         families.denied.remove(&[named(&self.service)]);
         families.stood_down.remove(&[named(&self.service)]);
+        families.policy_trouble.remove(&[named(&self.service)]);
         families.replicas_needed.remove(&[named(&self.service)]);
         families.replicas_max.remove(&[named(&self.service)]);
         for mode in Mode::ALL {

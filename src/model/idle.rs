@@ -15,6 +15,10 @@ pub struct Idle {
     /// `reason`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<Obstacle>,
+    /// Rules that matched contradict each other, as `reason` says: somebody has to rank them. Earlier versions said it
+    /// in `reason` alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub conflict: bool,
 }
 
 /// What stopped a rule.
@@ -26,9 +30,16 @@ pub struct Obstacle {
     pub why: Arc<str>,
 }
 
+impl Idle {
+    /// Returns the reason for doing nothing where rules that matched contradict each other.
+    pub fn conflict(reason: String) -> Self {
+        Self { conflict: true, ..Self::from(reason) }
+    }
+}
+
 impl<T: Into<Arc<str>>> From<T> for Idle {
     fn from(reason: T) -> Self {
-        Self { reason: reason.into(), obstacle: None }
+        Self { reason: reason.into(), obstacle: None, conflict: false }
     }
 }
 
@@ -48,7 +59,7 @@ mod tests {
     #[test]
     fn a_reason_is_read_as_it_was_written_at_any_time() {
         let obstacle = Obstacle { rule: "calm".into(), why: "rollout does not hold".into() };
-        let apart = Idle { reason: "quiet".into(), obstacle: Some(obstacle) };
+        let apart = Idle { obstacle: Some(obstacle), ..Idle::from("quiet") };
         let together = Idle::from("quiet (calm: rollout does not hold)");
         let earlier = serde_json::json!({ "choice": "nothing", "reason": "quiet (calm: rollout does not hold)" });
         assert_eq!(serde_json::from_value::<Choice>(earlier).unwrap(), Choice::Nothing(together.clone()));

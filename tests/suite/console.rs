@@ -11,7 +11,7 @@ use flyball::adapters::kill_file::read_state;
 use flyball::config::Settings;
 use flyball::console::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services, router, serve};
 use flyball::instrument::Metrics;
-use flyball::model::explain::text;
+use flyball::model::explain::{headline, text};
 use flyball::model::{
     Autoscaling, DecisionId, DecisionRecord, KillState, Mode, QUANTILES, RecordMask, Role, ServiceId, TargetReading,
     record::SignalLabel,
@@ -690,7 +690,7 @@ fn a_service_that_needs_more_than_its_max_says_so() {
 fn a_service_that_cannot_be_written_or_decided_says_so() {
     let snapshot = Loop::default().services(None, 1).remove(0);
     let calm = ServiceSummary::from(snapshot.clone());
-    assert_eq!((calm.no_lever, calm.undecided), (None, None));
+    assert_eq!((calm.no_lever, calm.undecided, calm.policy_trouble), (None, None, None));
     let mut closed = snapshot.clone();
     let mut features = (*closed.features.clone().unwrap()).clone();
     if let TargetReading::Known { target } = &mut features.target {
@@ -698,6 +698,12 @@ fn a_service_that_cannot_be_written_or_decided_says_so() {
     }
     closed.features = Some(Arc::new(features));
     assert_eq!(ServiceSummary::from(closed).no_lever.as_deref(), Some("HPA a and HPA b scale it"));
+    // Rules that contradict each other stop a service as surely, however much it needs.
+    let conflict = Arc::new(records::conflict(records::id(SERVICE, 1)));
+    let (why, says) = ("conflict: raise and lower want opposite actions at equal priority", headline(&conflict).why);
+    let summary = ServiceSummary::from(ServiceSnapshot { last: Some(conflict), ..snapshot.clone() });
+    assert_eq!(summary.policy_trouble.as_deref(), Some(why));
+    assert!(says.starts_with(why) && says.contains(" needed, "), "{says}");
     // The latency of this record is above this objective, its rules are as they are.
     let mut unknown = records::unknown(records::id(SERVICE, 1));
     let latency = |label: &SignalLabel| {

@@ -42,6 +42,7 @@ fn exercised() -> Metrics {
     service.restarted(ActorRole::Decider);
     service.denied(true);
     service.stood_down(true);
+    service.policy_trouble(true);
     service.replicas(Some(2667), 40);
     service.mode(Mode::Shadow);
     metrics

@@ -338,6 +338,14 @@ pub fn nothing(id: DecisionId) -> DecisionRecord {
     idle(id, "no rule matched", rules)
 }
 
+/// Two rules matched and want opposite things.
+pub fn conflict(id: DecisionId) -> DecisionRecord {
+    let why = Idle::conflict("conflict: raise and lower want opposite actions at equal priority".to_owned());
+    let mut record = idle(id, "", vec![raise(12.0, RuleOutcome::Matched)]);
+    record.proposal.choice = Choice::Nothing(why);
+    record
+}
+
 /// A rule was unknown: its signal is missing.
 pub fn unknown(id: DecisionId) -> DecisionRecord {
     let rules = vec![raise(4.0, RuleOutcome::NotMatched), scale_up(0.25, RuleOutcome::Unknown)];

@@ -9,6 +9,9 @@ use crate::model::{CandidateDecision, Choice, Comparison, DecisionId, PolicyRevi
 use crate::ports::policy_memory::{CandidateStatus, PolicyOrderEnd, PolicyStatus};
 use crate::ports::{Awaited, PolicyFaults};
 
+/// Faults logged of a refused set; the status lists all of them.
+const LOGGED: usize = 10;
+
 /// What is reported.
 #[derive(Default)]
 pub(super) struct Reported {
@@ -112,8 +115,11 @@ impl InForce {
     pub(super) fn settle(&self, origin: &str, faults: PolicyFaults, metrics: &ProcessMetrics) {
         let worded = worded(&faults);
         self.reported.lock().faults = faults;
-        for fault in &worded {
+        for fault in worded.iter().take(LOGGED) {
             tracing::error!(origin, fault, "policy set refused; keeping the last good one");
+        }
+        if let Some(more) = worded.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+            tracing::error!(origin, more, "policy set refused for more faults; `flyball policy status` lists them");
         }
         metrics.policy_faults(worded.len());
     }

@@ -10,7 +10,7 @@ use crate::cycle::{
 };
 use crate::instrument::{self, ActorRole};
 use crate::model::record::SignalLabel;
-use crate::model::{AnomalyKind, ChangeSet, Foreseen, Lead, Measured, Outlook, ServiceSpec, SignalOutlook};
+use crate::model::{AnomalyKind, ChangeSet, Foreseen, Lead, Measured, Outlook, ServiceSpec, SignalOutlook, explain};
 use crate::ports::journal::Entry;
 use crate::ports::{News, Urgency};
 
@@ -214,6 +214,7 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
     service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
     service.metrics.denied(service.denied().is_some());
     service.stood_down(decided.stood_down.clone());
+    service.metrics.policy_trouble(explain::policy_trouble(&decided.record).is_some());
     let needed = decided.record.outlook.capacity.as_ref().and_then(|capacity| capacity.needed_now);
     service.metrics.replicas(needed, decided.record.features.target.bounds(service.spec().bounds).max);
     if let Some(candidate) = &decided.record.candidate {

@@ -20,7 +20,10 @@ fn check(rules: &[(&str, i64, &str, &str)], expected: &str) {
     for rules in [rules, &reversed] {
         match choose(rules) {
             Choice::Act { rule, .. } => assert_eq!(&*rule, expected, "{rules:?}"),
-            Choice::Nothing(reason) => assert!(reason.to_string().starts_with(expected), "{rules:?}: {reason}"),
+            Choice::Nothing(reason) => {
+                assert!(reason.to_string().starts_with(expected), "{rules:?}: {reason}");
+                assert!(reason.conflict, "{rules:?}: a person has to rank them");
+            }
             undo @ Choice::Undo { .. } => panic!("{rules:?}: {undo:?}"),
         }
     }
@@ -187,5 +190,5 @@ fn the_reason_names_the_rule_that_was_nearest() {
     );
     let Choice::Nothing(reason) = Case::new().ask(&policy).choice else { panic!() };
     let obstacle = Obstacle { rule: "near".into(), why: "rollout does not hold".into() };
-    assert_eq!(reason, Idle { reason: "no policy matched".into(), obstacle: Some(obstacle) });
+    assert_eq!(reason, Idle { obstacle: Some(obstacle), .."no policy matched".into() });
 }

@@ -148,12 +148,16 @@ fn idle(record: &DecisionRecord, why: &Idle) -> String {
     if rules.is_empty() || failure.is_some() {
         return failure.unwrap_or_else(|| why.to_string());
     }
+    let balance = balance(record);
+    if why.conflict {
+        return balance.map_or_else(|| why.to_string(), |Balance { words, .. }| format!("{why}; {words}"));
+    }
     if record.features.target.last().is_some_and(|target| target.replicas == 0) {
         return "the target has 0 replicas: switched off by someone".to_owned();
     }
     let unknown = || rules.iter().filter(|rule| rule.limit.is_none()).find_map(untold);
     let why = || unknown().or_else(|| nearest(rules)).unwrap_or_else(|| why.to_string());
-    match balance(record) {
+    match balance {
         Some(Balance { suffices: true, words }) => words,
         Some(Balance { suffices: false, words }) => format!("{words}; {}", why()),
         None => why(),

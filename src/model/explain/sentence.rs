@@ -162,7 +162,8 @@ pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
     }
 }
 
-/// Returns the policy trouble that needs a person: a rule that fails, or one whose action nothing can carry out.
+/// Returns the policy trouble that needs a person: a rule that fails, rules that contradict each other, or one whose
+/// action nothing can carry out.
 pub fn policy_trouble(record: &DecisionRecord) -> Option<String> {
     let fails = |rule: &&RuleTrace| matches!(rule.outcome, RuleOutcome::Error { .. } | RuleOutcome::Muted { .. });
     let failure = record.proposal.rules.iter().filter(fails).find_map(trouble);
@@ -170,6 +171,7 @@ pub fn policy_trouble(record: &DecisionRecord) -> Option<String> {
         (Choice::Act { rule, action, .. }, Some(WriteOutcome::NoLever)) => {
             Some(format!("rule {rule} asks to {action}, which no adapter supports"))
         }
+        (Choice::Nothing(why), _) if why.conflict => Some(why.to_string()),
         _ => None,
     })?;
     Some(escape_controls(&words).into_owned())
@@ -269,7 +271,7 @@ mod tests {
     fn a_reason_is_said_once() {
         let obstacle = |rule: &str| Some(Obstacle { rule: rule.into(), why: "odd".into() });
         let said = |rule: &str, outcome| {
-            let why = Idle { reason: "quiet (as usual)".into(), obstacle: obstacle(rule) };
+            let why = Idle { obstacle: obstacle(rule), .."quiet (as usual)".into() };
             idle(&[trace(outcome, None)], &why)
         };
         for (outcome, expected) in [
@@ -283,7 +285,7 @@ mod tests {
             assert_eq!(said("calm", outcome), expected);
         }
         let limit = [trace(RuleOutcome::NotMatched, Some(Limit::Cap { replicas: Some(4) }))];
-        let why = Idle { reason: "quiet".into(), obstacle: obstacle("other") };
+        let why = Idle { obstacle: obstacle("other"), .."quiet".into() };
         assert_eq!(idle(&limit, &why), "did nothing: quiet (other: odd)", "nothing else would say it");
     }
 
