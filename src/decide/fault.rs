@@ -49,11 +49,13 @@ pub enum FaultKind {
     UnknownMember(String),
 }
 
-/// Returns the faults of a set in the order of files and lines, as many as are listed.
+/// Returns the faults of a set in the order of files and lines, as many as are listed: those that were found first,
+/// from which others may follow.
 pub(super) fn listed(mut faults: Vec<PolicyFault>) -> Vec<PolicyFault> {
+    let are_more = faults.len() > MOST_FAULTS;
+    faults.truncate(MOST_FAULTS);
     faults.sort();
-    if faults.len() > MOST_FAULTS {
-        faults.truncate(MOST_FAULTS);
+    if are_more {
         faults.push(PolicyFault::of("", "there are more faults than these: they are listed once these are mended"));
     }
     faults

@@ -8,9 +8,10 @@ use flyball::model::record::SignalLabel;
 use flyball::model::{
     Action, ActionClass, AnomalyKind, Authority, Bounds, Capacity, ChangeId, ChangeSet, Choice, ConditionTrace,
     Convergence, CycleId, DecisionId, DecisionRecord, Effect, Features, Finding, Finite, Goal, GuardFinding, GuardName,
-    HORIZONS, Impact, Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal, Readiness, Reading, Role,
-    RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo,
-    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit, Verdict, VerdictKind,
+    HORIZONS, Idle, Impact, Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal, Readiness, Reading,
+    Role, RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook,
+    SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit, Verdict,
+    VerdictKind,
 };
 
 /// The time `second` seconds after the start of these records.

@@ -165,5 +165,8 @@ fn a_rule_that_fails_again_and_again_is_muted() {
 #[test]
 fn a_loop_of_faults_is_not_a_flood_of_them() {
     let faults = try_set("for i in 0..5000 { otherwise(\"x\"); }").unwrap_err();
-    assert_eq!(faults.len(), 100);
+    assert_eq!(faults.len(), 101);
+    assert!(faults[100].to_string().starts_with("policy set: there are more faults"), "{}", faults[100]);
+    let dropped = try_set(&format!("let x = 1;\n{}", "x;".repeat(1000))).unwrap_err();
+    assert_eq!((dropped.len(), &dropped[100]), (101, &faults[100]));
 }

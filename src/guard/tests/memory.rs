@@ -144,8 +144,12 @@ fn what_was_rejected_is_named_where_its_budget_is_spent_and_needs_a_person() {
     assert_eq!(why(&verdict, GuardName::Budget), expected);
     let needs = |world: &World| world.memory.denials(world.now).and_then(Denials::needs_a_person);
     assert_eq!(needs(&world).as_deref(), Some(denied));
+    // Without the count, which grows with each attempt: a condition with it would be written each time.
+    let refusal = |world: &World| world.memory.denials(world.now).and_then(Denials::refusal);
+    let lasting = "writes fail at the API server: rejected by the API server: not allowed";
+    assert_eq!(refusal(&world).as_deref(), Some(lasting));
     world.pass(600);
-    assert_eq!(needs(&world), None);
+    assert_eq!((needs(&world), refusal(&world)), (None, None));
 
     let mut world = World::at(4);
     for number in 1..=3 {

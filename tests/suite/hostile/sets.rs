@@ -158,7 +158,7 @@ pub(super) fn sources() -> Vec<(Set, Stop)> {
     let many =
         |count: usize, text: &str| (0..count).map(|number| (format!("f{number}.rhai"), text.to_owned())).collect();
     let large = "bytes, the limit is 262144";
-    const MORE: Stop = "there are more faults than these";
+    let more = "there are more faults than these";
     let numbered = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
     vec![
         (file("x".repeat(257 * 1024)), large),
@@ -183,8 +183,8 @@ pub(super) fn sources() -> Vec<(Set, Stop)> {
         (many(64, "throw 1;"), "f0.rhai:1:1: Runtime error: 1"),
         (Vec::new(), "it has no rules"),
         (file(format!("let x = \"{}\";\n{GOOD}", "y".repeat(5_000))), "Length of string exceeds the maximum limit"),
-        (file(format!("let x = \"\";\n{}", "x;".repeat(125_000))), MORE),
-        (many(7, &format!("let x = \"\";\n{}", "x;".repeat(125_000))), MORE),
+        (file(format!("let x = \"\";\n{}", "x;".repeat(125_000))), more),
+        (many(7, &format!("let x = \"\";\n{}", "x;".repeat(125_000))), more),
         (file("fn f() { }\n".repeat(20_000)), "Function f with no parameters already exists"),
         (file("rule(".repeat(50_000)), "maximum complexity"),
     ]
