@@ -152,7 +152,7 @@ mod tests {
     fn the_starter_names_the_service_and_the_server_that_were_given() {
         let text = settings(&"web/cart".parse().unwrap(), "http://prometheus:9090");
         let settings = Settings::parse(&text).unwrap();
-        let service = &settings.services[0];
+        let service = &settings.listed()[0];
         assert_eq!((service.id.as_str(), settings.sources[0].url.as_str()), ("web/cart", "http://prometheus:9090"));
         assert_eq!((service.target.namespace.as_str(), service.target.name.as_str()), ("web", "cart"));
         assert!(text.contains("Deployment `cart` in namespace `web`") && !text.contains("checkout"), "{text}");
@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn the_starter_is_safe() {
         let settings = Settings::parse(STARTER).unwrap();
-        assert!(settings.services.iter().all(|service| service.mode == crate::model::Mode::Shadow));
-        assert!(settings.leadership.is_none() && !settings.intents_in_cluster);
-        assert!(settings.forecast.events.is_empty() && settings.declarations.is_none());
+        assert!(settings.listed().iter().all(|service| service.mode == crate::model::Mode::Shadow));
+        assert!(settings.leadership.is_none() && settings.intents == crate::config::IntentStore::Journal);
+        assert!(settings.forecast.events.is_empty() && settings.declarations().is_none());
         assert!(STARTER.lines().count() < 60, "small enough to read");
     }
 }

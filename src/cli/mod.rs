@@ -152,7 +152,7 @@ fn quoted(word: impl std::fmt::Display) -> String {
 
 /// Refuses a service that the settings do not name, if they name any: `ServiceLoop` objects may declare others.
 fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()> {
-    let known = settings.declarations.is_some() || settings.services.iter().any(|spec| spec.id == *service);
+    let known = settings.declarations().is_some() || settings.listed().iter().any(|spec| spec.id == *service);
     if known { Ok(()) } else { Err(unknown_service(service.as_str(), settings)) }
 }
 
@@ -160,14 +160,14 @@ fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()>
 fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
     /// Most names listed.
     const LISTED: usize = 10;
-    if settings.declarations.is_some() {
+    if settings.declarations().is_some() {
         return anyhow::anyhow!(
             "no service `{name}`; `kubectl get serviceloops -A` lists the ServiceLoops that declare services"
         );
     }
-    let known = settings.services.iter().take(LISTED).map(|service| service.id.as_str());
+    let known = settings.listed().iter().take(LISTED).map(|service| service.id.as_str());
     let known = known.collect::<Vec<_>>().join(", ");
-    let more = settings.services.len().saturating_sub(LISTED);
+    let more = settings.listed().len().saturating_sub(LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     anyhow::anyhow!("no service `{name}` in the settings, expected one of {known}{more}")
 }

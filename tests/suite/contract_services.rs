@@ -36,7 +36,7 @@ pub struct Site {
 
 fn declarations() -> Declarations {
     let list = settings(&[], "");
-    Settings::parse(&list.replace("services:\n", "services: serviceloops\n")).unwrap().declarations.unwrap()
+    Settings::parse(&list.replace("services:\n", "services: serviceloops\n")).unwrap().declarations().unwrap().clone()
 }
 
 fn bound(max_replicas: u32, max_mode: &str) -> Value {

@@ -22,7 +22,7 @@ use crate::adapters::kubernetes::rights::{
 use crate::adapters::kubernetes::{ApiServer, Timeouts, connect, survey};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
-use crate::config::{Settings, SourceSettings};
+use crate::config::{IntentStore, PolicySource, Settings, SourceSettings, Switch};
 use crate::model::explain::counted;
 use crate::ports::{KillSwitch, Round, TelemetrySource, Template};
 
@@ -116,8 +116,8 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     here::state(&settings, &mut findings)?;
     here::policies(&settings, &mut findings)?;
     here::listen(&settings, &mut findings).await?;
-    if !settings.kill_switch_in_cluster {
-        here::kill_switch(&settings, &read_state(&settings.kill_switch), &mut findings)?;
+    if let Switch::File(path) = &settings.kill_switch {
+        here::kill_switch(&settings, &read_state(path), &mut findings)?;
     }
     for source in &settings.sources {
         telemetry(&settings, source, &mut findings).await?;
@@ -141,7 +141,7 @@ async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Finding
         Ok(version) => version,
     };
     findings.good(format!("API server {version}"))?;
-    if settings.kill_switch_in_cluster {
+    if let Switch::ConfigMap { .. } = settings.kill_switch {
         let own = settings.namespace.as_deref().unwrap_or_else(|| server.default_namespace());
         let state = KillMap::start(server, own).read().await;
         here::kill_switch(settings, &state, findings)?;
@@ -194,20 +194,21 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
 
 /// Checks every right that these settings need.
 async fn account(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    let in_cluster = settings.kill_switch_in_cluster || settings.policies_in_cluster;
+    let is_switch_in_cluster = matches!(settings.kill_switch, Switch::ConfigMap { .. });
+    let reads_config_maps = is_switch_in_cluster || settings.policies == PolicySource::ConfigMaps;
     let needed = |right: &&Right| match right.group {
-        "" => in_cluster,
-        "flyball.dev" | "events.k8s.io" => settings.declarations.is_some(),
+        "" => reads_config_maps,
+        "flyball.dev" | "events.k8s.io" => settings.declarations().is_some(),
         _ => true,
     };
     let (mut granted, mut asked) = (0, 0);
     let mut rights: Vec<(&Right, Option<&str>)> = RIGHTS.iter().filter(needed).map(|right| (right, None)).collect();
     // Each applies to all objects, or to the object of that name in flyball's own namespace.
     let mut need = |more: &'static [Right], object| rights.extend(more.iter().map(|right| (right, object)));
-    if settings.kill_switch_in_cluster {
+    if is_switch_in_cluster {
         need(&KILL_SWITCH_RIGHTS, Some(kill_map::NAME));
     }
-    if settings.intents_in_cluster {
+    if settings.intents == IntentStore::LoopActions {
         need(&INTENT_RIGHTS, None);
     }
     if let Some(lease) = &settings.leadership {

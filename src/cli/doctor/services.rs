@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Findings;
 use crate::adapters::kubernetes::{ApiServer, served, survey};
-use crate::config::{Declarations, Settings};
+use crate::config::{Declarations, IntentStore, ServiceSource, Settings};
 use crate::model::explain::counted;
 use crate::model::{Autoscaling, Mode, ServiceId, ServiceSpec, TargetKind, TargetRef};
 
@@ -17,8 +17,8 @@ pub(super) async fn custom_resources(
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let parts: [(bool, &[&str]); 3] = [
-        (settings.declarations.is_some(), &["serviceloops", "serviceloops/status", "platformbounds"]),
-        (settings.intents_in_cluster, &["loopactions", "loopactions/status"]),
+        (settings.declarations().is_some(), &["serviceloops", "serviceloops/status", "platformbounds"]),
+        (settings.intents == IntentStore::LoopActions, &["loopactions", "loopactions/status"]),
         (settings.leadership.is_some(), &["loopleaders"]),
     ];
     let needed: Vec<&str> =
@@ -56,7 +56,7 @@ pub(super) async fn custom_resources(
 
 /// Checks the bound, without which no loop writes.
 pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    if settings.declarations.is_none() {
+    if settings.declarations().is_none() {
         return Ok(());
     }
     match survey::bound(server).await {
@@ -68,9 +68,9 @@ pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mu
 
 /// Checks whether the targets of services exist and have a free lever.
 pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    let services = match &settings.declarations {
-        None => settings.services.clone(),
-        Some(declarations) => match survey::loops(server).await {
+    let services = match &settings.services {
+        ServiceSource::Listed(services) => services.clone(),
+        ServiceSource::ServiceLoops(declarations) => match survey::loops(server).await {
             Ok(loops) => {
                 for ignored in &loops.ignored {
                     findings.bad(ignored.clone(), "recreate it under another name; its `target.name` can stay")?;

@@ -79,7 +79,7 @@ impl Checked {
         let Some(set) = set else { return checked };
         checked.warnings = lint(&set, source.texts());
         if let Some(settings) = &source.settings {
-            checked.unfit = settings.services.iter().flat_map(|service| set.faults_of(service)).collect();
+            checked.unfit = settings.listed().iter().flat_map(|service| set.faults_of(service)).collect();
             checked.unfit.extend(unfit(settings, &set));
         }
         let tests = Cell::new(0);

@@ -67,7 +67,7 @@ impl World {
         let cluster = Arc::new(ObedientCluster::new(clock.clone(), &settings));
         let (policies, _) = watch::channel(Arc::new(shipped_policies()));
         let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
-        let services = Arc::new(Declared::new(&settings.services));
+        let services = Arc::new(Declared::new(settings.listed()));
         let leadership = Arc::new(Alone::default());
         let policy_memory = Arc::default();
         let executor = Arc::new(Inline);
@@ -359,7 +359,7 @@ struct Scaled {
 impl ObedientCluster {
     pub fn new(clock: Arc<ScaledClock>, settings: &Settings) -> Self {
         let four = Scaled { replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1, former: (4, Duration::ZERO) };
-        let targets = settings.services.iter().map(|service| (service.target.clone(), four.clone())).collect();
+        let targets = settings.listed().iter().map(|service| (service.target.clone(), four.clone())).collect();
         Self {
             clock,
             targets: Mutex::new(targets),
