@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{Access, access, statvfs};
 use serde::Deserialize;
 
-use super::Findings;
+use super::{DOES_NOT_START, Findings, NOTHING_IS_WRITTEN};
 use crate::adapters::store::JournalReader;
 use crate::app::deadline;
 use crate::cli::policy::Source;
@@ -60,7 +60,8 @@ pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Res
         Err(error @ JournalError::WrongVersion { .. }) => {
             findings.bad(error, "run the version that wrote it, or move it away to start from scratch")
         }
-        Err(error) => findings.bad(error, "until this is fixed, `flyball run` does not start"),
+        // It names its remedy.
+        Err(error) => findings.bad_until_fixed(error, None, DOES_NOT_START),
     }
 }
 
@@ -84,7 +85,10 @@ pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::
     };
     let source = match Source::of(settings, None) {
         Ok(source) => source,
-        Err(error) => return findings.bad(format!("{error:#}"), "flyball decides nothing without policies"),
+        Err(error) => {
+            let consequence = "flyball decides nothing without policies";
+            return findings.bad_until_fixed(format!("{error:#}"), None, consequence);
+        }
     };
     let place = directory.display();
     match compile(source.texts(), &source.vocabulary, &deadline()) {
@@ -140,7 +144,7 @@ pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut
         KillState::Missing { error } if !settings.may_be_auto() => {
             findings.note(format!("{error}; no service is in `auto`, so this blocks nothing"))
         }
-        KillState::Missing { error } => findings.bad(error, "until this is fixed, NOTHING IS WRITTEN"),
+        KillState::Missing { error } => findings.bad_until_fixed(error, None, NOTHING_IS_WRITTEN),
         KillState::Unreadable { error } => {
             let remedy = if let Switch::ConfigMap { .. } = settings.kill_switch {
                 "make sure it is readable and `global` is `engaged` or `released`: `kubectl edit configmap \
@@ -148,7 +152,7 @@ pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut
             } else {
                 "fix it; `flyball resume --reason ...` rewrites it"
             };
-            findings.bad(format!("{error}: until this is fixed, NOTHING IS WRITTEN"), remedy)
+            findings.bad(format!("{error}: {NOTHING_IS_WRITTEN}"), remedy)
         }
         KillState::Readable { order, .. } => match order.stopped() {
             None => findings.good("kill switch is off"),

@@ -44,16 +44,34 @@ pub struct DoctorArgs {
     config: ConfigArg,
 }
 
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Note,
+    Fail,
+}
+
 /// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `ok`, `note` or `fail`.
-    level: &'static str,
+    level: Level,
     what: String,
-    /// What to do about it.
+    /// What to do about it; absent if nothing is wrong, or if `what` says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// What does not work until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consequence: Option<&'static str>,
 }
+
+/// The consequence of what `flyball run` cannot open.
+const DOES_NOT_START: &str = "until this is fixed, `flyball run` does not start";
+/// The consequence of what stops every write.
+const NOTHING_IS_WRITTEN: &str = "until this is fixed, NOTHING IS WRITTEN";
+/// The remedy for a collection that cannot be listed.
+const MAKE_LISTABLE: &str = "try again; if it is forbidden, bind the roles in deploy/base/rbac.yaml";
 
 /// The findings in order; text output shows each at once.
 #[derive(Debug)]
@@ -64,31 +82,51 @@ struct Findings {
 
 impl Findings {
     fn good(&mut self, what: impl std::fmt::Display) -> anyhow::Result<()> {
-        self.add("ok", what, None)
+        self.add(Level::Ok, what, None, None)
     }
 
     fn note(&mut self, what: impl std::fmt::Display) -> anyhow::Result<()> {
-        self.add("note", what, None)
+        self.add(Level::Note, what, None, None)
     }
 
     fn bad(&mut self, what: impl std::fmt::Display, remedy: &str) -> anyhow::Result<()> {
-        self.add("fail", what, Some(remedy))
+        self.add(Level::Fail, what, Some(remedy), None)
     }
 
-    fn add(&mut self, level: &'static str, what: impl std::fmt::Display, remedy: Option<&str>) -> anyhow::Result<()> {
+    /// Adds a fault with its consequence. Without a `remedy`, `what` must say it.
+    fn bad_until_fixed(
+        &mut self,
+        what: impl std::fmt::Display,
+        remedy: Option<&str>,
+        consequence: &'static str,
+    ) -> anyhow::Result<()> {
+        self.add(Level::Fail, what, remedy, Some(consequence))
+    }
+
+    fn add(
+        &mut self,
+        level: Level,
+        what: impl std::fmt::Display,
+        remedy: Option<&str>,
+        consequence: Option<&'static str>,
+    ) -> anyhow::Result<()> {
         let what = what.to_string();
         if self.output == Output::Text {
-            let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
-            let level = if level == "fail" { "FAIL" } else { level };
-            tell(format!("{level:<5} {what}{remedy}"))?;
+            let level = match level {
+                Level::Ok => "ok",
+                Level::Note => "note",
+                Level::Fail => "FAIL",
+            };
+            let more = remedy.into_iter().chain(consequence).map(|more| format!("; {more}"));
+            tell(format!("{level:<5} {what}{}", more.collect::<String>()))?;
         }
-        self.all.push(Finding { level, what, remedy: remedy.map(str::to_owned) });
+        self.all.push(Finding { level, what, remedy: remedy.map(str::to_owned), consequence });
         Ok(())
     }
 
     /// Prints how many things are missing, or all findings as JSON.
     fn end(self) -> anyhow::Result<ExitCode> {
-        let failed = self.all.iter().filter(|finding| finding.level == "fail").count();
+        let failed = self.all.iter().filter(|finding| finding.level == Level::Fail).count();
         match (self.output, failed) {
             (Output::Json, _) => tell(serde_json::json!({ "failed": failed, "findings": self.all }))?,
             (Output::Text, 0) => tell("all checks passed")?,
@@ -111,7 +149,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     };
     findings.good("settings are valid")?;
     if let Some(why) = settings.unfit_for_auto(volatile_state(&settings).as_deref()) {
-        findings.bad(why, "until this is fixed, `flyball run` does not start")?;
+        findings.bad_until_fixed(why, None, DOES_NOT_START)?;
     }
     here::state(&settings, &mut findings)?;
     here::policies(&settings, &mut findings)?;
@@ -124,7 +162,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     }
     match connect(&access(&settings), Timeouts::default()).await {
         Err(error) => {
-            findings.bad(format!("API server: {error}"), "until this is fixed, `flyball run` does not start")?;
+            findings.bad_until_fixed(format!("API server: {error}"), None, DOES_NOT_START)?;
         }
         Ok(server) => cluster(&settings, &server, &mut findings).await?,
     }
@@ -161,7 +199,8 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
         Some(Ok(opened)) => opened,
         Some(Err(error)) => {
             let what = format!("source {} ({}): {:#}", source.name, source.url, anyhow::Error::from(error));
-            return findings.bad(what, "until this is fixed, `flyball run` does not start");
+            let remedy = format!("fix `sources.{}` in the settings", source.name);
+            return findings.bad_until_fixed(what, Some(&remedy), DOES_NOT_START);
         }
         None => {
             return findings.bad(format!("source {}: no adapter of kind {}", source.name, source.kind), "fix `kind`");
@@ -172,7 +211,8 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
     let answer = opened.read(&round).await;
     if let Some(error) = answer.error {
         let what = format!("source {} ({}): {error}", source.name, source.url);
-        return findings.bad(what, "until it answers, its services hold their replicas");
+        let remedy = "check its `url` and credentials, and that it is running";
+        return findings.bad_until_fixed(what, Some(remedy), "until it answers, its services hold their replicas");
     }
     let faults = round.templates.iter().zip(&answer.faults).filter_map(|(asked, fault)| Some((asked, fault.as_ref()?)));
     let mut answered = count;

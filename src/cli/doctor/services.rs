@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::Findings;
+use super::{Findings, MAKE_LISTABLE, NOTHING_IS_WRITTEN};
 use crate::adapters::kubernetes::{ApiServer, served, survey};
 use crate::config::{Declarations, IntentStore, ServiceSource, Settings};
 use crate::model::explain::counted;
@@ -61,8 +61,10 @@ pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mu
     }
     match survey::bound(server).await {
         Ok(Ok(bound)) => findings.good(format!("PlatformBound: {bound}")),
-        Ok(Err(why)) => findings.bad(why, "until this is fixed, NOTHING IS WRITTEN"),
-        Err(error) => findings.bad(format!("PlatformBound: {error}"), "until this is fixed, NOTHING IS WRITTEN"),
+        Ok(Err(why)) => findings.bad_until_fixed(why, None, NOTHING_IS_WRITTEN),
+        Err(error) => {
+            findings.bad_until_fixed(format!("PlatformBound: {error}"), Some(MAKE_LISTABLE), NOTHING_IS_WRITTEN)
+        }
     }
 }
 
@@ -77,7 +79,7 @@ pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &
                 }
                 declared(declarations, &loops.declared, findings)?
             }
-            Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them manually"),
+            Err(error) => return findings.bad(format!("serviceloops: {error}"), MAKE_LISTABLE),
         },
     };
     unsized_ones(&services, findings)?;
@@ -132,7 +134,7 @@ async fn absent(
         let there = match survey::targets(server, kind).await {
             Ok(there) => there,
             Err(error) => {
-                findings.bad(format!("{}s: {error}", kind.as_str()), "list them manually")?;
+                findings.bad(format!("{}s: {error}", kind.as_str()), MAKE_LISTABLE)?;
                 continue;
             }
         };
@@ -150,7 +152,7 @@ async fn absent(
 async fn levers(services: &[&ServiceSpec], server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let autoscalers = match survey::autoscalers(server).await {
         Ok(autoscalers) => autoscalers,
-        Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them manually"),
+        Err(error) => return findings.bad(format!("autoscalers: {error}"), MAKE_LISTABLE),
     };
     let mut clear = 0;
     for ServiceSpec { id: service, target, .. } in services {
