@@ -79,9 +79,7 @@ impl Ports {
         let journal = journal(settings, &file, &server, metrics)?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
-            let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout, &source.access);
-            let opened =
-                opened.with_context(|| format!("source {}: no adapter of kind {}", source.name, source.kind))?;
+            let opened = registry::telemetry_source(source.kind, &source.url, source.timeout, &source.access);
             sources.insert(source.name.to_string(), opened.with_context(|| format!("source {}", source.name))?);
         }
         let (policies, policy_memory) = (policies(settings, &server).await, policy_memory(settings, &server).await);

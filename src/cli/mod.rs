@@ -269,7 +269,7 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::
 fn modes(services: impl Iterator<Item = Mode>) -> Option<String> {
     let services: Vec<Mode> = services.collect();
     let counts = Mode::ALL.map(|mode| (services.iter().filter(|one| **one == mode).count(), mode));
-    let parts = counts.iter().filter(|(count, _)| *count > 0);
+    let parts = counts.iter().rev().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts.map(|(count, mode)| format!("{count} {}", mode.as_str())).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }

@@ -58,7 +58,7 @@ use crate::adapters::prometheus::settings::Access;
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::forecast::params::ForecastParams;
 use crate::model::ids::{is_dns_label, is_dns_subdomain};
-use crate::model::{RecordMask, ServiceSpec, SignalSpec, hash};
+use crate::model::{RecordMask, ServiceSpec, SignalSpec, SourceKind, hash};
 use tree::{Given, Node, Table};
 
 /// Everything configured before the start.
@@ -115,8 +115,8 @@ pub struct ClusterSettings {
 pub struct SourceSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// Its kind, a row of the registry of adapters.
-    pub kind: String,
+    /// Its kind.
+    pub kind: SourceKind,
     /// Its base URL, without credentials or a trailing slash.
     pub url: String,
     /// Time between two rounds of queries: the tick of the services that use it.

@@ -90,7 +90,7 @@ pub use proposal::{Choice, Goal, Limit, Proposal, RETURN_FLOOR, RuleOutcome, Rul
 pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use record::DecisionRecord;
 pub use series::{Arrival, Finite, Missing, Reading, Sample};
-pub use signal::{Role, SignalName, SignalSpec, Unit};
+pub use signal::{Role, SignalName, SignalSpec, SourceKind, Unit};
 pub use smoothing::{Fitted, Smoothing};
 pub use spec::{Bounds, Budgets, CapacitySpec, Mode, ServiceSpec, Slo};
 pub use target::{Stuck, TargetKind, TargetReading, TargetRef, TargetState};

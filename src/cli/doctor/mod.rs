@@ -194,16 +194,13 @@ async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Finding
 async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut Findings) -> anyhow::Result<()> {
     let asked = settings.signals.iter().filter(|signal| signal.source == source.name);
     let templates: Vec<Template> = asked.map(question).collect();
-    let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout, &source.access);
+    let opened = registry::telemetry_source(source.kind, &source.url, source.timeout, &source.access);
     let opened: Arc<dyn TelemetrySource> = match opened {
-        Some(Ok(opened)) => opened,
-        Some(Err(error)) => {
+        Ok(opened) => opened,
+        Err(error) => {
             let what = format!("source {} ({}): {:#}", source.name, source.url, anyhow::Error::from(error));
             let remedy = format!("fix `sources.{}` in the settings", source.name);
             return findings.bad_until_fixed(what, Some(&remedy), DOES_NOT_START);
-        }
-        None => {
-            return findings.bad(format!("source {}: no adapter of kind {}", source.name, source.kind), "fix `kind`");
         }
     };
     let count = templates.len();
