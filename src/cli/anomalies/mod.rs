@@ -17,11 +17,10 @@ use clap::{Args, Subcommand};
 
 use crate::forecast::evaluate::judge;
 use crate::forecast::evaluate::nab::Labelled;
-use crate::forecast::zone::Zone;
 use crate::model::explain::counted;
 
 use self::report::{Judgement, NabScore, Overall, SeriesReport};
-use super::csv::{self, Read};
+use super::csv::{self, Read, SeriesArgs};
 use super::{LeftOut, Output, complain, print};
 
 #[derive(Debug, Subcommand)]
@@ -45,15 +44,8 @@ pub struct EvaluateArgs {
     /// JSON file with the windows in which something went wrong. Without it every alarm counts as false.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Steps in a season. Default: one day.
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
-    season: Option<u32>,
-    /// Time zone whose clock the season follows, such as Europe/Berlin; timestamps without a zone are read as UTC.
-    #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
-    timezone: Zone,
-    /// Allow negative values from the start; otherwise only from a series' first negative value on.
-    #[arg(long)]
-    negative: bool,
+    #[command(flatten)]
+    series: SeriesArgs,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -82,7 +74,8 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
             leave_out(name, "not in the labels".to_owned());
             continue;
         };
-        match args.read(file).and_then(|read| run(name, &read, windows, dump.as_mut())) {
+        let read = csv::text(file).and_then(|text| args.series.parse(file, &text));
+        match read.and_then(|read| run(name, &read, windows, dump.as_mut())) {
             Ok(judged) => all.push(judged),
             Err(error) if files.len() > 1 => leave_out(name, format!("{error:#}")),
             Err(error) => return Err(error.context(name.clone())),
@@ -109,15 +102,6 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if left_out.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-impl EvaluateArgs {
-    fn read(&self, file: &Path) -> anyhow::Result<Read> {
-        let mut read = csv::parse(&csv::text(file)?, self.season, csv::range(self.negative))?;
-        read.follow(&self.timezone);
-        read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
-        Ok(read)
-    }
 }
 
 fn run(name: &str, read: &Read, windows: &[(i64, i64)], dump: Option<&mut Dump>) -> anyhow::Result<Judgement> {

@@ -13,13 +13,17 @@ use serde::Serialize;
 use crate::forecast::evaluate::{Forecast, Online, Report, between, report};
 use crate::model::outlook::{Authority, QUANTILES, SignalOutlook, quantile_index};
 
-use super::SeriesArgs;
-use super::csv::{self, Read, STANDARD_INPUT};
+use super::csv::{self, Read, STANDARD_INPUT, SeriesArgs};
+use super::read;
 use crate::cli::{LeftOut, Output, complain, tell};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXIT_CODE}\n\n{LEGEND}"))]
 pub struct EvaluateArgs {
+    /// CSV file with the columns timestamp and value (empty: missing), or a directory of such files; `-` reads standard
+    /// input.
+    #[arg(long, value_name = "PATH")]
+    input: PathBuf,
     #[command(flatten)]
     series: SeriesArgs,
     /// Steps ahead, 1 to 30 each.
@@ -89,14 +93,13 @@ struct Overall {
 }
 
 pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let input = args.series.input()?;
-    let files: Vec<PathBuf> = csv::files(input, csv::Depth::Here)?.into_values().collect();
-    csv::keep(input, args.dump.as_deref())?;
+    let files: Vec<PathBuf> = csv::files(&args.input, csv::Depth::Here)?.into_values().collect();
+    csv::keep(&args.input, args.dump.as_deref())?;
     let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let (mut scored, mut left_out) = (Vec::new(), Vec::new());
     let horizons = once(&args.horizons);
     for file in &files {
-        match args.series.read(file).and_then(|read| score(file, &read, &horizons, dump.as_mut())) {
+        match read(file, &args.series).and_then(|read| score(file, &read, &horizons, dump.as_mut())) {
             Ok(row) => scored.push(row),
             // One invalid file in a directory does not hide the others.
             Err(error) if files.len() > 1 => {

@@ -16,11 +16,11 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::forecast::evaluate::between;
-use crate::forecast::zone::Zone;
 use crate::model::SignalOutlook;
 use crate::model::explain::{explained, parts, remarks, transforms, worth};
 use crate::model::outlook::{HorizonPoint, QUANTILES, QuantileRow, quantile_index};
 
+use self::csv::SeriesArgs;
 use self::grid::Grid;
 use self::past::Told;
 use super::{ConfigArg, Output, complain, print};
@@ -36,6 +36,9 @@ use super::{ConfigArg, Output, complain, print};
 pub struct ForecastArgs {
     #[command(subcommand)]
     command: Option<ForecastCommand>,
+    /// CSV file with the columns timestamp and value (empty: missing); `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
     #[command(flatten)]
     series: SeriesArgs,
     /// A service (shop/checkout), forecast by the running flyball.
@@ -63,47 +66,21 @@ enum ForecastCommand {
     Evaluate(evaluate::EvaluateArgs),
 }
 
-/// The series.
-#[derive(Debug, Args)]
-pub struct SeriesArgs {
-    /// CSV file with the columns timestamp and value (empty: missing); `-` reads standard input; `evaluate` also
-    /// accepts a directory.
-    #[arg(long, value_name = "PATH")]
-    input: Option<PathBuf>,
-    /// Steps in a season. Default: one day, or one week if a day has fewer than two.
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
-    season: Option<u32>,
-    /// Time zone whose clock the season follows, such as Europe/Berlin; timestamps without a zone are read as UTC.
-    #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
-    timezone: Zone,
-    /// Allow negative forecasts from the start; otherwise from the first negative value on.
-    #[arg(long)]
-    negative: bool,
-}
-
-impl SeriesArgs {
-    fn input(&self) -> anyhow::Result<&Path> {
-        self.input.as_deref().context("name the series with --input FILE")
+/// Reads the series in a file, and notes its negative values.
+fn read(file: &Path, series: &SeriesArgs) -> anyhow::Result<csv::Read> {
+    let text = csv::text(file)?;
+    let read = series.parse(file, &text).with_context(|| csv::name(file))?;
+    let below = read.series.values.iter().flatten().filter(|value| **value < series.range().0).count();
+    if below > 0 {
+        // Standard output may be read by a program.
+        complain(format_args!(
+            "note: {}: {below} of {} values are negative; from the first one on forecasts may be negative too, with \
+             --negative from the start",
+            csv::name(file),
+            read.series.values.len()
+        ));
     }
-
-    fn read(&self, file: &Path) -> anyhow::Result<csv::Read> {
-        let text = csv::text(file)?;
-        let range = csv::range(self.negative);
-        let mut read = csv::parse(&text, self.season, range).with_context(|| csv::name(file))?;
-        read.follow(&self.timezone);
-        read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
-        let below = read.series.values.iter().flatten().filter(|value| **value < range.0).count();
-        if below > 0 {
-            // Standard output may be read by a program.
-            complain(format_args!(
-                "note: {}: {below} of {} values are negative; from the first one on forecasts may be negative too, \
-                 with --negative from the start",
-                csv::name(file),
-                read.series.values.len()
-            ));
-        }
-        Ok(read)
-    }
+    Ok(read)
 }
 
 /// The forecast from the end of a series.
@@ -132,9 +109,9 @@ pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
     if let Some(name) = &args.service {
         return service::forecast(args, name).await;
     }
-    let input = args.series.input()?;
+    let input = args.input.as_deref().context("name the series with --input FILE")?;
     csv::keep(input, args.plot.as_deref())?;
-    let read = args.series.read(input)?;
+    let read = read(input, &args.series)?;
     let (outlook, past) = past::run(&read.series).with_context(|| csv::name(input))?;
     let grid = Grid { step: read.step, offset: read.offset };
     args.draw(&format!("steps of {}", grid.lasts(1)), grid, &past, &outlook)?;
