@@ -13,7 +13,7 @@ use crate::model::Mode;
 use crate::model::explain::counted;
 use crate::ports::Status;
 
-use super::{ConfigArg, Output, complain, modes, tell};
+use super::{ConfigArg, Output, modes, print_finding, warn_line};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -38,8 +38,8 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
     let notes = notes(&settings).await;
     match args.output {
-        Output::Json => tell(json!({ "settings": path, "valid": true, "faults": [], "notes": notes }))?,
-        Output::Text => tell(format!(
+        Output::Json => print_finding(json!({ "settings": path, "valid": true, "faults": [], "notes": notes }))?,
+        Output::Text => print_finding(format!(
             "{}: valid; {}{}, {}, {}",
             path.display(),
             counted(settings.listed().len(), "service"),
@@ -50,11 +50,13 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         ))?,
     }
     if args.output == Output::Text {
-        notes.iter().try_for_each(|note| tell(format!("note: {note}")))?;
+        notes.iter().try_for_each(|note| print_finding(format!("note: {note}")))?;
     }
     if settings.policies == PolicySource::ConfigMaps {
         if args.output == Output::Text {
-            tell("policies come from ConfigMaps: check their source directory with `flyball policy check DIRECTORY`")?;
+            print_finding(
+                "policies come from ConfigMaps: check their source directory with `flyball policy check DIRECTORY`",
+            )?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -104,10 +106,10 @@ fn refuse_and_go_on(output: Output, path: &Path, error: anyhow::Error) -> anyhow
     if output == Output::Json {
         refuse(output, Some(path), error)?;
     } else {
-        complain(format_args!("{error:#}"));
+        warn_line(format_args!("{error:#}"));
     }
     if let Err(error) = check_policies(&part, output) {
-        complain(format_args!("{error:#}"));
+        warn_line(format_args!("{error:#}"));
     }
     Ok(ExitCode::FAILURE)
 }
@@ -123,7 +125,7 @@ fn refuse(output: Output, path: Option<&Path>, error: anyhow::Error) -> anyhow::
     if output == Output::Text {
         return Err(error);
     }
-    tell(json!({ "settings": path, "valid": false, "faults": faults(&error) }))?;
+    print_finding(json!({ "settings": path, "valid": false, "faults": faults(&error) }))?;
     Ok(ExitCode::FAILURE)
 }
 

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::config::Settings;
 use crate::model::ServiceId;
 
-use super::{print, program};
+use super::{print_line, program};
 
 /// The settings template, for the service and the server below.
 const STARTER: &str = include_str!("../../docs/flyball.starter.yaml");
@@ -54,7 +54,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
     refuse_to_overwrite(&args.directory, &files)?;
     write(&args.directory.join("policies"), &files)?;
     for (path, _) in &files {
-        print(format!("wrote {}", shown(path)))?;
+        print_line(format!("wrote {}", shown(path)))?;
     }
     next(&args.directory, &args.service)
 }
@@ -122,15 +122,15 @@ fn next(directory: &Path, service: &ServiceId) -> anyhow::Result<ExitCode> {
     } else {
         format!(" -c {}", directory.join("flyball.yaml").display())
     };
-    print(format!("\n{service} is in shadow: flyball decides and records, but does not write to the cluster."))?;
-    print("Put your queries in flyball.yaml, then:")?;
+    print_line(format!("\n{service} is in shadow: flyball decides and records, but does not write to the cluster."))?;
+    print_line("Put your queries in flyball.yaml, then:")?;
     for (command, what) in [
         (format!("check{config}"), "finds faults in settings and policies"),
         (format!("doctor{config}"), "checks your Prometheus and your cluster"),
         (format!("run{config}"), "observes, forecasts and decides"),
         (format!("status{config}"), "shows its health, from a second terminal"),
     ] {
-        print(format!(
+        print_line(format!(
             "  {:<width$}  {what}",
             format!("{flyball} {command}"),
             width = flyball.len() + config.len() + 7

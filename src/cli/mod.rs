@@ -173,18 +173,18 @@ fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
 }
 
 /// Writes a line to standard output. If the reader is gone the command ends, as by SIGPIPE.
-fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
+fn print_line(line: impl std::fmt::Display) -> std::io::Result<()> {
     use std::io::Write as _;
     writeln!(std::io::stdout().lock(), "{}", terminal::safe(&line.to_string()))
 }
 
 /// Writes a finding. If the reader is gone the command continues without output: its exit code says the same.
-fn tell(line: impl std::fmt::Display) -> std::io::Result<()> {
-    print(line).or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+fn print_finding(line: impl std::fmt::Display) -> std::io::Result<()> {
+    print_line(line).or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
 /// Writes a line to standard error, if it is open.
-fn complain(line: impl std::fmt::Display) {
+fn warn_line(line: impl std::fmt::Display) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "flyball: {}", terminal::safe(&line.to_string()));
 }
@@ -217,7 +217,7 @@ pub fn main(cli: &Cli) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     #[cfg(feature = "failpoints")]
     if let Some(Err(error)) = cli.halt_at.as_deref().map(halt::arm) {
-        complain(format_args!("{error:#}"));
+        warn_line(format_args!("{error:#}"));
         return ExitCode::FAILURE;
     }
     let result = match &cli.command {
@@ -239,10 +239,10 @@ pub fn main(cli: &Cli) -> ExitCode {
     match result {
         Ok(code) => code,
         // The reader has closed the output, as in `flyball explain ... | head`. Nothing was found by then: gates
-        // continue to their finding (`tell`).
+        // continue to their finding (`print_finding`).
         Err(error) if is_closed_pipe(&error) => ExitCode::from(CUT_OFF),
         Err(error) => {
-            complain(format_args!("{error:#}"));
+            warn_line(format_args!("{error:#}"));
             let tells_by_code = match &cli.command {
                 Command::Policy(_) | Command::Status(_) | Command::Anomalies(_) => true,
                 Command::Forecast(args) => args.evaluates(),

@@ -26,7 +26,7 @@ use crate::config::{IntentStore, PolicySource, Settings, SourceSettings, Switch}
 use crate::model::explain::counted;
 use crate::ports::{KillSwitch, Round, TelemetrySource, Template};
 
-use super::{ConfigArg, Output, tell};
+use super::{ConfigArg, Output, print_finding};
 
 #[derive(Debug, Args)]
 #[command(
@@ -118,7 +118,7 @@ impl Findings {
                 Level::Fail => "FAIL",
             };
             let more = remedy.into_iter().chain(consequence).map(|more| format!("; {more}"));
-            tell(format!("{level:<5} {what}{}", more.collect::<String>()))?;
+            print_finding(format!("{level:<5} {what}{}", more.collect::<String>()))?;
         }
         self.all.push(Finding { level, what, remedy: remedy.map(str::to_owned), consequence });
         Ok(())
@@ -128,10 +128,10 @@ impl Findings {
     fn end(self) -> anyhow::Result<ExitCode> {
         let failed = self.all.iter().filter(|finding| finding.level == Level::Fail).count();
         match (self.output, failed) {
-            (Output::Json, _) => tell(serde_json::json!({ "failed": failed, "findings": self.all }))?,
-            (Output::Text, 0) => tell("all checks passed")?,
-            (Output::Text, 1) => tell("1 thing is missing")?,
-            (Output::Text, failed) => tell(format!("{failed} things are missing"))?,
+            (Output::Json, _) => print_finding(serde_json::json!({ "failed": failed, "findings": self.all }))?,
+            (Output::Text, 0) => print_finding("all checks passed")?,
+            (Output::Text, 1) => print_finding("1 thing is missing")?,
+            (Output::Text, failed) => print_finding(format!("{failed} things are missing"))?,
         }
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -15,7 +15,7 @@ use crate::model::outlook::{Authority, QUANTILES, SignalOutlook, quantile_index}
 
 use super::csv::{self, Read, STANDARD_INPUT, SeriesArgs};
 use super::read;
-use crate::cli::{LeftOut, Output, complain, tell};
+use crate::cli::{LeftOut, Output, print_finding, warn_line};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXIT_CODE}\n\n{LEGEND}"))]
@@ -103,7 +103,7 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             Ok(row) => scored.push(row),
             // One invalid file in a directory does not hide the others.
             Err(error) if files.len() > 1 => {
-                complain(format_args!("skipped: {error:#}"));
+                warn_line(format_args!("skipped: {error:#}"));
                 left_out.push(LeftOut { series: file_name(file), why: format!("{error:#}") });
             }
             Err(error) => return Err(error),
@@ -114,16 +114,18 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     }
     let overall = overall(&scored).context("no series has outcomes after its warm-up")?;
     match args.output {
-        Output::Json => tell(serde_json::json!({ "series": scored, "overall": overall, "left_out": left_out }))?,
+        Output::Json => {
+            print_finding(serde_json::json!({ "series": scored, "overall": overall, "left_out": left_out }))?;
+        }
         Output::Text => {
-            tell(table(&scored, &overall))?;
+            print_finding(table(&scored, &overall))?;
             if !left_out.is_empty() {
-                tell(format!(
+                print_finding(format!(
                     "\nSKIPPED, {} of {} files, not included in any of these figures:",
                     left_out.len(),
                     files.len()
                 ))?;
-                left_out.iter().try_for_each(|LeftOut { why, .. }| tell(format!("  {why}")))?;
+                left_out.iter().try_for_each(|LeftOut { why, .. }| print_finding(format!("  {why}")))?;
             }
         }
     }

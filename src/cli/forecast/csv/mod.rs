@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use self::steps::{differences, step, usual_season};
-use crate::cli::complain;
+use crate::cli::warn_line;
 use crate::forecast::evaluate::Series;
 use crate::forecast::history::ROUNDING;
 use crate::forecast::zone::Zone;
@@ -49,7 +49,7 @@ impl SeriesArgs {
     pub fn parse(&self, file: &Path, text: &str) -> anyhow::Result<Read> {
         let mut read = parse(text, self.season, self.range())?;
         read.follow(&self.timezone);
-        read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", name(file))));
+        read.notes.iter().for_each(|note| warn_line(format_args!("note: {}: {note}", name(file))));
         Ok(read)
     }
 
