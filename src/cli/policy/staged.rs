@@ -15,7 +15,7 @@ use crate::cli::running::{Running, ask};
 use crate::cli::{ConfigArg, Output, known_service, print_finding, print_line};
 use crate::config::Settings;
 use crate::model::explain::{counted, span};
-use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
+use crate::model::{PolicyComparison, PolicyRevision, ServiceId, Timestamp};
 use crate::ports::policy_memory::{CandidateStatus, PolicyOperation, PolicyOrder, PolicyOrderEnd};
 use crate::ports::{PolicyStatus, ServiceSnapshot};
 
@@ -187,18 +187,18 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
             print_finding(format!("warning: {warning}"))?;
         }
     }
-    let same = |comparison: &Comparison| comparison.same == comparison.decisions;
+    let same = |comparison: &PolicyComparison| comparison.same == comparison.decisions;
     let same = same(&candidate.replay) && same(&candidate.live);
     Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn compared(comparison: &Comparison) -> String {
-    let Comparison { decisions, same, .. } = comparison;
+fn compared(comparison: &PolicyComparison) -> String {
+    let PolicyComparison { decisions, same, .. } = comparison;
     let decisions_told = counted(usize::try_from(*decisions).unwrap_or(usize::MAX), "decision");
     format!("{decisions_told}, {} different", decisions.saturating_sub(*same))
 }
 
-fn differences(where_: &str, comparison: &Comparison) -> anyhow::Result<()> {
+fn differences(where_: &str, comparison: &PolicyComparison) -> anyhow::Result<()> {
     print_finding(format!("\n{where_}: {}", compared(comparison)))?;
     for found in &comparison.differences {
         let times = if found.times == 1 { "once".to_owned() } else { format!("{} times", found.times) };

@@ -23,8 +23,8 @@ use flyball::model::{
 use flyball::ports::executor::{Job, Urgency};
 use flyball::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder};
 use flyball::ports::{
-    Answer, Awaited, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Leadership, Live, News, PolicyFile,
-    PolicyFiles, PolicyStore, Roster, Round, Services, SourceError, StaleWatch, TelemetrySource, Template,
+    Answer, Awaited, Clock, Cluster, ClusterError, DeclaredServices, Executor, Journal, KillSwitch, Leadership, Live,
+    News, PolicyFile, PolicyFiles, PolicyStore, Round, Services, SourceError, StaleWatch, TelemetrySource, Template,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -545,7 +545,7 @@ impl KillSwitch for Switch {
 
 /// Declarations that a test changes; keeps the news.
 pub struct Declared {
-    roster: watch::Sender<Option<Roster>>,
+    roster: watch::Sender<Option<DeclaredServices>>,
     pub news: Mutex<Vec<(ServiceId, News)>>,
     /// Why the limits of services are unknown.
     pub unbounded: Mutex<Option<String>>,
@@ -573,7 +573,7 @@ impl Declared {
 }
 
 impl Services for Declared {
-    fn watch(&self) -> watch::Receiver<Option<Roster>> {
+    fn watch(&self) -> watch::Receiver<Option<DeclaredServices>> {
         self.roster.subscribe()
     }
 

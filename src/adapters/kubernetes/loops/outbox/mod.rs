@@ -15,7 +15,7 @@ use crate::ports::{News, PolicyFaults, Stop};
 
 use super::event::{Draft, EventReason, Reported};
 use super::judge::Judged;
-use super::status::{LastStatus, Seen, Unwritten};
+use super::status::{LastStatus, LoopState, Unwritten};
 
 /// Least time between two writes of one status.
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
@@ -393,7 +393,7 @@ impl LoopReport {
     }
 
     fn status(&self, policies: Option<&[String]>, wall: Timestamp) -> (Value, Unwritten) {
-        let seen = Seen {
+        let seen = LoopState {
             judged: &self.judged,
             record: self.record.as_deref(),
             quarantined: self.quarantined.as_deref(),
