@@ -35,7 +35,7 @@ use crate::adapters::policy_dir::PolicyDir;
 use crate::adapters::policy_memory::PolicyState;
 use crate::adapters::registry;
 use crate::adapters::store::RedbJournal;
-use crate::config::{self, Settings, SignalTemplate};
+use crate::config::{self, IntentStore, PolicySource, ServiceSource, Settings, SignalTemplate, Switch};
 use crate::console;
 use crate::decide::{Deadline, Spent, Vocabulary, VocabularyError};
 use crate::guard::FleetLimits;
@@ -79,9 +79,7 @@ impl Ports {
         let journal = journal(settings, &file, &server, metrics)?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
-            let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout, &source.access);
-            let opened =
-                opened.with_context(|| format!("source {}: no adapter of kind {}", source.name, source.kind))?;
+            let opened = registry::telemetry_source(source.kind, &source.url, source.timeout, &source.access);
             sources.insert(source.name.to_string(), opened.with_context(|| format!("source {}", source.name))?);
         }
         let (policies, policy_memory) = (policies(settings, &server).await, policy_memory(settings, &server).await);
@@ -191,10 +189,9 @@ pub async fn assemble(
     }
     let plan = TreePlan { world: world.clone(), roster: roster.clone(), vocabulary: Arc::new(vocabulary(settings)?) };
     let tree = Tree::start(plan).await?;
-    let kill_switch = if settings.kill_switch_in_cluster {
-        format!("the ConfigMap {}", kill_map::NAME)
-    } else {
-        settings.kill_switch.display().to_string()
+    let kill_switch = match &settings.kill_switch {
+        Switch::File(path) => path.display().to_string(),
+        Switch::ConfigMap { .. } => format!("the ConfigMap {}", kill_map::NAME),
     };
     let started_with = StartedWith { state: settings.place(), settings: settings.revision.clone(), kill_switch };
     Ok((tree, Arc::new(LoopControl::new(world, roster, started_with))))
@@ -214,11 +211,9 @@ fn own_namespace<'a>(settings: &'a Settings, server: &'a ApiServer) -> &'a str {
 
 /// Returns where policies come from: a directory, or ConfigMaps.
 async fn policies(settings: &Settings, server: &ApiServer) -> Arc<dyn PolicyStore> {
-    if settings.policies_in_cluster {
-        let own = own_namespace(settings, server);
-        Arc::new(PolicyMaps::start(server, own).await)
-    } else {
-        Arc::new(PolicyDir::open(&settings.policies))
+    match &settings.policies {
+        PolicySource::Directory(directory) => Arc::new(PolicyDir::open(directory)),
+        PolicySource::ConfigMaps => Arc::new(PolicyMaps::start(server, own_namespace(settings, server)).await),
     }
 }
 
@@ -243,10 +238,9 @@ pub async fn policies_of_cluster(settings: &Settings) -> anyhow::Result<Arc<Poli
 
 /// Returns the kill switch: a file, or the ConfigMap in flyball's own namespace.
 fn kill_switch(settings: &Settings, server: &ApiServer) -> Arc<dyn KillSwitch> {
-    if settings.kill_switch_in_cluster {
-        Arc::new(KillMap::start(server, own_namespace(settings, server)))
-    } else {
-        Arc::new(KillFile::open(&settings.kill_switch))
+    match &settings.kill_switch {
+        Switch::File(path) => Arc::new(KillFile::open(path)),
+        Switch::ConfigMap { .. } => Arc::new(KillMap::start(server, own_namespace(settings, server))),
     }
 }
 
@@ -257,7 +251,7 @@ fn journal(
     server: &ApiServer,
     metrics: &Metrics,
 ) -> anyhow::Result<Arc<dyn Journal>> {
-    if !settings.intents_in_cluster {
+    if settings.intents == IntentStore::Journal {
         return Ok(Arc::new(RedbJournal::open(file, settings.journal, metrics.journal())?));
     }
     // The second of its start distinguishes a process from all earlier ones.
@@ -284,12 +278,11 @@ pub fn volatile_state(settings: &Settings) -> Option<String> {
 
 /// Returns which services are supervised: those in the settings, or those that a `ServiceLoop` declares.
 fn supervised(settings: &Settings, server: &ApiServer, leadership: &Arc<dyn Leadership>) -> Arc<dyn Services> {
-    match &settings.declarations {
-        None => Arc::new(Listed::new(settings.services.iter().cloned())),
-        Some(declarations) => {
-            let declarations = Arc::new(declarations.clone());
+    match &settings.services {
+        ServiceSource::Listed(services) => Arc::new(Listed::new(services.iter().cloned())),
+        ServiceSource::ServiceLoops(declarations) => {
             let (leadership, instance) = (leadership.clone(), settings.instance.clone());
-            Arc::new(ServiceLoops::start(server, declarations, leadership, instance))
+            Arc::new(ServiceLoops::start(server, declarations.clone(), leadership, instance))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
-use crate::ports::Roster as Declared;
+use crate::ports::DeclaredServices;
 
 use super::roster::{Roster, Turnover};
 use super::service::{SECOND_LOOK, Service, Supervisor, SupervisorMsg};
@@ -40,7 +40,7 @@ pub struct Fleet {
 
 /// State of the [`Fleet`].
 pub struct FleetState {
-    declared: watch::Receiver<Option<Declared>>,
+    declared: watch::Receiver<Option<DeclaredServices>>,
     supervisors: BTreeMap<ActorId, (ActorRef<SupervisorMsg>, Arc<Service>)>,
     /// Whether a check of services that return a floor is scheduled.
     looks_again: bool,
@@ -171,7 +171,7 @@ impl Fleet {
 }
 
 /// Wakes the fleet whenever the declarations change, until either of them ends.
-async fn announce(mut declared: watch::Receiver<Option<Declared>>, fleet: ActorRef<FleetMsg>) {
+async fn announce(mut declared: watch::Receiver<Option<DeclaredServices>>, fleet: ActorRef<FleetMsg>) {
     while declared.changed().await.is_ok() {
         declared.mark_unchanged();
         if fleet.cast(FleetMsg::Declared).is_err() {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use crate::model::{CycleId, Epoch, Intent, ServiceId, ServiceSpec, TargetRef, WriteEnd};
-use crate::ports::{JournalError, Roster as Declared};
+use crate::ports::{DeclaredServices, JournalError};
 
 use super::service::{Past, Service, Standing};
 use super::source::{Routes, SourcePlan};
@@ -105,7 +105,7 @@ impl Roster {
     }
 
     /// Follows the declarations. New services are added only after the journal has reported their past.
-    pub fn follow(&self, declared: &Declared) -> Turnover {
+    pub fn follow(&self, declared: &DeclaredServices) -> Turnover {
         let _turn = self.turn.lock();
         let before = self.all();
         let (mut next, mut new) = (BTreeMap::new(), Vec::new());
@@ -147,7 +147,7 @@ impl Roster {
 
     /// Returns whether some services are no longer declared, and whether that set is unchanged: then all of them
     /// continue as they are.
-    pub fn returns_still(&self, declared: &Declared) -> bool {
+    pub fn returns_still(&self, declared: &DeclaredServices) -> bool {
         let (now, all) = (self.world.ports.clock.now().mono, self.all());
         let mut withdrawn = all.values().filter(|held| held.is_withdrawn()).peekable();
         let stays = |held: &Arc<Service>| {
@@ -266,16 +266,16 @@ impl Roster {
 
 /// Returns the standing of a service that is no longer declared. It does not return a floor that another service now
 /// controls.
-fn undeclared(held: &Service, declared: &Declared, now: Duration) -> Standing {
+fn undeclared(held: &Service, declared: &DeclaredServices, now: Duration) -> Standing {
     if is_free(&held.spec().target, declared) { held.undeclared(now) } else { Standing::Retired }
 }
 
-fn is_free(target: &TargetRef, declared: &Declared) -> bool {
+fn is_free(target: &TargetRef, declared: &DeclaredServices) -> bool {
     declared.values().all(|spec| spec.target != *target)
 }
 
 /// Updates a continuing service to its current declaration.
-fn renew(service: &Service, declared: &Declared) {
+fn renew(service: &Service, declared: &DeclaredServices) {
     let changed = |spec: &&Arc<ServiceSpec>| **spec != service.spec() || service.is_withdrawn();
     if let Some(spec) = declared.get(&service.id).filter(changed) {
         tracing::info!(service = %service.id, "declaration of a service changed");

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::model::{ServiceId, ServiceSpec};
-use crate::ports::services::{News, Roster, Services};
+use crate::ports::services::{DeclaredServices, News, Services};
 
 /// A fixed set of services.
 #[derive(Debug)]
 pub struct Listed {
-    roster: watch::Sender<Option<Roster>>,
+    roster: watch::Sender<Option<DeclaredServices>>,
 }
 
 impl Listed {
@@ -23,7 +23,7 @@ impl Listed {
 }
 
 impl Services for Listed {
-    fn watch(&self) -> watch::Receiver<Option<Roster>> {
+    fn watch(&self) -> watch::Receiver<Option<DeclaredServices>> {
         self.roster.subscribe()
     }
 

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::policy::{Form, Source, check_set, refuse_set};
 use super::running::{Running, outdated};
-use crate::config::{self, ConfigError, Settings};
+use crate::config::{self, ConfigError, PolicySource, Settings};
 use crate::model::Mode;
 use crate::model::explain::counted;
 use crate::ports::Status;
 
-use super::{ConfigArg, Output, complain, modes, tell};
+use super::{ConfigArg, Output, modes, print_finding, warn_line};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -38,23 +38,25 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
     let notes = notes(&settings).await;
     match args.output {
-        Output::Json => tell(json!({ "settings": path, "valid": true, "faults": [], "notes": notes }))?,
-        Output::Text => tell(format!(
+        Output::Json => print_finding(json!({ "settings": path, "valid": true, "faults": [], "notes": notes }))?,
+        Output::Text => print_finding(format!(
             "{}: valid; {}{}, {}, {}",
             path.display(),
-            counted(settings.services.len(), "service"),
-            modes(settings.services.iter().map(|service| service.mode))
+            counted(settings.listed().len(), "service"),
+            modes(settings.listed().iter().map(|service| service.mode))
                 .map_or_else(String::new, |modes| format!(" ({modes})")),
             counted(settings.signals.len(), "signal"),
             counted(settings.sources.len(), "source"),
         ))?,
     }
     if args.output == Output::Text {
-        notes.iter().try_for_each(|note| tell(format!("note: {note}")))?;
+        notes.iter().try_for_each(|note| print_finding(format!("note: {note}")))?;
     }
-    if settings.policies_in_cluster {
+    if settings.policies == PolicySource::ConfigMaps {
         if args.output == Output::Text {
-            tell("policies come from ConfigMaps: check their source directory with `flyball policy check DIRECTORY`")?;
+            print_finding(
+                "policies come from ConfigMaps: check their source directory with `flyball policy check DIRECTORY`",
+            )?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -72,7 +74,7 @@ fn check_policies(settings: &Settings, output: Output) -> anyhow::Result<ExitCod
 
 /// Returns notes on valid settings.
 async fn notes(settings: &Settings) -> Vec<String> {
-    let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
+    let waits = settings.listed().iter().filter(|service| service.mode == Mode::Approve).count();
     let waits = (waits > 0).then(|| counted(waits, "service"));
     let waits = waits.map(|waits| {
         format!("approval is not implemented yet, so {waits} in `approve` will see no write; `auto` writes")
@@ -98,16 +100,16 @@ fn missing_files(settings: &Settings) -> impl Iterator<Item = String> {
 
 /// Reports the faults of the settings and, as far as possible, of the policies that they name.
 fn refuse_and_go_on(output: Output, path: &Path, error: anyhow::Error) -> anyhow::Result<ExitCode> {
-    let Some(part) = config::part_of(path).filter(|part| !part.policies_in_cluster) else {
+    let Some(part) = config::part_of(path).filter(|part| part.policies != PolicySource::ConfigMaps) else {
         return refuse(output, Some(path), error);
     };
     if output == Output::Json {
         refuse(output, Some(path), error)?;
     } else {
-        complain(format_args!("{error:#}"));
+        warn_line(format_args!("{error:#}"));
     }
     if let Err(error) = check_policies(&part, output) {
-        complain(format_args!("{error:#}"));
+        warn_line(format_args!("{error:#}"));
     }
     Ok(ExitCode::FAILURE)
 }
@@ -123,7 +125,7 @@ fn refuse(output: Output, path: Option<&Path>, error: anyhow::Error) -> anyhow::
     if output == Output::Text {
         return Err(error);
     }
-    tell(json!({ "settings": path, "valid": false, "faults": faults(&error) }))?;
+    print_finding(json!({ "settings": path, "valid": false, "faults": faults(&error) }))?;
     Ok(ExitCode::FAILURE)
 }
 

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::adapters::kubernetes::loops;
 
-use super::{Cli, print};
+use super::{Cli, print_line};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  flyball completions bash > /etc/bash_completion.d/flyball")]
@@ -18,7 +18,7 @@ pub struct CompletionsArgs {
 
 /// Prints the manifest of the custom resources, for `kubectl apply --server-side -f -`.
 pub fn crds() -> anyhow::Result<ExitCode> {
-    print(loops::CRDS.trim_end())?;
+    print_line(loops::CRDS.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -26,6 +26,6 @@ pub fn crds() -> anyhow::Result<ExitCode> {
 pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "flyball", &mut text);
-    print(String::from_utf8(text)?.trim_end())?;
+    print_line(String::from_utf8(text)?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use crate::config::Settings;
 use crate::model::ServiceId;
 
-use super::{print, program};
+use super::{print_line, program};
 
 /// The settings template, for the service and the server below.
 const STARTER: &str = include_str!("../../docs/flyball.starter.yaml");
@@ -54,7 +54,7 @@ pub fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
     refuse_to_overwrite(&args.directory, &files)?;
     write(&args.directory.join("policies"), &files)?;
     for (path, _) in &files {
-        print(format!("wrote {}", shown(path)))?;
+        print_line(format!("wrote {}", shown(path)))?;
     }
     next(&args.directory, &args.service)
 }
@@ -122,15 +122,15 @@ fn next(directory: &Path, service: &ServiceId) -> anyhow::Result<ExitCode> {
     } else {
         format!(" -c {}", directory.join("flyball.yaml").display())
     };
-    print(format!("\n{service} is in shadow: flyball decides and records, but does not write to the cluster."))?;
-    print("Put your queries in flyball.yaml, then:")?;
+    print_line(format!("\n{service} is in shadow: flyball decides and records, but does not write to the cluster."))?;
+    print_line("Put your queries in flyball.yaml, then:")?;
     for (command, what) in [
         (format!("check{config}"), "finds faults in settings and policies"),
         (format!("doctor{config}"), "checks your Prometheus and your cluster"),
         (format!("run{config}"), "observes, forecasts and decides"),
         (format!("status{config}"), "shows its health, from a second terminal"),
     ] {
-        print(format!(
+        print_line(format!(
             "  {:<width$}  {what}",
             format!("{flyball} {command}"),
             width = flyball.len() + config.len() + 7
@@ -152,7 +152,7 @@ mod tests {
     fn the_starter_names_the_service_and_the_server_that_were_given() {
         let text = settings(&"web/cart".parse().unwrap(), "http://prometheus:9090");
         let settings = Settings::parse(&text).unwrap();
-        let service = &settings.services[0];
+        let service = &settings.listed()[0];
         assert_eq!((service.id.as_str(), settings.sources[0].url.as_str()), ("web/cart", "http://prometheus:9090"));
         assert_eq!((service.target.namespace.as_str(), service.target.name.as_str()), ("web", "cart"));
         assert!(text.contains("Deployment `cart` in namespace `web`") && !text.contains("checkout"), "{text}");
@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn the_starter_is_safe() {
         let settings = Settings::parse(STARTER).unwrap();
-        assert!(settings.services.iter().all(|service| service.mode == crate::model::Mode::Shadow));
-        assert!(settings.leadership.is_none() && !settings.intents_in_cluster);
-        assert!(settings.forecast.events.is_empty() && settings.declarations.is_none());
+        assert!(settings.listed().iter().all(|service| service.mode == crate::model::Mode::Shadow));
+        assert!(settings.leadership.is_none() && settings.intents == crate::config::IntentStore::Journal);
+        assert!(settings.forecast.events.is_empty() && settings.declarations().is_none());
         assert!(STARTER.lines().count() < 60, "small enough to read");
     }
 }

@@ -18,7 +18,7 @@ use crate::model::{ActionClass, KillState, ServiceId};
 use crate::ports::Status;
 
 use super::running::{self, Unanswered};
-use super::{ConfigArg, complain, quoted, tell};
+use super::{ConfigArg, print_finding, quoted, warn_line};
 
 /// The ConfigMap of the switch, and the namespace that flyball is installed in unless the settings name another.
 const CONFIG_MAP: &str = kill_map::NAME;
@@ -216,27 +216,29 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     let before = kill_file::read_state(&path);
     match kill_file::engage(&path, &scope, &args.what.by, &args.reason) {
         Ok(Engaged::Written(order)) => {
-            say(format!("kill switch engaged for {} ({})", said(&scope), path.display()));
+            print_done(format!("kill switch engaged for {} ({})", said(&scope), path.display()));
             if order.all && scope != Scope::All {
-                say(format!("everything is stopped, {}", order.given()));
+                print_done(format!("everything is stopped, {}", order.given()));
             }
             if let KillState::Missing { .. } = before {
-                say("the file did not exist, and flyball stops all writes when its switch is missing. If it was \
-                     writing until now, it reads a different file");
+                print_done(
+                    "the file did not exist, and flyball stops all writes when its switch is missing. If it was \
+                     writing until now, it reads a different file",
+                );
             }
             if let Some(replaced) = replaced(&before, &order) {
-                say(replaced);
+                print_done(replaced);
             }
             let code = stopped(&args.switch, &path).await;
             let scope = if order.all { Scope::All } else { scope };
-            say(format!("to resume: {}", args.switch.way_back(&scope)));
+            print_done(format!("to resume: {}", args.switch.way_back(&scope)));
             Ok(code)
         }
         Ok(Engaged::Removed(error)) => {
-            say(format!("everything is stopped: {:#}", anyhow::Error::from(error)));
-            say("so it was removed: a missing switch stops all writes; the reason is lost");
+            print_done(format!("everything is stopped: {:#}", anyhow::Error::from(error)));
+            print_done("so it was removed: a missing switch stops all writes; the reason is lost");
             let code = stopped(&args.switch, &path).await;
-            say(format!("to resume, once it can be written: {}", args.switch.way_back(&Scope::All)));
+            print_done(format!("to resume, once it can be written: {}", args.switch.way_back(&Scope::All)));
             Ok(code)
         }
         // In its current state it stops everything, for a flyball that reads it.
@@ -257,10 +259,10 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
 async fn stopped(switch: &SwitchArg, path: &Path) -> ExitCode {
     let holds = "no such write will start after one second; a write already in flight completes";
     match switch.heard(path, "KEEPS WRITING").await {
-        Heard::Seen(by) => say(format!("{by}: {holds}")),
-        Heard::Nobody(why) => say(format!("{why}; for any flyball that reads this switch, {holds}")),
+        Heard::Seen(by) => print_done(format!("{by}: {holds}")),
+        Heard::Nobody(why) => print_done(format!("{why}; for any flyball that reads this switch, {holds}")),
         Heard::Other(why) => {
-            say(why);
+            print_done(why);
             return ExitCode::FAILURE;
         }
     }
@@ -277,9 +279,9 @@ fn shows(seen: &KillState, held: &KillState) -> bool {
 }
 
 /// Prints the result. The change is done, and its exit code holds even if the output is closed.
-fn say(line: impl std::fmt::Display) {
-    if let Err(error) = tell(&line) {
-        complain(format_args!("{line} (output lost: {error})"));
+fn print_done(line: impl std::fmt::Display) {
+    if let Err(error) = print_finding(&line) {
+        warn_line(format_args!("{line} (output lost: {error})"));
     }
 }
 
@@ -319,11 +321,11 @@ pub async fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     match args.switch.heard(&path, "IS UNAFFECTED").await {
         Heard::Seen(_) => Ok(code),
         Heard::Nobody(why) => {
-            say(format!("{why}; any flyball that reads this switch follows it within a second"));
+            print_done(format!("{why}; any flyball that reads this switch follows it within a second"));
             Ok(code)
         }
         Heard::Other(why) => {
-            say(why);
+            print_done(why);
             Ok(ExitCode::FAILURE)
         }
     }
@@ -332,7 +334,7 @@ pub async fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
 /// Reports what is released, and what remains stopped.
 fn released(args: &ResumeArgs, scope: &Scope, path: &Path, order: &KillOrder) -> ExitCode {
     let Some(stopped) = order.stopped() else {
-        say(format!("kill switch released for {}; nothing is stopped ({})", said(scope), path.display()));
+        print_done(format!("kill switch released for {}; nothing is stopped ({})", said(scope), path.display()));
         return ExitCode::SUCCESS;
     };
     let in_its_way = match scope {
@@ -342,13 +344,13 @@ fn released(args: &ResumeArgs, scope: &Scope, path: &Path, order: &KillOrder) ->
         Scope::Class(_) => None,
     };
     let Some(other) = in_its_way else {
-        say(format!("kill switch released for {} ({})", said(scope), path.display()));
-        say(format!("still stopped: {stopped}, {}", order.given()));
+        print_done(format!("kill switch released for {} ({})", said(scope), path.display()));
+        print_done(format!("still stopped: {stopped}, {}", order.given()));
         return ExitCode::SUCCESS;
     };
-    say(format!("{} is no longer stopped by name ({})", said(scope), path.display()));
-    say(format!("STILL STOPPED: {stopped}, {}", order.given()));
-    say(format!("to release: {}", args.switch.way_back(&other)));
+    print_done(format!("{} is no longer stopped by name ({})", said(scope), path.display()));
+    print_done(format!("STILL STOPPED: {stopped}, {}", order.given()));
+    print_done(format!("to release: {}", args.switch.way_back(&other)));
     ExitCode::FAILURE
 }
 

@@ -152,7 +152,7 @@ fn quoted(word: impl std::fmt::Display) -> String {
 
 /// Refuses a service that the settings do not name, if they name any: `ServiceLoop` objects may declare others.
 fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()> {
-    let known = settings.declarations.is_some() || settings.services.iter().any(|spec| spec.id == *service);
+    let known = settings.declarations().is_some() || settings.listed().iter().any(|spec| spec.id == *service);
     if known { Ok(()) } else { Err(unknown_service(service.as_str(), settings)) }
 }
 
@@ -160,31 +160,31 @@ fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()>
 fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
     /// Most names listed.
     const LISTED: usize = 10;
-    if settings.declarations.is_some() {
+    if settings.declarations().is_some() {
         return anyhow::anyhow!(
             "no service `{name}`; `kubectl get serviceloops -A` lists the ServiceLoops that declare services"
         );
     }
-    let known = settings.services.iter().take(LISTED).map(|service| service.id.as_str());
+    let known = settings.listed().iter().take(LISTED).map(|service| service.id.as_str());
     let known = known.collect::<Vec<_>>().join(", ");
-    let more = settings.services.len().saturating_sub(LISTED);
+    let more = settings.listed().len().saturating_sub(LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     anyhow::anyhow!("no service `{name}` in the settings, expected one of {known}{more}")
 }
 
 /// Writes a line to standard output. If the reader is gone the command ends, as by SIGPIPE.
-fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
+fn print_line(line: impl std::fmt::Display) -> std::io::Result<()> {
     use std::io::Write as _;
     writeln!(std::io::stdout().lock(), "{}", terminal::safe(&line.to_string()))
 }
 
 /// Writes a finding. If the reader is gone the command continues without output: its exit code says the same.
-fn tell(line: impl std::fmt::Display) -> std::io::Result<()> {
-    print(line).or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+fn print_finding(line: impl std::fmt::Display) -> std::io::Result<()> {
+    print_line(line).or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
 /// Writes a line to standard error, if it is open.
-fn complain(line: impl std::fmt::Display) {
+fn warn_line(line: impl std::fmt::Display) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "flyball: {}", terminal::safe(&line.to_string()));
 }
@@ -217,7 +217,7 @@ pub fn main(cli: &Cli) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     #[cfg(feature = "failpoints")]
     if let Some(Err(error)) = cli.halt_at.as_deref().map(halt::arm) {
-        complain(format_args!("{error:#}"));
+        warn_line(format_args!("{error:#}"));
         return ExitCode::FAILURE;
     }
     let result = match &cli.command {
@@ -239,10 +239,10 @@ pub fn main(cli: &Cli) -> ExitCode {
     match result {
         Ok(code) => code,
         // The reader has closed the output, as in `flyball explain ... | head`. Nothing was found by then: gates
-        // continue to their finding (`tell`).
+        // continue to their finding (`print_finding`).
         Err(error) if is_closed_pipe(&error) => ExitCode::from(CUT_OFF),
         Err(error) => {
-            complain(format_args!("{error:#}"));
+            warn_line(format_args!("{error:#}"));
             let tells_by_code = match &cli.command {
                 Command::Policy(_) | Command::Status(_) | Command::Anomalies(_) => true,
                 Command::Forecast(args) => args.evaluates(),
@@ -269,7 +269,7 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::
 fn modes(services: impl Iterator<Item = Mode>) -> Option<String> {
     let services: Vec<Mode> = services.collect();
     let counts = Mode::ALL.map(|mode| (services.iter().filter(|one| **one == mode).count(), mode));
-    let parts = counts.iter().filter(|(count, _)| *count > 0);
+    let parts = counts.iter().rev().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts.map(|(count, mode)| format!("{count} {}", mode.as_str())).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }

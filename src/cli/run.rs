@@ -56,7 +56,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             return Err(error);
         }
     };
-    tracing::info!(address = %running.address, services = settings.services.len(), "flyball started");
+    tracing::info!(address = %running.address, services = settings.listed().len(), "flyball started");
     // Read again: a ConfigMap is unknown until its first list has arrived.
     announce(&kill.read().await);
     let start = tokio::spawn(tell_start(running.control.clone()));

@@ -65,8 +65,8 @@ mod tests {
         let example = include_str!("../../docs/flyball.example.yaml");
         let text = example.split("\nservices:").next().unwrap().to_owned() + "\nservices: serviceloops\n";
         let settings = Settings::parse(&text).unwrap();
-        assert!(settings.services.is_empty());
-        settings.declarations.unwrap()
+        assert!(settings.listed().is_empty());
+        settings.declarations().unwrap().clone()
     }
 
     fn read(name: &str, spec: &Value) -> Result<ServiceSpec, Vec<String>> {

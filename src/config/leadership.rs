@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Settings;
 use super::durations;
 use super::faults::Faults;
 use super::object_name;
 use super::tree::Node;
+use super::{IntentStore, Settings};
 use crate::adapters::kubernetes::settings::Timing;
 use crate::model::{Mode, WRITE_MARGIN};
 
@@ -70,11 +70,11 @@ pub fn lease(node: &Node<'_>, faults: &mut Faults) -> Option<LeaseSettings> {
     })
 }
 
-/// Reads where intents are kept; true means in the API.
-pub fn intents(node: &Node<'_>, faults: &mut Faults) -> Option<bool> {
+/// Reads where intents are kept.
+pub fn intents(node: &Node<'_>, faults: &mut Faults) -> Option<IntentStore> {
     match node.text(faults)? {
-        STATE => Some(false),
-        LOOP_ACTIONS => Some(true),
+        STATE => Some(IntentStore::Journal),
+        LOOP_ACTIONS => Some(IntentStore::LoopActions),
         other => node.refuse(&super::tree::unknown("value", other, &[STATE, LOOP_ACTIONS]), faults),
     }
 }
@@ -82,7 +82,7 @@ pub fn intents(node: &Node<'_>, faults: &mut Faults) -> Option<bool> {
 impl Settings {
     /// Returns whether a service is, or may be declared to be, in mode `auto`.
     pub fn may_be_auto(&self) -> bool {
-        self.declarations.is_some() || self.services.iter().any(|service| service.mode == Mode::Auto)
+        self.declarations().is_some() || self.listed().iter().any(|service| service.mode == Mode::Auto)
     }
 
     /// Returns why these settings are unfit for `auto`, and the remedy; `volatile` says why `state` does not outlive
@@ -90,7 +90,7 @@ impl Settings {
     pub fn unfit_for_auto(&self, volatile: Option<&str>) -> Option<String> {
         const REMEDY: &str =
             "write `intents: loopactions` to store them in the Kubernetes API (deploy/overlays/replicas)";
-        if self.intents_in_cluster || !self.may_be_auto() {
+        if self.intents == IntentStore::LoopActions || !self.may_be_auto() {
             return None;
         }
         if self.leadership.is_some() {

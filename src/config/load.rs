@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::faults::Faults;
 use super::tree::Node;
-use super::{CONFIG_MAP, KILL_SWITCH, LISTEN, Settings, listen_address, parse_yaml, revision};
+use super::{KILL_SWITCH, LISTEN, PolicySource, Settings, Switch, listen_address, parse_yaml, revision, switch};
 use crate::model::ids::is_dns_subdomain;
 
 /// Most characters of the reporter of an Event, as in the API.
@@ -43,18 +43,6 @@ pub enum ConfigError {
         path: PathBuf,
         /// All its faults.
         faults: Faults,
-    },
-}
-
-/// Where the kill switch is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Switch {
-    /// In this file.
-    File(PathBuf),
-    /// In a ConfigMap of flyball's own namespace; `None` means that of its account.
-    ConfigMap {
-        /// The namespace.
-        namespace: Option<String>,
     },
 }
 
@@ -116,28 +104,28 @@ pub fn part_of(path: &Path) -> Option<Settings> {
 /// Notes a kill switch with the path of another file: each change of the switch would overwrite that.
 fn faults_of_switch(settings: &Settings, file: &Path) -> Faults {
     let mut faults = Faults::default();
-    let switch = real(&settings.kill_switch);
-    let taken = if settings.kill_switch_in_cluster {
-        None
-    } else if switch == real(file) {
+    let Switch::File(path) = &settings.kill_switch else { return faults };
+    let switch = real(path);
+    // At its default path, a state directory among the policies is not the fault of the switch.
+    let is_default = *path == settings.state.join(KILL_SWITCH);
+    let is_policy = || match &settings.policies {
+        PolicySource::Directory(policies) => switch.starts_with(real(policies)) && !is_default,
+        PolicySource::ConfigMaps => false,
+    };
+    let taken = if switch == real(file) {
         Some("the settings file")
     } else if switch == real(&settings.journal_file()) {
         Some("the journal")
-    } else if !settings.policies_in_cluster && switch.starts_with(real(&settings.policies)) && !is_default(settings) {
+    } else if is_policy() {
         Some("in the directory of the policies")
     } else {
-        settings.kill_switch.is_dir().then_some("a directory")
+        path.is_dir().then_some("a directory")
     };
     if let Some(taken) = taken {
         let message = format!("{} is {taken}; use a separate file, such as {KILL_SWITCH}", switch.display());
         faults.add("kill_switch", message);
     }
     faults
-}
-
-/// Returns whether the switch is at its default path: then a state directory among the policies is not its fault.
-fn is_default(settings: &Settings) -> bool {
-    settings.kill_switch == settings.state.join(KILL_SWITCH)
 }
 
 /// Returns a path without symbolic links, as far as it exists.
@@ -202,18 +190,20 @@ pub fn check_state(settings: &Settings) -> Result<(), ConfigError> {
 pub fn kill_switch_of(path: &Path) -> Result<Switch, ConfigError> {
     let tree = tree_of(path)?;
     let text = |key: &str| tree.get(key).and_then(Value::as_str).map(str::to_owned);
-    if text("kill_switch").as_deref() == Some(CONFIG_MAP) {
-        return Ok(Switch::ConfigMap { namespace: text("namespace") });
-    }
     let state = || Some(PathBuf::from(env::var("FLYBALL_STATE").ok().or_else(|| text("state"))?).join(KILL_SWITCH));
-    let switch = text("kill_switch").map(PathBuf::from).or_else(state).ok_or_else(|| {
+    let written = text("kill_switch").map(PathBuf::from).or_else(state).ok_or_else(|| {
         let mut faults = Faults::default();
         faults.add("kill_switch", "is not set, and neither is `state`; name the file with --file");
         ConfigError::Invalid { path: path.to_owned(), faults }
     })?;
-    let whole =
-        std::path::absolute(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    Ok(Switch::File(whole.parent().unwrap_or(Path::new("/")).join(switch)))
+    match switch(written, text("namespace").as_deref()) {
+        Switch::File(file) => {
+            let whole = std::path::absolute(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+            Ok(Switch::File(whole.parent().unwrap_or(Path::new("/")).join(file)))
+        }
+        in_cluster @ Switch::ConfigMap { .. } => Ok(in_cluster),
+    }
 }
 
 /// Returns the listen address in the settings file at `path`, whatever other faults the file has.
@@ -289,8 +279,12 @@ fn read_part(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -
         settings.revision = revision;
         let place = |path: &mut PathBuf| *path = directory.join(&*path);
         place(&mut settings.state);
-        place(&mut settings.policies);
-        place(&mut settings.kill_switch);
+        if let PolicySource::Directory(policies) = &mut settings.policies {
+            place(policies);
+        }
+        if let Switch::File(switch) = &mut settings.kill_switch {
+            place(switch);
+        }
         let files = settings
             .sources
             .iter_mut()
@@ -309,7 +303,7 @@ mod tests {
     #[test]
     fn relative_paths_start_at_the_directory_of_the_file() {
         let settings = read(EXAMPLE, &[], Path::new("/srv/flyball")).unwrap();
-        assert_eq!(settings.policies, Path::new("/srv/flyball/policies"));
+        assert_eq!(settings.policies, PolicySource::Directory("/srv/flyball/policies".into()));
         assert_eq!(settings.state, Path::new("/var/lib/flyball"));
     }
 

@@ -10,6 +10,7 @@
 //! | `forecast`, `events` | when a forecast may be used, and known future events |
 //! | `records` | what decision records hide |
 //! | `leadership` | several processes of which one writes |
+//! | `places` | what is in a file or in the Kubernetes API, as the settings choose |
 //! | `guards` | the times and limits of the guards of a service |
 //! | `validate` | checks across services: duplicates, indistinguishable series |
 //! | `query` | textual checks of grouped queries |
@@ -26,6 +27,7 @@ mod forecast;
 mod guards;
 mod leadership;
 pub mod load;
+mod places;
 mod query;
 mod records;
 mod services;
@@ -47,7 +49,8 @@ pub use declarations::Declarations;
 pub use durations::parse as parse_span;
 pub use faults::{Fault, Faults};
 pub use leadership::{LeaseSettings, volatile};
-pub use load::{ConfigError, Switch, Terminal, check_state, kill_switch_of, listen_of, load, part_of, terminal, user};
+pub use load::{ConfigError, Terminal, check_state, kill_switch_of, listen_of, load, part_of, terminal, user};
+pub use places::{IntentStore, PolicySource, ServiceSource, Switch};
 pub use services::TimedParameter;
 pub use tree::unknown;
 
@@ -55,7 +58,7 @@ use crate::adapters::prometheus::settings::Access;
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::forecast::params::ForecastParams;
 use crate::model::ids::{is_dns_label, is_dns_subdomain};
-use crate::model::{RecordMask, ServiceSpec, SignalSpec, hash};
+use crate::model::{RecordMask, ServiceSpec, SignalSpec, SourceKind, hash};
 use tree::{Given, Node, Table};
 
 /// Everything configured before the start.
@@ -70,22 +73,18 @@ pub struct Settings {
     pub state: PathBuf,
     /// How much the journal keeps.
     pub journal: StoreSettings,
-    /// Directory of the policies.
-    pub policies: PathBuf,
+    /// Where policies come from.
+    pub policies: PolicySource,
     /// How long a changed policy set is the candidate before it becomes active.
     pub policy_shadow: Duration,
-    /// Whether the policies are ConfigMaps instead.
-    pub policies_in_cluster: bool,
-    /// File of the kill switch.
-    pub kill_switch: PathBuf,
-    /// Whether the kill switch is a ConfigMap instead.
-    pub kill_switch_in_cluster: bool,
+    /// Where the kill switch is.
+    pub kill_switch: Switch,
     /// flyball's own namespace, which holds its ConfigMaps; `None` means that of its account.
     pub namespace: Option<String>,
     /// The lease by which one of several processes writes; `None` means a single process.
     pub leadership: Option<LeaseSettings>,
-    /// Whether intents and their outcomes are kept in the API, not only in the journal.
-    pub intents_in_cluster: bool,
+    /// Where intents and their outcomes are kept.
+    pub intents: IntentStore,
     /// Name of this process as shown to others: the pod's, or `flyball`.
     pub instance: String,
     /// The Kubernetes API; `None` means kubeconfig, or the account of the pod.
@@ -98,12 +97,10 @@ pub struct Settings {
     pub forecast: ForecastParams,
     /// What decision records hide.
     pub mask: RecordMask,
-    /// Services, in the order of the file; none if they are declared elsewhere.
-    pub services: Vec<ServiceSpec>,
+    /// Where services are declared.
+    pub services: ServiceSource,
     /// Parameters written as durations.
     pub timed_parameters: Vec<TimedParameter>,
-    /// How objects that declare services are parsed; `None` if the file lists the services.
-    pub declarations: Option<Declarations>,
 }
 
 /// A Kubernetes API that is accessed without credentials.
@@ -118,8 +115,8 @@ pub struct ClusterSettings {
 pub struct SourceSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// Its kind, a row of the registry of adapters.
-    pub kind: String,
+    /// Its kind.
+    pub kind: SourceKind,
     /// Its base URL, without credentials or a trailing slash.
     pub url: String,
     /// Time between two rounds of queries: the tick of the services that use it.
@@ -196,6 +193,22 @@ const NO_KEYS: &str = "is not a mapping of keys, expected state, policies, sourc
  docs/flyball.example.yaml shows all keys";
 
 impl Settings {
+    /// Returns the services in the order of the file; none if `ServiceLoop` objects declare them.
+    pub fn listed(&self) -> &[ServiceSpec] {
+        match &self.services {
+            ServiceSource::Listed(services) => services,
+            ServiceSource::ServiceLoops(_) => &[],
+        }
+    }
+
+    /// Returns how objects that declare services are parsed; `None` if the file lists the services.
+    pub fn declarations(&self) -> Option<&Declarations> {
+        match &self.services {
+            ServiceSource::Listed(_) => None,
+            ServiceSource::ServiceLoops(declarations) => Some(declarations),
+        }
+    }
+
     /// Returns the settings that `text` (YAML) describes. Paths stay as written.
     ///
     /// # Errors
@@ -234,14 +247,12 @@ impl Settings {
         let policies = policies.required("policies", "set the directory of the policies", faults);
         let shadow = |node: &Node<'_>, faults: &mut Faults| node.span(Duration::ZERO, LONGEST_SHADOW, faults);
         let policy_shadow = top.read("policy_shadow", faults, shadow).or_default(Duration::ZERO);
-        let policies_in_cluster = policies.as_deref() == Some(Path::new(CONFIG_MAPS));
         let beside_state = state.as_ref().map(|state| state.join(KILL_SWITCH));
         let kill_switch = path_of(top, "kill_switch", faults).optional().or(beside_state);
-        let kill_switch_in_cluster = kill_switch.as_deref() == Some(Path::new(CONFIG_MAP));
         let cluster = top.read("cluster", faults, cluster_settings);
-        let namespace = top.read("namespace", faults, namespace);
+        let namespace = top.read("namespace", faults, namespace).optional();
         let leadership = top.read("leadership", faults, leadership::lease);
-        let intents_in_cluster = top.read("intents", faults, leadership::intents).or_default(false);
+        let intents = top.read("intents", faults, leadership::intents).or_default(IntentStore::Journal);
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
         let forecast = forecast::params(top, &sources, faults);
@@ -261,28 +272,28 @@ impl Settings {
         if let (Some(services), Some(forecast), true) = (&services, &forecast, faults.0.is_empty()) {
             validate::events(&forecast.events, services, faults);
         }
-        let elsewhere = || Declarations::new(defaults, signals.clone());
+        let services = match services {
+            Some(services) => ServiceSource::Listed(services.into_iter().map(|(_, spec)| spec).collect()),
+            None => ServiceSource::ServiceLoops(Arc::new(Declarations::new(defaults, signals.clone()))),
+        };
         Some(Self {
             revision: String::new(),
             listen: listen?,
             state: state?,
             journal: journal?,
-            policies: policies?,
+            policies: policy_source(policies?),
             policy_shadow: policy_shadow?,
-            policies_in_cluster,
-            kill_switch: kill_switch?,
-            kill_switch_in_cluster,
-            namespace: namespace.optional(),
+            kill_switch: switch(kill_switch?, namespace.as_deref()),
+            namespace,
             leadership: leadership.optional(),
-            intents_in_cluster: intents_in_cluster?,
+            intents: intents?,
             instance: "flyball".to_owned(),
             cluster: cluster.optional(),
             sources: sources.valid,
-            declarations: services.is_none().then(elsewhere),
             signals: signals.valid,
             forecast: forecast?,
             mask: mask?,
-            services: services.into_iter().flatten().map(|(_, spec)| spec).collect(),
+            services,
             timed_parameters: services::timed_parameters(top),
         })
     }
@@ -316,6 +327,18 @@ fn parse_yaml(text: &str) -> Result<Value, Faults> {
 
 fn path_of(top: &Table<'_>, key: &str, faults: &mut Faults) -> Given<PathBuf> {
     top.read(key, faults, |node, faults| node.text(faults).map(PathBuf::from))
+}
+
+fn policy_source(written: PathBuf) -> PolicySource {
+    if written == Path::new(CONFIG_MAPS) { PolicySource::ConfigMaps } else { PolicySource::Directory(written) }
+}
+
+fn switch(written: PathBuf, namespace: Option<&str>) -> Switch {
+    if written == Path::new(CONFIG_MAP) {
+        Switch::ConfigMap { namespace: namespace.map(str::to_owned) }
+    } else {
+        Switch::File(written)
+    }
 }
 
 fn listen_address(node: &Node<'_>, faults: &mut Faults) -> Option<SocketAddr> {

@@ -15,7 +15,6 @@ use crate::model::{
     Bounds, Budgets, CapacitySpec, Mode, ServiceId, ServiceSpec, SignalName, SignalSpec, Slo, TargetKind, TargetRef,
 };
 
-const MODES: &[&str] = &["observe", "shadow", "approve", "auto"];
 const DAY: Duration = Duration::from_hours(24);
 
 /// Keys allowed both in `defaults` and in a service.
@@ -152,7 +151,7 @@ fn service(
 impl Partial {
     fn read(table: &Table<'_>, declared: &Declared<SignalTemplate>, faults: &mut Faults) -> Self {
         let mut partial = Self {
-            mode: table.read("mode", faults, |node, faults| node.word(MODES, faults)),
+            mode: table.read("mode", faults, |node, faults| node.one_of(&Mode::ALL, Mode::as_str, faults)),
             signals: table.read("signals", faults, |node, faults| signals(node, declared, faults)),
             allow_lowering: table.read("allow_lowering", faults, Node::flag),
             parameters: table.read("parameters", faults, parameters).optional().unwrap_or_default(),
@@ -251,7 +250,7 @@ fn target_of(
     service: Option<&ServiceId>,
     faults: &mut Faults,
 ) -> Option<TargetRef> {
-    let kind = table.read("kind", faults, |node, faults| node.word(&["Deployment", "StatefulSet"], faults));
+    let kind = table.read("kind", faults, |node, faults| node.one_of(&TargetKind::ALL, TargetKind::as_str, faults));
     let name = table.read("name", faults, object_name);
     let namespace = namespace.or_default(service.map_or("", ServiceId::namespace).to_owned())?;
     let name = name.or_default(service.map_or("", ServiceId::name).to_owned())?;

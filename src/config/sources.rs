@@ -14,7 +14,7 @@ use super::tree::{Given, Node, Table};
 use super::{SignalTemplate, SourceSettings};
 use crate::adapters::prometheus::settings::{Access, PrometheusSettings, can_be_sent};
 use crate::model::ids::is_dns_label;
-use crate::model::{Role, SignalName, SignalSpec, Unit};
+use crate::model::{Role, SignalName, SignalSpec, SourceKind, Unit};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -25,9 +25,6 @@ const FORTNIGHT: Duration = Duration::from_hours(14 * 24);
 
 /// Headers that carry secrets.
 const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key"];
-
-const UNITS: &[&str] = &["ratio", "seconds", "per_second", "count", "usd_per_hour", "flag"];
-const ROLES: &[&str] = &["arrival_rate", "latency", "cpu", "error_ratio"];
 
 /// The declarations of a section with free names. A name counts as declared even if its content is faulty, so that one
 /// fault does not cause another where the name is used.
@@ -79,7 +76,7 @@ fn source(name: &str, node: &Node<'_>, faults: &mut Faults) -> Option<SourceSett
     }
     let table = node
         .table(&["kind", "url", "interval", "timeout", "history", "bearer_token_file", "ca_file", "headers"], faults)?;
-    let kind = table.read("kind", faults, |node, faults| node.word::<String>(&["prometheus"], faults));
+    let kind = table.read("kind", faults, |node, faults| node.one_of(&SourceKind::ALL, SourceKind::as_str, faults));
     let kind = kind.required(&table.at("kind"), "known is prometheus", faults);
     let url = table.read("url", faults, base_url);
     let url = url.required(&table.at("url"), "name the base URL, such as http://127.0.0.1:9090", faults);
@@ -171,15 +168,15 @@ fn signal(name: &str, node: &Node<'_>, sources: &[&str], faults: &mut Faults) ->
     let text = |key: &str, remedy: &str, faults: &mut Faults| {
         table.read(key, faults, Node::text).required(&table.at(key), remedy, faults)
     };
-    let source = table.read("source", faults, |node, faults| node.word::<String>(sources, faults));
+    let source = table.read("source", faults, |node, faults| node.name_among(sources, faults));
     let source = source.required(&table.at("source"), "name one of the sources", faults);
     let query = text("query", "write a grouped query with $selector", faults);
     let samples = text("samples", "write the selector of the raw series that the query reads", faults);
     let labels = table.read("labels", faults, label_names);
     let labels = labels.required(&table.at("labels"), "list the labels that the query groups by", faults);
-    let unit = table.read("unit", faults, |node, faults| node.word::<Unit>(UNITS, faults));
-    let unit = unit.required(&table.at("unit"), &format!("one of {}", UNITS.join(", ")), faults);
-    let role = table.read("role", faults, |node, faults| node.word::<Role>(ROLES, faults));
+    let unit = table.read("unit", faults, |node, faults| node.one_of(&Unit::ALL, Unit::as_str, faults));
+    let unit = unit.required(&table.at("unit"), &format!("one of {}", Unit::ALL.map(Unit::as_str).join(", ")), faults);
+    let role = table.read("role", faults, |node, faults| node.one_of(&Role::ALL, Role::as_str, faults));
     let forecast = table.read("forecast", faults, Node::flag).or_default(false);
     let range = table.read("range", faults, plausible_range);
     let range = range.required(

@@ -26,7 +26,7 @@ fn the_example_is_valid_and_falls_back_key_by_key() {
     assert_eq!((source.interval, source.timeout), (Duration::from_secs(15), Duration::from_secs(5)));
     assert_eq!(settings.journal, StoreSettings::default(), "the example shows the defaults");
     assert_eq!(settings.signals.len(), 3);
-    let [checkout, search] = settings.services.as_slice() else { panic!("{:?}", settings.services) };
+    let [checkout, search] = settings.listed() else { panic!("{:?}", settings.services) };
     assert_eq!((checkout.mode, search.mode), (Mode::Auto, Mode::Shadow));
     assert_eq!(checkout.target.to_string(), "Deployment shop/checkout");
     assert_eq!((&*checkout.labels["namespace"], &*checkout.labels["service"]), ("shop", "checkout"));
@@ -364,7 +364,7 @@ fn with_services(count: usize) -> String {
 #[test]
 fn ten_thousand_services_are_within_the_limits_of_the_parser() {
     let settings = Settings::parse(&with_services(10_000)).map_err(|faults| faults.0.len());
-    assert_eq!(settings.map(|settings| settings.services.len()), Ok(10_000));
+    assert_eq!(settings.map(|settings| settings.listed().len()), Ok(10_000));
 }
 
 #[test]

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::durations::{self, NoSpan};
@@ -232,11 +231,18 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Returns the value that one of `words` stands for.
-    pub fn word<T: DeserializeOwned>(&self, words: &[&str], faults: &mut Faults) -> Option<T> {
+    /// Returns which of `all` this is, by the word for each.
+    pub fn one_of<T: Copy>(&self, all: &[T], word: impl Fn(T) -> &'static str, faults: &mut Faults) -> Option<T> {
         let text = self.text(faults)?;
-        let known = words.contains(&text).then(|| serde_json::from_value(self.value.clone()).ok()).flatten();
-        known.or_else(|| self.refuse(&unknown("value", text, words), faults))
+        let found = all.iter().copied().find(|one| word(*one) == text);
+        let words = || all.iter().copied().map(&word).collect::<Vec<_>>();
+        found.or_else(|| self.refuse(&unknown("value", text, &words()), faults))
+    }
+
+    /// Returns the text, which must be one of `names`.
+    pub fn name_among(&self, names: &[&str], faults: &mut Faults) -> Option<&'a str> {
+        let text = self.text(faults)?;
+        if names.contains(&text) { Some(text) } else { self.refuse(&unknown("value", text, names), faults) }
     }
 
     /// Returns the value under a key, if this is a mapping that has it, whatever else it contains.

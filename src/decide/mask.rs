@@ -7,7 +7,9 @@ use crate::decide::compile::{PolicySet, Rule};
 use crate::decide::fault::Failure;
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::Quantity;
-use crate::model::{ConditionTrace, MASKED, Parts, Proposal, RecordMask, RuleOutcome, RuleTrace, SignalName, Truth};
+use crate::model::{
+    Combination, ConditionTrace, MASKED, Proposal, RecordMask, RuleOutcome, RuleTrace, SignalName, Truth,
+};
 
 impl PolicySet {
     /// Removes from a proposal of this set what `mask` covers. Which conditions hold and what is done both stay.
@@ -53,7 +55,7 @@ fn hide(condition: &Condition, shown: &mut ConditionTrace, mask: &RecordMask) {
     if shown.holds != Truth::Unknown {
         shown.note = Some(MASKED.into());
     }
-    let parts = shown.parts.iter_mut().flat_map(Parts::list_mut);
+    let parts = shown.parts.iter_mut().flat_map(Combination::list_mut);
     condition.traced().iter().zip(parts).for_each(|(part, shown)| hide(part, shown, mask));
 }
 

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::params::ForecastParams;
+use crate::model::features::MOST_RISE;
 use crate::model::outlook::{Authority, Capacity, SignalOutlook};
 use crate::model::time::elapsed;
 use crate::model::{CapacitySpec, Features, Now, Role, ServiceSpec};
@@ -20,9 +21,6 @@ use crate::model::{CapacitySpec, Features, Now, Role, ServiceSpec};
 const UPPER: f64 = 0.95;
 /// Minimum time for which a lowered target must still carry the forecast.
 const LEAST_VIEW: Duration = Duration::from_mins(5);
-
-/// Limit of an extrapolated rise, as a multiple of the newest sample.
-const MOST: f64 = 2.0;
 
 /// Returns the replicas for the arrival rate; `None` unless the service declares a capacity above zero and an arrival
 /// rate.
@@ -58,7 +56,7 @@ pub fn capacity(
     let risen = rate_now
         .zip(fresh)
         .zip(arrival.slope)
-        .map(|((rate, newest), slope)| (rate + slope.get() * lasts.as_secs_f64()).min(MOST * newest));
+        .map(|((rate, newest), slope)| (rate + slope.get() * lasts.as_secs_f64()).min(MOST_RISE * newest));
     let rate_ahead = foreseen.into_iter().chain(risen).reduce(f64::max);
     Some(Capacity {
         per_pod,

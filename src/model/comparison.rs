@@ -23,7 +23,8 @@ pub struct CandidateDecision {
 
 /// How two sets compare over many decisions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Comparison {
+#[schemars(rename = "Comparison")]
+pub struct PolicyComparison {
     /// Decisions compared.
     pub decisions: u64,
     /// Those in which both made the same choice.
@@ -49,7 +50,7 @@ pub struct Difference {
     pub candidate_wanted: String,
 }
 
-impl Comparison {
+impl PolicyComparison {
     /// Adds one decision.
     pub fn add(&mut self, decision: &DecisionId, in_force: &Choice, candidate: &Choice) {
         self.decisions = self.decisions.saturating_add(1);
@@ -92,7 +93,7 @@ mod tests {
             backed_by_arrivals: false,
         };
         let nothing = |reason: &str| Choice::Nothing(reason.into());
-        let mut found = Comparison::default();
+        let mut found = PolicyComparison::default();
         found.add(&id(1), &nothing("calm"), &nothing("quiet"));
         found.add(&id(2), &act("up", 6), &act("up", 6));
         found.add(&id(3), &act("up", 6), &act("up", 7));

@@ -166,20 +166,21 @@ pub struct ConditionTrace {
     pub holds: Truth,
     /// The parts of a combination; absent for a comparison or a flag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parts: Option<Parts>,
+    pub parts: Option<Combination>,
 }
 
 /// The conditions that one is made of, each as it was evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Parts {
+#[schemars(rename = "Parts")]
+pub enum Combination {
     /// It holds if every part does.
     All(Vec<ConditionTrace>),
     /// It holds if at least one part does.
     Any(Vec<ConditionTrace>),
 }
 
-impl Parts {
+impl Combination {
     /// Returns them in the order in which they are written.
     pub fn list(&self) -> &[ConditionTrace] {
         match self {
@@ -214,7 +215,7 @@ impl ConditionTrace {
 
     /// Returns its parts; empty for a comparison or a flag.
     pub fn parts(&self) -> &[Self] {
-        self.parts.as_ref().map_or(&[], Parts::list)
+        self.parts.as_ref().map_or(&[], Combination::list)
     }
 
     /// Returns whether the statement itself holds, before an `unless` inverts it.

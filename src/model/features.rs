@@ -7,6 +7,10 @@ use super::series::{Finite, Reading};
 use super::target::TargetReading;
 use super::time::Minute;
 
+/// Upper limit of an extrapolated rise, now and ahead, as a multiple of the newest sample: the declared window may be
+/// longer than the real one.
+pub const MOST_RISE: f64 = 2.0;
+
 /// One minute of a signal on the wall-clock grid; `None` is a gap, never zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MinuteValue {

@@ -61,6 +61,21 @@ pub enum Unit {
 const LARGE: f64 = 1e15;
 
 impl Unit {
+    /// Every unit.
+    pub const ALL: [Self; 6] = [Self::Ratio, Self::Seconds, Self::PerSecond, Self::Count, Self::UsdPerHour, Self::Flag];
+
+    /// Returns the word used in settings and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ratio => "ratio",
+            Self::Seconds => "seconds",
+            Self::PerSecond => "per_second",
+            Self::Count => "count",
+            Self::UsdPerHour => "usd_per_hour",
+            Self::Flag => "flag",
+        }
+    }
+
     /// Returns its name in messages.
     pub fn word(self) -> &'static str {
         match self {
@@ -185,6 +200,40 @@ pub enum Role {
     ErrorRatio,
 }
 
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::ArrivalRate, Self::Latency, Self::Cpu, Self::ErrorRatio];
+
+    /// Returns the word used in settings and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ArrivalRate => "arrival_rate",
+            Self::Latency => "latency",
+            Self::Cpu => "cpu",
+            Self::ErrorRatio => "error_ratio",
+        }
+    }
+}
+
+/// Kinds of telemetry sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A server with the query API of Prometheus.
+    Prometheus,
+}
+
+impl SourceKind {
+    /// Every kind.
+    pub const ALL: [Self; 1] = [Self::Prometheus];
+
+    /// Returns the word used in settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prometheus => "prometheus",
+        }
+    }
+}
+
 /// One declared signal of a service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalSpec {
@@ -218,9 +267,20 @@ impl SignalSpec {
 mod tests {
     use super::*;
 
+    /// Settings and records write the same words.
+    #[test]
+    fn the_word_for_a_unit_or_role_is_that_of_records() {
+        for unit in Unit::ALL {
+            assert_eq!(serde_json::to_value(unit).unwrap(), unit.as_str());
+        }
+        for role in Role::ALL {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.as_str());
+        }
+    }
+
     #[test]
     fn large_values_are_short() {
-        for unit in [Unit::Ratio, Unit::Seconds, Unit::PerSecond, Unit::Count, Unit::UsdPerHour, Unit::Flag] {
+        for unit in Unit::ALL {
             for value in [1e15, 1e300, -1e306] {
                 assert!(unit.show(value).len() < 16, "{}", unit.show(value));
             }

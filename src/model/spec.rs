@@ -28,8 +28,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Every mode, the most permissive first.
-    pub const ALL: [Self; 4] = [Self::Auto, Self::Approve, Self::Shadow, Self::Observe];
+    /// Every mode, the least permissive first.
+    pub const ALL: [Self; 4] = [Self::Observe, Self::Shadow, Self::Approve, Self::Auto];
 
     /// Returns the word used in settings, records and metrics.
     pub fn as_str(self) -> &'static str {

@@ -20,6 +20,9 @@ pub enum TargetKind {
 }
 
 impl TargetKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Deployment, Self::StatefulSet];
+
     /// Returns the kind as manifests write it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::before;
+use crate::model::features::MOST_RISE;
 use crate::model::time::elapsed;
 use crate::model::{Finite, Sample, SignalSpec, Timestamp};
 
@@ -19,9 +20,6 @@ const BEFORE: Duration = Duration::from_mins(6);
 /// How far back the samples must reach: a ramp of ten minutes counts as a rise to its end only if what was usual before
 /// it is still known by then.
 pub(super) const SPAN: Duration = Duration::from_mins(14);
-/// Upper limit of the extrapolation, as a multiple of the newest sample: the declared window may be longer than the
-/// real one.
-const MOST: f64 = 2.0;
 
 /// A steep rise.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +66,7 @@ pub(super) fn carried_on(
     let (begin, newest) = (rise.first()?.from, rise.last()?.to.value.get());
     let shown = newest + slower * staleness.as_secs_f64();
     let (reached, slope) = reached(&came(begin, &rise, spec.window), begin, staleness)?;
-    let now = Finite::new(reached.min(MOST * newest.abs()).max(shown))?;
+    let now = Finite::new(reached.min(MOST_RISE * newest.abs()).max(shown))?;
     Some(Rising { now, slope: Finite::new(slope) })
 }
 

@@ -22,6 +22,12 @@ pub enum JournalError {
         /// Why.
         reason: String,
     },
+    /// The API server does not record or list intents.
+    #[error("journal (LoopActions) cannot be written: {reason}; no target is changed until this is fixed")]
+    IntentsUnwritable {
+        /// Why.
+        reason: String,
+    },
     /// Not readable now: no permission, a disk error.
     #[error(
         "journal {path} cannot be read: {reason}; run as the user that flyball runs as, or check the disk; the journal \

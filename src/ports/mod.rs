@@ -26,5 +26,5 @@ pub use kill_switch::KillSwitch;
 pub use leadership::Leadership;
 pub use policy_memory::{PolicyMemory, PolicyStatus};
 pub use policy_store::{PolicyFile, PolicyFiles, PolicyStore};
-pub use services::{News, PolicyFaults, Roster, Services, Stop};
+pub use services::{DeclaredServices, News, PolicyFaults, Services, Stop};
 pub use telemetry::{Answer, Round, SourceError, TelemetrySource, Template};

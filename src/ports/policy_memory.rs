@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::policy_store::PolicyFile;
 use crate::model::policy_path::is_for_tests;
-use crate::model::{Comparison, PolicyRevision, Provenance, ServiceId, Timestamp};
+use crate::model::{PolicyComparison, PolicyRevision, Provenance, ServiceId, Timestamp};
 
 /// The files of a valid set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ pub struct KeptCandidate {
     #[serde(default)]
     pub sets: BTreeMap<String, Timestamp>,
     /// How it compared on recorded inputs when it was loaded.
-    pub replay: Comparison,
+    pub replay: PolicyComparison,
 }
 
 /// The operation on policy sets.
@@ -155,7 +155,7 @@ pub struct PolicyStatus {
     #[serde(default)]
     pub provenance: BTreeMap<PolicyRevision, Provenance>,
     /// How the active policy set compared with its predecessor on recorded inputs, when it was loaded.
-    pub replay: Option<Comparison>,
+    pub replay: Option<PolicyComparison>,
 }
 
 /// A candidate policy set.
@@ -172,9 +172,9 @@ pub struct CandidateStatus {
     /// Warnings: valid, but probably a mistake.
     pub warnings: Vec<String>,
     /// How it compares on the inputs recorded before it was loaded.
-    pub replay: Comparison,
+    pub replay: PolicyComparison,
     /// How it compares on those since.
-    pub live: Comparison,
+    pub live: PolicyComparison,
 }
 
 /// Storage for all that.

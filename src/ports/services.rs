@@ -10,7 +10,7 @@ use super::awaited::Awaited;
 use crate::model::{ChangeSet, DecisionId, DecisionRecord, Effect, ServiceId, ServiceSpec, WriteOutcome};
 
 /// All services declared at one moment.
-pub type Roster = Arc<BTreeMap<ServiceId, Arc<ServiceSpec>>>;
+pub type DeclaredServices = Arc<BTreeMap<ServiceId, Arc<ServiceSpec>>>;
 
 /// What happened to a service.
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ pub trait Declarations: Send + Sync + 'static {
 pub trait Services: Send + Sync + 'static {
     /// Returns the services declared now and every later set. `None` until they are known for the first time: a
     /// declaration that cannot be read yet, or no longer, does not count as removed.
-    fn watch(&self) -> watch::Receiver<Option<Roster>>;
+    fn watch(&self) -> watch::Receiver<Option<DeclaredServices>>;
 
     /// Returns why a change of the declarations may go unseen now, if it may. No I/O.
     fn waiting_for(&self) -> Vec<Awaited> {

@@ -31,7 +31,7 @@ pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
     let policies = policies(settings)?;
     let kill = KillState::released();
     let start = Timestamp::now().as_second() - i64::from(kept.max_records()) * TICK;
-    let mut lines: Vec<_> = settings.services.iter().map(|spec| (spec, warm(spec, start))).collect();
+    let mut lines: Vec<_> = settings.listed().iter().map(|spec| (spec, warm(spec, start))).collect();
     for record in 0..kept.max_records() as usize {
         let services = lines.len();
         let (spec, line) = lines.get_mut(record % services).context("a service")?;
@@ -59,7 +59,7 @@ fn policies(settings: &Settings) -> anyhow::Result<PolicySet> {
         ("capacity.rhai", include_str!("../../deploy/policies/capacity.rhai")),
         ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
     ];
-    compile(files, &Vocabulary::of(&settings.services)?, &never).map_err(|faults| anyhow::anyhow!("{faults:?}"))
+    compile(files, &Vocabulary::of(settings.listed())?, &never).map_err(|faults| anyhow::anyhow!("{faults:?}"))
 }
 
 fn warm(spec: &ServiceSpec, start: i64) -> ServiceLine {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use flyball::adapters::store::MemoryJournal;
+use flyball::config::PolicySource;
 use flyball::instrument::Metrics;
 use flyball::model::{ChangeSet, TargetReading, TargetRef, TargetState};
 use flyball::ports::{Awaited, Cluster, ClusterError, Live, TelemetrySource};
@@ -74,7 +75,7 @@ fn latenesses(trouble: Trouble) -> anyhow::Result<Vec<f64>> {
     let policies = directory.path().join("policies");
     copy_policies(&policies)?;
     let mut settings = settings(directory.path(), "http://127.0.0.1:9", 1, SERVICES, "mode: shadow")?;
-    settings.policies.clone_from(&policies);
+    settings.policies = PolicySource::Directory(policies.clone());
     settings.sources.iter_mut().for_each(|source| source.interval = TICK);
     let source = Source::rising(Duration::from_millis(1));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -12,7 +12,7 @@ use flyball::actors::Tree;
 use flyball::adapters::clock::SystemClock;
 use flyball::adapters::kill_file::{Scope, release};
 use flyball::app::{Ports, assemble};
-use flyball::config::Settings;
+use flyball::config::{Settings, Switch};
 use flyball::instrument::Metrics;
 use flyball::model::{
     Arrival, DecisionId, DecisionRecord, Finite, Fitted, Intent, Missing, Sample, ServiceId, Timestamp,
@@ -86,7 +86,9 @@ pub async fn ports(
     metrics: &Arc<Metrics>,
     sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
 ) -> anyhow::Result<Ports> {
-    release(&settings.kill_switch, &Scope::All, "score", "a benchmark begins")?;
+    if let Switch::File(path) = &settings.kill_switch {
+        release(path, &Scope::All, "score", "a benchmark begins")?;
+    }
     let mut ports = Ports::open(settings, Arc::new(SystemClock::start()), metrics).await?;
     ports.sources = sources;
     Ok(ports)

@@ -17,7 +17,7 @@ use flyball::model::{
     Autoscaler, Autoscaling, DecisionId, DecisionRecord, Features, Missing, Mode, Reading, Role, ServiceId,
     ServiceSpec, SignalFeatures, TargetReading, TargetState, WriteOutcome, record::SignalLabel,
 };
-use flyball::ports::{Awaited, Leadership, News, PolicyFaults, Roster, Services, Stop};
+use flyball::ports::{Awaited, DeclaredServices, Leadership, News, PolicyFaults, Services, Stop};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -31,12 +31,12 @@ const LOOPS: Resource = Resource::ServiceLoops;
 pub struct Site {
     pub double: KubernetesDouble,
     services: ServiceLoops,
-    roster: watch::Receiver<Option<Roster>>,
+    roster: watch::Receiver<Option<DeclaredServices>>,
 }
 
 fn declarations() -> Declarations {
     let list = settings(&[], "");
-    Settings::parse(&list.replace("services:\n", "services: serviceloops\n")).unwrap().declarations.unwrap()
+    Settings::parse(&list.replace("services:\n", "services: serviceloops\n")).unwrap().declarations().unwrap().clone()
 }
 
 fn bound(max_replicas: u32, max_mode: &str) -> Value {
@@ -143,7 +143,7 @@ impl Site {
 
     /// Waits until the roster is as wanted.
     pub async fn roster(&mut self, wanted: impl Fn(&[&ServiceSpec]) -> bool) {
-        let is_wanted = |roster: &Option<Roster>| {
+        let is_wanted = |roster: &Option<DeclaredServices>| {
             roster.as_ref().is_some_and(|roster| wanted(&roster.values().map(AsRef::as_ref).collect::<Vec<_>>()))
         };
         let ended = tokio::time::timeout(Duration::from_secs(20), self.roster.wait_for(is_wanted)).await;

@@ -13,7 +13,7 @@ use flyball::adapters::kubernetes::loops::CRDS;
 use flyball::adapters::kubernetes::rights::{
     INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, KILL_SWITCH_RIGHTS, LEASE_RIGHTS, RIGHTS, Right,
 };
-use flyball::config::{Settings, parse_span};
+use flyball::config::{PolicySource, Settings, Switch, parse_span};
 use flyball::model::LANDS_WITHIN;
 use serde_json::{Value, json};
 
@@ -60,7 +60,8 @@ fn full(schema: &Value) -> Value {
 #[test]
 fn every_key_of_the_schema_is_one_that_is_read_and_the_other_way_round() {
     let text = fs::read_to_string(deploy("base/settings.yaml")).unwrap();
-    let declarations = Settings::parse(&text).unwrap().declarations.unwrap();
+    let settings = Settings::parse(&text).unwrap();
+    let declarations = settings.declarations().unwrap();
     let id = "shop/checkout".parse().unwrap();
     let mut spec = full(&schema_of_spec());
     // Labels are named by the queries; a free-form map has no keys in the schema.
@@ -112,7 +113,8 @@ fn spans_fit(schema: &Value, value: &Value) -> bool {
 #[test]
 fn what_the_schema_admits_is_accepted_and_what_it_refuses_is_not() {
     let text = fs::read_to_string(deploy("base/settings.yaml")).unwrap();
-    let declarations = Settings::parse(&text).unwrap().declarations.unwrap();
+    let settings = Settings::parse(&text).unwrap();
+    let declarations = settings.declarations().unwrap();
     let (schema, id) = (schema_of_spec(), "shop/checkout".parse().unwrap());
     let check = |spec: Value, expected: bool| {
         let read = declarations.read(&id, &spec);
@@ -235,7 +237,9 @@ fn the_role_grants_the_rights_in_use_and_nothing_else() {
 #[test]
 fn the_shipped_settings_are_valid_and_watch_the_cluster() {
     let settings = Settings::parse(&fs::read_to_string(deploy("base/settings.yaml")).unwrap()).unwrap();
-    assert!(settings.declarations.is_some() && settings.kill_switch_in_cluster && settings.policies_in_cluster);
+    assert!(settings.declarations().is_some());
+    assert_eq!(settings.policies, PolicySource::ConfigMaps);
+    assert!(matches!(settings.kill_switch, Switch::ConfigMap { .. }));
 }
 
 #[test]

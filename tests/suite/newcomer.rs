@@ -151,6 +151,10 @@ fn doctor_looks_at_all_that_the_loop_needs() {
     let (_, said) = run(&place, "doctor -o json");
     let told: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&told["failed"], &told["findings"][0]["level"]), (&2.into(), &"ok".into()), "{said}");
+    // A remedy says what to do, a consequence what does not work until then.
+    let source = told["findings"].as_array().unwrap().iter().find(|found| found["level"] == "fail").unwrap();
+    assert_eq!(source["remedy"], "check its `url` and credentials, and that it is running", "{said}");
+    assert_eq!(source["consequence"], "until it answers, its services hold their replicas", "{said}");
     run(&place, "resume -r over");
     fs::write(path("flyball-state/journal.redb"), "no journal").unwrap();
     fs::write(path("policies/odd.rhai"), "rule(").unwrap();

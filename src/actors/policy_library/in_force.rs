@@ -13,7 +13,7 @@ use crate::cycle::staging::{RolledBack, Scope, Staged, Staging, Step};
 use crate::decide::{PolicySet, Vocabulary};
 use crate::instrument::ProcessMetrics;
 use crate::model::time::elapsed;
-use crate::model::{Comparison, Now, ServiceId, Timestamp};
+use crate::model::{Now, PolicyComparison, ServiceId, Timestamp};
 use crate::ports::policy_memory::{
     KeptCandidate, KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder, PolicyOrderEnd,
 };
@@ -226,7 +226,7 @@ fn staged(release: Release) -> Staged<Release> {
 }
 
 /// Attaches to a release its comparison at load time.
-fn compared(staged: Staged<Release>, replay: Comparison) -> Staged<Release> {
+fn compared(staged: Staged<Release>, replay: PolicyComparison) -> Staged<Release> {
     Staged { release: Arc::new(Release { replay, ..(*staged.release).clone() }), ..staged }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cycle::staging::{Parts, revision_of};
 use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, lint, run_tests};
-use crate::model::{Comparison, PolicyRevision, Provenance};
+use crate::model::{PolicyComparison, PolicyRevision, Provenance};
 use crate::ports::policy_memory::GoodFiles;
 use crate::ports::{PolicyFile, PolicyFiles};
 
@@ -21,7 +21,7 @@ pub(super) struct Release {
     /// What loads but is likely a mistake.
     pub(super) warnings: Vec<String>,
     /// How it compares with the active release on recorded inputs, as of its load.
-    pub(super) replay: Comparison,
+    pub(super) replay: PolicyComparison,
 }
 
 impl Release {
@@ -101,7 +101,7 @@ impl Loader<'_> {
         let warnings = lint(&all, texts()).into_iter().map(|found| found.fault.to_string()).collect();
         let good = GoodFiles { origin: files.origin.clone(), files: base.clone(), ..GoodFiles::default() };
         let mut release =
-            Release { all, namespaces: BTreeMap::new(), files: good, warnings, replay: Comparison::default() };
+            Release { all, namespaces: BTreeMap::new(), files: good, warnings, replay: PolicyComparison::default() };
         let mut faults = BTreeMap::new();
         for (namespace, own) in &files.namespaces {
             let compiled = own.as_ref().map_err(|error| vec![error.clone()]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::release::Release;
 use crate::decide::{Decider, decide};
 use crate::model::time::elapsed;
-use crate::model::{Comparison, DecisionRecord, Now, ServiceId, ServiceSpec};
+use crate::model::{DecisionRecord, Now, PolicyComparison, ServiceId, ServiceSpec};
 
 /// Recorded decisions, and the current declarations of their services.
 #[derive(Debug, Default)]
@@ -19,8 +19,8 @@ pub(super) struct Recorded {
 /// Decides again with both, each with its own memory per service, restoring from each record how long still unchanged
 /// conditions had held: most records are hours apart. Skips records of services that are gone or now declare other
 /// signals.
-pub(super) fn replay(in_force: &Release, candidate: &Release, recorded: &Recorded) -> Comparison {
-    let mut found = Comparison::default();
+pub(super) fn replay(in_force: &Release, candidate: &Release, recorded: &Recorded) -> PolicyComparison {
+    let mut found = PolicyComparison::default();
     let mut deciders: BTreeMap<&ServiceId, (Decider, Decider)> = BTreeMap::new();
     let Some(first) = recorded.records.last().map(|record| record.at) else { return found };
     for record in recorded.records.iter().rev() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::in_force::InForce;
 use crate::cycle::staging::{Staged, Step};
 use crate::instrument::ProcessMetrics;
-use crate::model::{CandidateDecision, Choice, Comparison, DecisionId, PolicyRevision};
+use crate::model::{CandidateDecision, Choice, DecisionId, PolicyComparison, PolicyRevision};
 use crate::ports::policy_memory::{CandidateStatus, PolicyOrderEnd, PolicyStatus};
 use crate::ports::{Awaited, PolicyFaults};
 
@@ -18,7 +18,7 @@ pub(super) struct Reported {
     pub(super) faults: PolicyFaults,
     pub(super) last_order: Option<PolicyOrderEnd>,
     /// For the candidate of this revision, since it became the candidate.
-    pub(super) compared: Option<(PolicyRevision, Comparison)>,
+    pub(super) compared: Option<(PolicyRevision, PolicyComparison)>,
 }
 
 impl InForce {
@@ -57,7 +57,7 @@ impl InForce {
         match &mut reported.compared {
             Some((of, comparison)) if of == revision => comparison.add(decision, choice, &wanted.choice),
             other => {
-                let mut comparison = Comparison::default();
+                let mut comparison = PolicyComparison::default();
                 comparison.add(decision, choice, &wanted.choice);
                 *other = Some((revision.clone(), comparison));
             }

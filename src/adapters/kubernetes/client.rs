@@ -51,7 +51,9 @@ pub enum ConnectError {
         reason: String,
     },
     /// TLS or authentication cannot be set up.
-    #[error("cannot set up the connection to the API server: {reason}")]
+    #[error(
+        "cannot set up the connection to the API server: {reason}; check the certificates and credentials in the kubeconfig"
+    )]
     Client {
         /// Why.
         reason: String,

@@ -77,7 +77,7 @@ type Place = (TargetKind, String);
 pub struct Kubernetes {
     server: ApiServer,
     /// A single lock for all of it: two could be taken in different orders.
-    seen: RwLock<Seen>,
+    seen: RwLock<Watches>,
     /// Whether all watches were current at one time.
     complete: AtomicBool,
     changes: tokio::sync::watch::Sender<u64>,
@@ -85,7 +85,7 @@ pub struct Kubernetes {
 
 /// What the watches feed.
 #[derive(Default)]
-struct Seen {
+struct Watches {
     watched: BTreeMap<Place, Watched>,
     /// By namespace.
     autoscalers: BTreeMap<String, Informer<HorizontalPodAutoscaler>>,
@@ -155,7 +155,7 @@ impl Cluster for Kubernetes {
         }
         let namespaces: BTreeSet<&String> = targets.iter().map(|target| &target.namespace).collect();
         let mut seen = self.seen.write();
-        let Seen { watched, autoscalers } = &mut *seen;
+        let Watches { watched, autoscalers } = &mut *seen;
         autoscalers.retain(|namespace, _| namespaces.contains(namespace));
         for namespace in namespaces {
             if !autoscalers.contains_key(namespace) {

@@ -17,12 +17,11 @@ use clap::{Args, Subcommand};
 
 use crate::forecast::evaluate::judge;
 use crate::forecast::evaluate::nab::Labelled;
-use crate::forecast::zone::Zone;
 use crate::model::explain::counted;
 
 use self::report::{Judgement, NabScore, Overall, SeriesReport};
-use super::csv::{self, Read};
-use super::{LeftOut, Output, complain, print};
+use super::csv::{self, Read, SeriesArgs};
+use super::{LeftOut, Output, print_line, warn_line};
 
 #[derive(Debug, Subcommand)]
 pub enum AnomaliesCommand {
@@ -45,15 +44,8 @@ pub struct EvaluateArgs {
     /// JSON file with the windows in which something went wrong. Without it every alarm counts as false.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Steps in a season. Default: one day.
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
-    season: Option<u32>,
-    /// Time zone whose clock the season follows, such as Europe/Berlin; timestamps without a zone are read as UTC.
-    #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
-    timezone: Zone,
-    /// Allow negative values from the start; otherwise only from a series' first negative value on.
-    #[arg(long)]
-    negative: bool,
+    #[command(flatten)]
+    series: SeriesArgs,
     /// Output format.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -72,7 +64,7 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
     let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let (nothing, mut all, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     let mut leave_out = |name: &str, why: String| {
-        complain(format_args!("skipped: {name}: {why}"));
+        warn_line(format_args!("skipped: {name}: {why}"));
         left_out.push(LeftOut { series: name.to_owned(), why });
     };
     for (name, file) in &files {
@@ -82,7 +74,8 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
             leave_out(name, "not in the labels".to_owned());
             continue;
         };
-        match args.read(file).and_then(|read| run(name, &read, windows, dump.as_mut())) {
+        let read = csv::text(file).and_then(|text| args.series.parse(file, &text));
+        match read.and_then(|read| run(name, &read, windows, dump.as_mut())) {
             Ok(judged) => all.push(judged),
             Err(error) if files.len() > 1 => leave_out(name, format!("{error:#}")),
             Err(error) => return Err(error.context(name.clone())),
@@ -99,25 +92,16 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
     }
     let (rows, overall) = report::report(&all);
     match args.output {
-        Output::Json => print(serde_json::json!({ "series": rows, "overall": overall, "left_out": left_out }))?,
+        Output::Json => print_line(serde_json::json!({ "series": rows, "overall": overall, "left_out": left_out }))?,
         Output::Text => {
             table(&rows, &overall)?;
             if !left_out.is_empty() {
-                print("\nSKIPPED, not included in any of these figures:")?;
-                left_out.iter().try_for_each(|LeftOut { series, why }| print(format!("  {series}: {why}")))?;
+                print_line("\nSKIPPED, not included in any of these figures:")?;
+                left_out.iter().try_for_each(|LeftOut { series, why }| print_line(format!("  {series}: {why}")))?;
             }
         }
     }
     Ok(if left_out.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-impl EvaluateArgs {
-    fn read(&self, file: &Path) -> anyhow::Result<Read> {
-        let mut read = csv::parse(&csv::text(file)?, self.season, csv::range(self.negative))?;
-        read.follow(&self.timezone);
-        read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
-        Ok(read)
-    }
 }
 
 fn run(name: &str, read: &Read, windows: &[(i64, i64)], dump: Option<&mut Dump>) -> anyhow::Result<Judgement> {
@@ -148,7 +132,7 @@ fn table(rows: &[SeriesReport], overall: &Overall) -> anyhow::Result<()> {
     for name in ["windows", "found", "delay", "false", "a week", "nab best", "shipped", "us"] {
         write!(line, " {name:>8}")?;
     }
-    print(line)?;
+    print_line(line)?;
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
     for row in rows {
         let [standard, ..] = row.nab;
@@ -158,13 +142,13 @@ fn table(rows: &[SeriesReport], overall: &Overall) -> anyhow::Result<()> {
         write!(line, " {:>8} {:>8}", row.false_alarms, number(Some(a_week).filter(|a_week| a_week.is_finite())))?;
         write!(line, " {:>8} {:>8}", number(standard.optimised), number(standard.shipped))?;
         write!(line, " {:>8.2}", row.update_us)?;
-        print(line)?;
+        print_line(line)?;
     }
-    print(
+    print_line(
         "delay: rows from the start of a window to its first alarm; nab: profile standard, one threshold for all \
          series",
     )?;
-    print(format!(
+    print_line(format!(
         "all {}: {} of {} windows found, delay {}; {:.2} false alarms per metric-week{}",
         overall.series,
         overall.found,
@@ -176,7 +160,7 @@ fn table(rows: &[SeriesReport], overall: &Overall) -> anyhow::Result<()> {
             .map_or(String::new(), |clean| format!(", {clean:.2} on series without windows")),
     ))?;
     for NabScore { profile, optimised_threshold, optimised, shipped } in &overall.nab {
-        print(format!(
+        print_line(format!(
             "nab {profile}: {} with the threshold fitted to these labels ({}), {} with the shipped threshold ({})",
             number(*optimised),
             optimised_threshold.map_or("none".to_owned(), |threshold| format!("{threshold:.4}")),

@@ -198,7 +198,8 @@ mod tests {
             let directory =
                 Directory::prepare(&path, "http://127.0.0.1:1", "http://127.0.0.1:2", Duration::ZERO).unwrap();
             let settings = config::load(&directory.settings()).unwrap();
-            assert_eq!((settings.state, settings.policies), (path.clone(), path.join("policies")), "{name}");
+            let policies = config::PolicySource::Directory(path.join("policies"));
+            assert_eq!((settings.state, settings.policies), (path, policies), "{name}");
         }
     }
 }

@@ -122,7 +122,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut screen = if watched && cramped.is_none() { Screen::terminal()? } else { Screen::lines(args.output) };
     screen.hello(&moments.hello())?;
     if let Some(why) = cramped {
-        super::print(why)?;
+        super::print_line(why)?;
     }
     let limit = args.limit.or((!watched).then_some(UNWATCHED));
     let outcome = play(&plant, &clock, &settings, &mut moments, &mut screen, limit).await;

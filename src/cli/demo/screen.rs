@@ -12,7 +12,7 @@ use crate::demo::view::ViewModel;
 use crate::demo::view::{json, lines, terminal as picture};
 
 use super::Output;
-use crate::cli::{print, terminal};
+use crate::cli::{print_line, terminal};
 
 /// Time between two frames in a terminal, and between two groups of lines.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -70,7 +70,7 @@ impl Screen {
     /// Announces what is about to happen; a terminal shows it in its footer.
     pub fn hello(&self, hello: &[String]) -> anyhow::Result<()> {
         if self.terminal.is_none() && self.output == Output::Text {
-            hello.iter().try_for_each(print)?;
+            hello.iter().try_for_each(print_line)?;
         }
         Ok(())
     }
@@ -88,10 +88,10 @@ impl Screen {
                 terminal.draw(|frame| picture::render(frame, &moment))?;
                 return seen_enough();
             }
-            (None, Output::Text) => self.printer.text(&moment).iter().try_for_each(print)?,
+            (None, Output::Text) => self.printer.text(&moment).iter().try_for_each(print_line)?,
             (None, Output::Json) => {
                 for line in self.printer.json(&moment) {
-                    print(serde_json::to_string(&line)?)?;
+                    print_line(serde_json::to_string(&line)?)?;
                 }
             }
         }
@@ -109,11 +109,13 @@ impl Screen {
     pub fn summary(&self, scores: &Scores, explain: &str) -> anyhow::Result<()> {
         match self.output {
             Output::Text => {
-                lines::text_summary(scores).iter().try_for_each(print)?;
-                print(format!("to review a decision: {explain}"))?;
+                lines::text_summary(scores).iter().try_for_each(print_line)?;
+                print_line(format!("to review a decision: {explain}"))?;
             }
             Output::Json => {
-                json::summary(scores).iter().try_for_each(|line| anyhow::Ok(print(serde_json::to_string(line)?)?))?;
+                json::summary(scores)
+                    .iter()
+                    .try_for_each(|line| anyhow::Ok(print_line(serde_json::to_string(line)?)?))?;
             }
         }
         Ok(())

@@ -6,15 +6,15 @@ use std::path::Path;
 use rustix::fs::{Access, access, statvfs};
 use serde::Deserialize;
 
-use super::Findings;
+use super::{DOES_NOT_START, Findings, NOTHING_IS_WRITTEN};
 use crate::adapters::store::JournalReader;
 use crate::app::deadline;
 use crate::cli::policy::Source;
 use crate::cli::running::Running;
-use crate::config::Settings;
+use crate::config::{PolicySource, Settings, Switch};
 use crate::decide::compile;
+use crate::model::KillState;
 use crate::model::explain::counted;
-use crate::model::{KillState, Mode};
 use crate::ports::{JournalError, journal::holder_in_words};
 
 /// Least free space for the journal: that of its default number of records, plus a page or two.
@@ -60,7 +60,8 @@ pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Res
         Err(error @ JournalError::WrongVersion { .. }) => {
             findings.bad(error, "run the version that wrote it, or move it away to start from scratch")
         }
-        Err(error) => findings.bad(error, "until this is fixed, `flyball run` does not start"),
+        // It names its remedy.
+        Err(error) => findings.bad_until_fixed(error, None, DOES_NOT_START),
     }
 }
 
@@ -79,14 +80,17 @@ fn size(bytes: u64) -> String {
 
 /// Reads and compiles the policies.
 pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
-    if settings.policies_in_cluster {
+    let PolicySource::Directory(directory) = &settings.policies else {
         return findings.note("policies come from ConfigMaps: `flyball status` shows the active revision");
-    }
+    };
     let source = match Source::of(settings, None) {
         Ok(source) => source,
-        Err(error) => return findings.bad(format!("{error:#}"), "flyball decides nothing without policies"),
+        Err(error) => {
+            let consequence = "flyball decides nothing without policies";
+            return findings.bad_until_fixed(format!("{error:#}"), None, consequence);
+        }
     };
-    let place = settings.policies.display();
+    let place = directory.display();
     match compile(source.texts(), &source.vocabulary, &deadline()) {
         Ok(set) => findings.good(format!(
             "policies {place}: revision {}, {}",
@@ -136,20 +140,19 @@ pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyh
 
 /// Reports what the switch permits. A missing one is a fault only if something would be written.
 pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut Findings) -> anyhow::Result<()> {
-    let writes = settings.declarations.is_some() || settings.services.iter().any(|service| service.mode == Mode::Auto);
     match state {
-        KillState::Missing { error } if !writes => {
+        KillState::Missing { error } if !settings.may_be_auto() => {
             findings.note(format!("{error}; no service is in `auto`, so this blocks nothing"))
         }
-        KillState::Missing { error } => findings.bad(error, "until this is fixed, NOTHING IS WRITTEN"),
+        KillState::Missing { error } => findings.bad_until_fixed(error, None, NOTHING_IS_WRITTEN),
         KillState::Unreadable { error } => {
-            let remedy = if settings.kill_switch_in_cluster {
+            let remedy = if let Switch::ConfigMap { .. } = settings.kill_switch {
                 "make sure it is readable and `global` is `engaged` or `released`: `kubectl edit configmap \
                  flyball-killswitch` in flyball's namespace"
             } else {
                 "fix it; `flyball resume --reason ...` rewrites it"
             };
-            findings.bad(format!("{error}: until this is fixed, NOTHING IS WRITTEN"), remedy)
+            findings.bad(format!("{error}: {NOTHING_IS_WRITTEN}"), remedy)
         }
         KillState::Readable { order, .. } => match order.stopped() {
             None => findings.good("kill switch is off"),

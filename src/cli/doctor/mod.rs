@@ -22,11 +22,11 @@ use crate::adapters::kubernetes::rights::{
 use crate::adapters::kubernetes::{ApiServer, Timeouts, connect, survey};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
-use crate::config::{Settings, SourceSettings};
+use crate::config::{IntentStore, PolicySource, Settings, SourceSettings, Switch};
 use crate::model::explain::counted;
 use crate::ports::{KillSwitch, Round, TelemetrySource, Template};
 
-use super::{ConfigArg, Output, tell};
+use super::{ConfigArg, Output, print_finding};
 
 #[derive(Debug, Args)]
 #[command(
@@ -44,16 +44,34 @@ pub struct DoctorArgs {
     config: ConfigArg,
 }
 
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Note,
+    Fail,
+}
+
 /// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `ok`, `note` or `fail`.
-    level: &'static str,
+    level: Level,
     what: String,
-    /// What to do about it.
+    /// What to do about it; absent if nothing is wrong, or if `what` says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// What does not work until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consequence: Option<&'static str>,
 }
+
+/// The consequence of what `flyball run` cannot open.
+const DOES_NOT_START: &str = "until this is fixed, `flyball run` does not start";
+/// The consequence of what stops every write.
+const NOTHING_IS_WRITTEN: &str = "until this is fixed, NOTHING IS WRITTEN";
+/// The remedy for a collection that cannot be listed.
+const MAKE_LISTABLE: &str = "try again; if it is forbidden, bind the roles in deploy/base/rbac.yaml";
 
 /// The findings in order; text output shows each at once.
 #[derive(Debug)]
@@ -64,36 +82,56 @@ struct Findings {
 
 impl Findings {
     fn good(&mut self, what: impl std::fmt::Display) -> anyhow::Result<()> {
-        self.add("ok", what, None)
+        self.add(Level::Ok, what, None, None)
     }
 
     fn note(&mut self, what: impl std::fmt::Display) -> anyhow::Result<()> {
-        self.add("note", what, None)
+        self.add(Level::Note, what, None, None)
     }
 
     fn bad(&mut self, what: impl std::fmt::Display, remedy: &str) -> anyhow::Result<()> {
-        self.add("fail", what, Some(remedy))
+        self.add(Level::Fail, what, Some(remedy), None)
     }
 
-    fn add(&mut self, level: &'static str, what: impl std::fmt::Display, remedy: Option<&str>) -> anyhow::Result<()> {
+    /// Adds a fault with its consequence. Without a `remedy`, `what` must say it.
+    fn bad_until_fixed(
+        &mut self,
+        what: impl std::fmt::Display,
+        remedy: Option<&str>,
+        consequence: &'static str,
+    ) -> anyhow::Result<()> {
+        self.add(Level::Fail, what, remedy, Some(consequence))
+    }
+
+    fn add(
+        &mut self,
+        level: Level,
+        what: impl std::fmt::Display,
+        remedy: Option<&str>,
+        consequence: Option<&'static str>,
+    ) -> anyhow::Result<()> {
         let what = what.to_string();
         if self.output == Output::Text {
-            let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
-            let level = if level == "fail" { "FAIL" } else { level };
-            tell(format!("{level:<5} {what}{remedy}"))?;
+            let level = match level {
+                Level::Ok => "ok",
+                Level::Note => "note",
+                Level::Fail => "FAIL",
+            };
+            let more = remedy.into_iter().chain(consequence).map(|more| format!("; {more}"));
+            print_finding(format!("{level:<5} {what}{}", more.collect::<String>()))?;
         }
-        self.all.push(Finding { level, what, remedy: remedy.map(str::to_owned) });
+        self.all.push(Finding { level, what, remedy: remedy.map(str::to_owned), consequence });
         Ok(())
     }
 
     /// Prints how many things are missing, or all findings as JSON.
     fn end(self) -> anyhow::Result<ExitCode> {
-        let failed = self.all.iter().filter(|finding| finding.level == "fail").count();
+        let failed = self.all.iter().filter(|finding| finding.level == Level::Fail).count();
         match (self.output, failed) {
-            (Output::Json, _) => tell(serde_json::json!({ "failed": failed, "findings": self.all }))?,
-            (Output::Text, 0) => tell("all checks passed")?,
-            (Output::Text, 1) => tell("1 thing is missing")?,
-            (Output::Text, failed) => tell(format!("{failed} things are missing"))?,
+            (Output::Json, _) => print_finding(serde_json::json!({ "failed": failed, "findings": self.all }))?,
+            (Output::Text, 0) => print_finding("all checks passed")?,
+            (Output::Text, 1) => print_finding("1 thing is missing")?,
+            (Output::Text, failed) => print_finding(format!("{failed} things are missing"))?,
         }
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -111,20 +149,20 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     };
     findings.good("settings are valid")?;
     if let Some(why) = settings.unfit_for_auto(volatile_state(&settings).as_deref()) {
-        findings.bad(why, "until this is fixed, `flyball run` does not start")?;
+        findings.bad_until_fixed(why, None, DOES_NOT_START)?;
     }
     here::state(&settings, &mut findings)?;
     here::policies(&settings, &mut findings)?;
     here::listen(&settings, &mut findings).await?;
-    if !settings.kill_switch_in_cluster {
-        here::kill_switch(&settings, &read_state(&settings.kill_switch), &mut findings)?;
+    if let Switch::File(path) = &settings.kill_switch {
+        here::kill_switch(&settings, &read_state(path), &mut findings)?;
     }
     for source in &settings.sources {
         telemetry(&settings, source, &mut findings).await?;
     }
     match connect(&access(&settings), Timeouts::default()).await {
         Err(error) => {
-            findings.bad(format!("API server: {error}"), "until this is fixed, `flyball run` does not start")?;
+            findings.bad_until_fixed(format!("API server: {error}"), None, DOES_NOT_START)?;
         }
         Ok(server) => cluster(&settings, &server, &mut findings).await?,
     }
@@ -141,7 +179,7 @@ async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Finding
         Ok(version) => version,
     };
     findings.good(format!("API server {version}"))?;
-    if settings.kill_switch_in_cluster {
+    if let Switch::ConfigMap { .. } = settings.kill_switch {
         let own = settings.namespace.as_deref().unwrap_or_else(|| server.default_namespace());
         let state = KillMap::start(server, own).read().await;
         here::kill_switch(settings, &state, findings)?;
@@ -156,15 +194,13 @@ async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Finding
 async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut Findings) -> anyhow::Result<()> {
     let asked = settings.signals.iter().filter(|signal| signal.source == source.name);
     let templates: Vec<Template> = asked.map(question).collect();
-    let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout, &source.access);
+    let opened = registry::telemetry_source(source.kind, &source.url, source.timeout, &source.access);
     let opened: Arc<dyn TelemetrySource> = match opened {
-        Some(Ok(opened)) => opened,
-        Some(Err(error)) => {
+        Ok(opened) => opened,
+        Err(error) => {
             let what = format!("source {} ({}): {:#}", source.name, source.url, anyhow::Error::from(error));
-            return findings.bad(what, "until this is fixed, `flyball run` does not start");
-        }
-        None => {
-            return findings.bad(format!("source {}: no adapter of kind {}", source.name, source.kind), "fix `kind`");
+            let remedy = format!("fix `sources.{}` in the settings", source.name);
+            return findings.bad_until_fixed(what, Some(&remedy), DOES_NOT_START);
         }
     };
     let count = templates.len();
@@ -172,7 +208,8 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
     let answer = opened.read(&round).await;
     if let Some(error) = answer.error {
         let what = format!("source {} ({}): {error}", source.name, source.url);
-        return findings.bad(what, "until it answers, its services hold their replicas");
+        let remedy = "check its `url` and credentials, and that it is running";
+        return findings.bad_until_fixed(what, Some(remedy), "until it answers, its services hold their replicas");
     }
     let faults = round.templates.iter().zip(&answer.faults).filter_map(|(asked, fault)| Some((asked, fault.as_ref()?)));
     let mut answered = count;
@@ -194,20 +231,21 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
 
 /// Checks every right that these settings need.
 async fn account(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    let in_cluster = settings.kill_switch_in_cluster || settings.policies_in_cluster;
+    let is_switch_in_cluster = matches!(settings.kill_switch, Switch::ConfigMap { .. });
+    let reads_config_maps = is_switch_in_cluster || settings.policies == PolicySource::ConfigMaps;
     let needed = |right: &&Right| match right.group {
-        "" => in_cluster,
-        "flyball.dev" | "events.k8s.io" => settings.declarations.is_some(),
+        "" => reads_config_maps,
+        "flyball.dev" | "events.k8s.io" => settings.declarations().is_some(),
         _ => true,
     };
     let (mut granted, mut asked) = (0, 0);
     let mut rights: Vec<(&Right, Option<&str>)> = RIGHTS.iter().filter(needed).map(|right| (right, None)).collect();
     // Each applies to all objects, or to the object of that name in flyball's own namespace.
     let mut need = |more: &'static [Right], object| rights.extend(more.iter().map(|right| (right, object)));
-    if settings.kill_switch_in_cluster {
+    if is_switch_in_cluster {
         need(&KILL_SWITCH_RIGHTS, Some(kill_map::NAME));
     }
-    if settings.intents_in_cluster {
+    if settings.intents == IntentStore::LoopActions {
         need(&INTENT_RIGHTS, None);
     }
     if let Some(lease) = &settings.leadership {

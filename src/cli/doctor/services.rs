@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::Findings;
+use super::{Findings, MAKE_LISTABLE, NOTHING_IS_WRITTEN};
 use crate::adapters::kubernetes::{ApiServer, served, survey};
-use crate::config::{Declarations, Settings};
+use crate::config::{Declarations, IntentStore, ServiceSource, Settings};
 use crate::model::explain::counted;
 use crate::model::{Autoscaling, Mode, ServiceId, ServiceSpec, TargetKind, TargetRef};
 
@@ -17,8 +17,8 @@ pub(super) async fn custom_resources(
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let parts: [(bool, &[&str]); 3] = [
-        (settings.declarations.is_some(), &["serviceloops", "serviceloops/status", "platformbounds"]),
-        (settings.intents_in_cluster, &["loopactions", "loopactions/status"]),
+        (settings.declarations().is_some(), &["serviceloops", "serviceloops/status", "platformbounds"]),
+        (settings.intents == IntentStore::LoopActions, &["loopactions", "loopactions/status"]),
         (settings.leadership.is_some(), &["loopleaders"]),
     ];
     let needed: Vec<&str> =
@@ -56,28 +56,30 @@ pub(super) async fn custom_resources(
 
 /// Checks the bound, without which no loop writes.
 pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    if settings.declarations.is_none() {
+    if settings.declarations().is_none() {
         return Ok(());
     }
     match survey::bound(server).await {
         Ok(Ok(bound)) => findings.good(format!("PlatformBound: {bound}")),
-        Ok(Err(why)) => findings.bad(why, "until this is fixed, NOTHING IS WRITTEN"),
-        Err(error) => findings.bad(format!("PlatformBound: {error}"), "until this is fixed, NOTHING IS WRITTEN"),
+        Ok(Err(why)) => findings.bad_until_fixed(why, None, NOTHING_IS_WRITTEN),
+        Err(error) => {
+            findings.bad_until_fixed(format!("PlatformBound: {error}"), Some(MAKE_LISTABLE), NOTHING_IS_WRITTEN)
+        }
     }
 }
 
 /// Checks whether the targets of services exist and have a free lever.
 pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    let services = match &settings.declarations {
-        None => settings.services.clone(),
-        Some(declarations) => match survey::loops(server).await {
+    let services = match &settings.services {
+        ServiceSource::Listed(services) => services.clone(),
+        ServiceSource::ServiceLoops(declarations) => match survey::loops(server).await {
             Ok(loops) => {
                 for ignored in &loops.ignored {
                     findings.bad(ignored.clone(), "recreate it under another name; its `target.name` can stay")?;
                 }
                 declared(declarations, &loops.declared, findings)?
             }
-            Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them manually"),
+            Err(error) => return findings.bad(format!("serviceloops: {error}"), MAKE_LISTABLE),
         },
     };
     unsized_ones(&services, findings)?;
@@ -132,7 +134,7 @@ async fn absent(
         let there = match survey::targets(server, kind).await {
             Ok(there) => there,
             Err(error) => {
-                findings.bad(format!("{}s: {error}", kind.as_str()), "list them manually")?;
+                findings.bad(format!("{}s: {error}", kind.as_str()), MAKE_LISTABLE)?;
                 continue;
             }
         };
@@ -150,7 +152,7 @@ async fn absent(
 async fn levers(services: &[&ServiceSpec], server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let autoscalers = match survey::autoscalers(server).await {
         Ok(autoscalers) => autoscalers,
-        Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them manually"),
+        Err(error) => return findings.bad(format!("autoscalers: {error}"), MAKE_LISTABLE),
     };
     let mut clear = 0;
     for ServiceSpec { id: service, target, .. } in services {

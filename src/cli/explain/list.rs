@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::past::{Pages, Past, query};
 use super::{ExplainArgs, LINES, TIME, each, tell_none_since};
-use crate::cli::{Output, complain, known_service, print, run, unknown_service};
+use crate::cli::{Output, known_service, print_line, run, unknown_service, warn_line};
 use crate::config::Settings;
 use crate::console::{DecisionSummary, Decisions};
 use crate::model::{DecisionId, ServiceId, Timestamp};
@@ -39,10 +39,10 @@ impl From<DecisionSummary> for Row {
 impl Row {
     fn print(&self, output: Output) -> anyhow::Result<()> {
         match output {
-            Output::Json => print(serde_json::to_string(self)?)?,
+            Output::Json => print_line(serde_json::to_string(self)?)?,
             Output::Text => {
                 let at = self.at.strftime(TIME);
-                print(format!("{at}  {:<22}  {:<18}  {}", self.id.to_string(), self.what, self.why))?;
+                print_line(format!("{at}  {:<22}  {:<18}  {}", self.id.to_string(), self.what, self.why))?;
             }
         }
         Ok(())
@@ -143,14 +143,14 @@ async fn follow(args: &ExplainArgs, past: &Past<'_>, known: impl IntoIterator<It
             Ok(rows) => rows,
             Err(error) => {
                 if !silent {
-                    complain(format_args!("{error:#}; retrying"));
+                    warn_line(format_args!("{error:#}; retrying"));
                 }
                 silent = true;
                 continue;
             }
         };
         if std::mem::take(&mut silent) {
-            complain(format_args!("reconnected"));
+            warn_line(format_args!("reconnected"));
         }
         for row in rows.iter().rev().filter(|row| told.get(&row.id) != Some(*row)) {
             if service.as_ref().is_none_or(|service| *service == row.id.service) {

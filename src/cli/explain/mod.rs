@@ -15,7 +15,7 @@ use crate::model::time::seconds;
 use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp, explain as render};
 use crate::ports::Status;
 
-use super::{ConfigArg, Output, complain, known_service, print, unknown_service};
+use super::{ConfigArg, Output, known_service, print_line, unknown_service, warn_line};
 use past::{Pages, Past};
 
 /// Default number of lines.
@@ -82,7 +82,7 @@ impl ExplainArgs {
 
 /// Says that nothing was recorded in that time, which is not a failure.
 fn tell_none_since(from: Timestamp) {
-    complain(format_args!("no decision was recorded since {}", from.strftime(TIME)));
+    warn_line(format_args!("no decision was recorded since {}", from.strftime(TIME)));
 }
 
 impl Question {
@@ -130,8 +130,8 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let past = Past::of(&settings)?;
     let from = args.from(&past).await;
     let tell = |record: &DecisionRecord| match args.output {
-        Output::Text => Ok(print(render::text(record))?),
-        Output::Json => Ok(print(seconds::in_seconds(serde_json::to_value(record)?))?),
+        Output::Text => Ok(print_line(render::text(record))?),
+        Output::Json => Ok(print_line(seconds::in_seconds(serde_json::to_value(record)?))?),
     };
     let told = each(&past, what, from, args.count(1), tell).await?;
     if told == 0

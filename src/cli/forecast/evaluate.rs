@@ -13,13 +13,17 @@ use serde::Serialize;
 use crate::forecast::evaluate::{Forecast, Online, Report, between, report};
 use crate::model::outlook::{Authority, QUANTILES, SignalOutlook, quantile_index};
 
-use super::SeriesArgs;
-use super::csv::{self, Read, STANDARD_INPUT};
-use crate::cli::{LeftOut, Output, complain, tell};
+use super::csv::{self, Read, STANDARD_INPUT, SeriesArgs};
+use super::read;
+use crate::cli::{LeftOut, Output, print_finding, warn_line};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXIT_CODE}\n\n{LEGEND}"))]
 pub struct EvaluateArgs {
+    /// CSV file with the columns timestamp and value (empty: missing), or a directory of such files; `-` reads standard
+    /// input.
+    #[arg(long, value_name = "PATH")]
+    input: PathBuf,
     #[command(flatten)]
     series: SeriesArgs,
     /// Steps ahead, 1 to 30 each.
@@ -89,18 +93,17 @@ struct Overall {
 }
 
 pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let input = args.series.input()?;
-    let files: Vec<PathBuf> = csv::files(input, csv::Depth::Here)?.into_values().collect();
-    csv::keep(input, args.dump.as_deref())?;
+    let files: Vec<PathBuf> = csv::files(&args.input, csv::Depth::Here)?.into_values().collect();
+    csv::keep(&args.input, args.dump.as_deref())?;
     let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let (mut scored, mut left_out) = (Vec::new(), Vec::new());
     let horizons = once(&args.horizons);
     for file in &files {
-        match args.series.read(file).and_then(|read| score(file, &read, &horizons, dump.as_mut())) {
+        match read(file, &args.series).and_then(|read| score(file, &read, &horizons, dump.as_mut())) {
             Ok(row) => scored.push(row),
             // One invalid file in a directory does not hide the others.
             Err(error) if files.len() > 1 => {
-                complain(format_args!("skipped: {error:#}"));
+                warn_line(format_args!("skipped: {error:#}"));
                 left_out.push(LeftOut { series: file_name(file), why: format!("{error:#}") });
             }
             Err(error) => return Err(error),
@@ -111,16 +114,18 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     }
     let overall = overall(&scored).context("no series has outcomes after its warm-up")?;
     match args.output {
-        Output::Json => tell(serde_json::json!({ "series": scored, "overall": overall, "left_out": left_out }))?,
+        Output::Json => {
+            print_finding(serde_json::json!({ "series": scored, "overall": overall, "left_out": left_out }))?;
+        }
         Output::Text => {
-            tell(table(&scored, &overall))?;
+            print_finding(table(&scored, &overall))?;
             if !left_out.is_empty() {
-                tell(format!(
+                print_finding(format!(
                     "\nSKIPPED, {} of {} files, not included in any of these figures:",
                     left_out.len(),
                     files.len()
                 ))?;
-                left_out.iter().try_for_each(|LeftOut { why, .. }| tell(format!("  {why}")))?;
+                left_out.iter().try_for_each(|LeftOut { why, .. }| print_finding(format!("  {why}")))?;
             }
         }
     }

@@ -16,14 +16,14 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::forecast::evaluate::between;
-use crate::forecast::zone::Zone;
 use crate::model::SignalOutlook;
 use crate::model::explain::{explained, parts, remarks, transforms, worth};
 use crate::model::outlook::{HorizonPoint, QUANTILES, QuantileRow, quantile_index};
 
+use self::csv::SeriesArgs;
 use self::grid::Grid;
 use self::past::Told;
-use super::{ConfigArg, Output, complain, print};
+use super::{ConfigArg, Output, print_line, warn_line};
 
 #[derive(Debug, Args)]
 #[command(
@@ -36,6 +36,9 @@ use super::{ConfigArg, Output, complain, print};
 pub struct ForecastArgs {
     #[command(subcommand)]
     command: Option<ForecastCommand>,
+    /// CSV file with the columns timestamp and value (empty: missing); `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
     #[command(flatten)]
     series: SeriesArgs,
     /// A service (shop/checkout), forecast by the running flyball.
@@ -63,47 +66,21 @@ enum ForecastCommand {
     Evaluate(evaluate::EvaluateArgs),
 }
 
-/// The series.
-#[derive(Debug, Args)]
-pub struct SeriesArgs {
-    /// CSV file with the columns timestamp and value (empty: missing); `-` reads standard input; `evaluate` also
-    /// accepts a directory.
-    #[arg(long, value_name = "PATH")]
-    input: Option<PathBuf>,
-    /// Steps in a season. Default: one day, or one week if a day has fewer than two.
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
-    season: Option<u32>,
-    /// Time zone whose clock the season follows, such as Europe/Berlin; timestamps without a zone are read as UTC.
-    #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
-    timezone: Zone,
-    /// Allow negative forecasts from the start; otherwise from the first negative value on.
-    #[arg(long)]
-    negative: bool,
-}
-
-impl SeriesArgs {
-    fn input(&self) -> anyhow::Result<&Path> {
-        self.input.as_deref().context("name the series with --input FILE")
+/// Reads the series in a file, and notes its negative values.
+fn read(file: &Path, series: &SeriesArgs) -> anyhow::Result<csv::Read> {
+    let text = csv::text(file)?;
+    let read = series.parse(file, &text).with_context(|| csv::name(file))?;
+    let below = read.series.values.iter().flatten().filter(|value| **value < series.range().0).count();
+    if below > 0 {
+        // Standard output may be read by a program.
+        warn_line(format_args!(
+            "note: {}: {below} of {} values are negative; from the first one on forecasts may be negative too, with \
+             --negative from the start",
+            csv::name(file),
+            read.series.values.len()
+        ));
     }
-
-    fn read(&self, file: &Path) -> anyhow::Result<csv::Read> {
-        let text = csv::text(file)?;
-        let range = csv::range(self.negative);
-        let mut read = csv::parse(&text, self.season, range).with_context(|| csv::name(file))?;
-        read.follow(&self.timezone);
-        read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
-        let below = read.series.values.iter().flatten().filter(|value| **value < range.0).count();
-        if below > 0 {
-            // Standard output may be read by a program.
-            complain(format_args!(
-                "note: {}: {below} of {} values are negative; from the first one on forecasts may be negative too, \
-                 with --negative from the start",
-                csv::name(file),
-                read.series.values.len()
-            ));
-        }
-        Ok(read)
-    }
+    Ok(read)
 }
 
 /// The forecast from the end of a series.
@@ -132,9 +109,9 @@ pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
     if let Some(name) = &args.service {
         return service::forecast(args, name).await;
     }
-    let input = args.series.input()?;
+    let input = args.input.as_deref().context("name the series with --input FILE")?;
     csv::keep(input, args.plot.as_deref())?;
-    let read = args.series.read(input)?;
+    let read = read(input, &args.series)?;
     let (outlook, past) = past::run(&read.series).with_context(|| csv::name(input))?;
     let grid = Grid { step: read.step, offset: read.offset };
     args.draw(&format!("steps of {}", grid.lasts(1)), grid, &past, &outlook)?;
@@ -145,11 +122,11 @@ pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
             let foreseen = Foreseen { step_seconds: read.step, probabilities: QUANTILES, outlook, past };
             let mut told = serde_json::to_value(&foreseen)?;
             grid.stamp(&mut told, origin);
-            print(told)?;
+            print_line(told)?;
         }
         Output::Text => {
             let from = grid.show(grid.at(origin, 0));
-            print(format!("{}, steps of {}, starting at {from}", csv::name(input), grid.lasts(1)))?;
+            print_line(format!("{}, steps of {}, starting at {from}", csv::name(input), grid.lasts(1)))?;
             table(&outlook, grid)?;
         }
     }
@@ -163,7 +140,7 @@ impl ForecastArgs {
         let drawing = plot::draw(title, grid, past, outlook, self.horizon);
         std::fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?;
         // Standard output may be read by a program.
-        complain(format_args!("plotted to {}", file.display()));
+        warn_line(format_args!("plotted to {}", file.display()));
         Ok(())
     }
 }
@@ -196,17 +173,17 @@ fn table(outlook: &SignalOutlook, grid: Grid) -> anyhow::Result<()> {
         let cells = cells.map(|cell| format!(" {cell:>12}")).concat();
         format!("{at:<17} {ahead:>9}{cells}")
     };
-    print(line("time", "ahead", ["forecast", "2.5 %", "95 %", "97.5 %"]))?;
+    print_line(line("time", "ahead", ["forecast", "2.5 %", "95 %", "97.5 %"]))?;
     for at in &outlook.points {
         let quantile = |level| at.quantiles.get(quantile_index(level)).copied().unwrap_or(f64::NAN);
         let cells = [at.point, quantile(0.025), quantile(0.95), quantile(0.975)].map(shown);
         let time = grid.show(grid.at(outlook.origin, at.minutes));
-        print(line(&time, &format!("+{}", grid.lasts(at.minutes)), cells.each_ref().map(String::as_str)))?;
+        print_line(line(&time, &format!("+{}", grid.lasts(at.minutes)), cells.each_ref().map(String::as_str)))?;
     }
     let upper = quantile_index(0.95);
     let maximum =
         |row: Option<QuantileRow>| row.and_then(|row| row.get(upper).copied()).map_or("unknown".to_owned(), shown);
-    print(format!(
+    print_line(format!(
         "95 % quantile of the maximum over {} {}, over {} {}",
         grid.lasts(10),
         maximum(outlook.max_10),
@@ -215,16 +192,16 @@ fn table(outlook: &SignalOutlook, grid: Grid) -> anyhow::Result<()> {
     ))?;
     let last = outlook.points.last().map_or(0, |at| at.minutes);
     for (minutes, made_of) in explained(outlook).filter(|(minutes, _)| *minutes <= last) {
-        print(format!("parts in {}: {}", grid.lasts(minutes), parts(&made_of, shown)))?;
+        print_line(format!("parts in {}: {}", grid.lasts(minutes), parts(&made_of, shown)))?;
     }
     let shares = outlook.scores.iter().filter(|score| score.share >= 0.005);
     let shares: Vec<String> = shares.map(|score| format!("{} {:.0} %", score.model, score.share * 100.0)).collect();
-    print(format!("models: {}", shares.join(", ")))?;
-    print(format!("transform: {}", transforms(outlook)))?;
-    print([worth(outlook)].into_iter().chain(remarks(outlook).map(str::to_owned)).collect::<Vec<_>>().join(", "))?;
+    print_line(format!("models: {}", shares.join(", ")))?;
+    print_line(format!("transform: {}", transforms(outlook)))?;
+    print_line([worth(outlook)].into_iter().chain(remarks(outlook).map(str::to_owned)).collect::<Vec<_>>().join(", "))?;
     if let (Some(score), Some(kind)) = (outlook.anomaly, outlook.anomaly_kind) {
         let alarm = if outlook.alarm { ", an alarm" } else { "" };
-        print(format!("anomaly of the newest step: {score:.2} ({}){alarm}", kind.as_str()))?;
+        print_line(format!("anomaly of the newest step: {score:.2} ({}){alarm}", kind.as_str()))?;
     }
     Ok(())
 }

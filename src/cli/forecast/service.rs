@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use super::{ForecastArgs, Grid, table, up_to};
 use crate::cli::running::ask;
-use crate::cli::{Output, known_service, print, unknown_service};
+use crate::cli::{Output, known_service, print_line, unknown_service};
 use crate::console::Forecast;
 use crate::model::ServiceId;
 use crate::model::time::seconds;
@@ -48,12 +48,12 @@ pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCod
             for (told, signal) in signals.zip(&forecast.signals) {
                 Grid::MINUTES.stamp(told, signal.outlook.origin);
             }
-            print(told)?;
+            print_line(told)?;
         }
         Output::Text => {
             for signal in &forecast.signals {
                 let now = signal.now.map_or("not fresh".to_owned(), |now| signal.unit.show(now.get()));
-                print(format!("{} of {service}, now {now}", signal.signal))?;
+                print_line(format!("{} of {service}, now {now}", signal.signal))?;
                 table(&signal.outlook, Grid::MINUTES)?;
             }
         }

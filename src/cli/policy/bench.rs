@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::inputs::{InputArgs, Inputs, moment};
-use crate::cli::{Output, complain, tell};
+use crate::cli::{Output, print_finding, warn_line};
 use crate::decide::{Decider, decide};
 use crate::model::explain::counted;
 
@@ -52,7 +52,7 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             let rules = costs
                 .iter()
                 .map(|(rule, operations)| json!({ "rule": rule, "operations": operations, "us": share(*operations) }));
-            tell(json!({
+            print_finding(json!({
                 "revision": inputs.set.revision().as_str(),
                 "decisions": times.len(),
                 "p50_us": median,
@@ -61,15 +61,25 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             }))?;
         }
         Output::Text => {
-            tell(format!("revision {}, {}", inputs.set.revision(), counted(inputs.records.len(), "recorded input")))?;
-            tell(format!("{median:.1} us per decision (p99 {tail:.1} us), every condition traced, wall-clock time"))?;
+            print_finding(format!(
+                "revision {}, {}",
+                inputs.set.revision(),
+                counted(inputs.records.len(), "recorded input")
+            ))?;
+            print_finding(format!(
+                "{median:.1} us per decision (p99 {tail:.1} us), every condition traced, wall-clock time"
+            ))?;
             for (rule, operations) in &costs {
-                tell(format!("  {:>6.1} us  {rule} ({})", share(*operations), counted(*operations, "operation")))?;
+                print_finding(format!(
+                    "  {:>6.1} us  {rule} ({})",
+                    share(*operations),
+                    counted(*operations, "operation")
+                ))?;
             }
         }
     }
     if let Some(most) = args.most.filter(|most| median > *most) {
-        complain(format_args!("the median of {median:.1} us is above --most {most} us"));
+        warn_line(format_args!("the median of {median:.1} us is above --most {most} us"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::show;
 use super::source::{Source, SourceArgs};
 use crate::app::deadline;
-use crate::cli::tell;
+use crate::cli::print_finding;
 use crate::config::{Settings, TimedParameter, unknown};
 use crate::decide::{Lint, PolicyFault, PolicySet, compile, lint, run_tests};
 use crate::model::explain::counted;
@@ -79,7 +79,7 @@ impl Checked {
         let Some(set) = set else { return checked };
         checked.warnings = lint(&set, source.texts());
         if let Some(settings) = &source.settings {
-            checked.unfit = settings.services.iter().flat_map(|service| set.faults_of(service)).collect();
+            checked.unfit = settings.listed().iter().flat_map(|service| set.faults_of(service)).collect();
             checked.unfit.extend(unfit(settings, &set));
         }
         let tests = Cell::new(0);
@@ -136,8 +136,8 @@ pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<Ex
     let checked = Checked::of(source, strict);
     match form {
         Form::Text => text(source, &checked)?,
-        Form::Sarif => tell(show::sarif(source, checked.faults(), &checked.warnings))?,
-        Form::Json => tell(checked.json())?,
+        Form::Sarif => print_finding(show::sarif(source, checked.faults(), &checked.warnings))?,
+        Form::Json => print_finding(checked.json())?,
     }
     let failed = checked.faults().next().is_some() || (strict && !checked.warnings.is_empty());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -146,7 +146,7 @@ pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<Ex
 /// Reports as JSON why a set could not be read, in the same form as for a readable one.
 pub fn refuse_set(error: &anyhow::Error) -> anyhow::Result<ExitCode> {
     let refused = vec![PolicyFault::of("", format!("{error:#}"))];
-    tell(Checked { refused, ..Checked::default() }.json())?;
+    print_finding(Checked { refused, ..Checked::default() }.json())?;
     Ok(ExitCode::FAILURE)
 }
 
@@ -173,10 +173,10 @@ pub fn unfit_settings(settings: &Settings) -> Vec<PolicyFault> {
 
 fn text(source: &Source, checked: &Checked) -> anyhow::Result<()> {
     for found in &checked.warnings {
-        tell(show::fault(source, &found.fault, true))?;
+        print_finding(show::fault(source, &found.fault, true))?;
     }
     for fault in checked.faults() {
-        tell(show::fault(source, fault, false))?;
+        print_finding(show::fault(source, fault, false))?;
     }
     let Checked { set, refused, unfit, warnings, tests, tests_ran, .. } = checked;
     match set {
@@ -191,14 +191,19 @@ fn text(source: &Source, checked: &Checked) -> anyhow::Result<()> {
             };
             let directory = source.directory.display();
             let from = set.provenance().map_or_else(String::new, |from| format!(" ({from})"));
-            tell(format!("{directory}: valid; revision {}{from}, rules {rules}{warnings}{tests}", set.revision()))?;
+            print_finding(format!(
+                "{directory}: valid; revision {}{from}, rules {rules}{warnings}{tests}",
+                set.revision()
+            ))?;
             for rule in set.without_lever() {
-                tell(format!("note: rule {rule} is recorded but never acts: flyball cannot carry out its action yet"))?;
+                print_finding(format!(
+                    "note: rule {rule} is recorded but never acts: flyball cannot carry out its action yet"
+                ))?;
             }
             for (rule, missed) in checked.unmeasured() {
                 let signals = if missed.len() > 1 { "signals" } else { "signal" };
                 let missed = missed.iter().map(SignalName::as_str).collect::<Vec<_>>().join(", ");
-                tell(format!(
+                print_finding(format!(
                     "note: rule {rule} stays unknown: the settings do not configure the standard {signals} {missed}"
                 ))?;
             }
@@ -206,10 +211,15 @@ fn text(source: &Source, checked: &Checked) -> anyhow::Result<()> {
         _ => {
             if !unfit.is_empty() {
                 let faults = counted(unfit.len(), "fault");
-                tell(format!("{faults} in the parameters in the settings; rules that read such a value may fail"))?;
+                print_finding(format!(
+                    "{faults} in the parameters in the settings; rules that read such a value may fail"
+                ))?;
             }
             if !refused.is_empty() {
-                tell(format!("{}; a running flyball keeps its last good set", counted(refused.len(), "fault")))?;
+                print_finding(format!(
+                    "{}; a running flyball keeps its last good set",
+                    counted(refused.len(), "fault")
+                ))?;
             }
         }
     }

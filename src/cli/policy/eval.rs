@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::inputs::InputArgs;
-use crate::cli::{Output, print};
+use crate::cli::{Output, print_line};
 use crate::model::explain;
 use crate::model::time::seconds;
 
@@ -33,16 +33,16 @@ pub async fn eval(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let record = inputs.newest()?;
     let proposal = inputs.again(record)?;
     match args.output {
-        Output::Json => print(seconds::in_seconds(serde_json::to_value(&proposal)?))?,
+        Output::Json => print_line(seconds::in_seconds(serde_json::to_value(&proposal)?))?,
         Output::Text => {
             let then = record.proposal.revision.as_ref().map_or("no revision", |revision| revision.as_str());
             let (then, now) = (format!("then ({then})"), format!("now ({})", inputs.set.revision()));
             let width = then.len().max(now.len());
-            print(format!("{} at {}, by the revision of that time and by the current one", record.id, record.at))?;
-            print(format!("{then:<width$}  {}", explain::choice(&record.proposal.choice)))?;
-            print(format!("{now:<width$}  {}", explain::choice(&proposal.choice)))?;
+            print_line(format!("{} at {}, by the revision of that time and by the current one", record.id, record.at))?;
+            print_line(format!("{then:<width$}  {}", explain::choice(&record.proposal.choice)))?;
+            print_line(format!("{now:<width$}  {}", explain::choice(&proposal.choice)))?;
             if args.explain {
-                print(explain::rules(&proposal))?;
+                print_line(explain::rules(&proposal))?;
             }
         }
     }

@@ -74,8 +74,8 @@ impl InputArgs {
 /// Returns the services of the records: from the settings, or from the running flyball if `ServiceLoop` objects declare
 /// them.
 async fn declared(settings: &Settings, records: &[DecisionRecord]) -> anyhow::Result<BTreeMap<ServiceId, ServiceSpec>> {
-    if settings.declarations.is_none() {
-        return Ok(settings.services.iter().map(|spec| (spec.id.clone(), spec.clone())).collect());
+    if settings.declarations().is_none() {
+        return Ok(settings.listed().iter().map(|spec| (spec.id.clone(), spec.clone())).collect());
     }
     let mut found = BTreeMap::new();
     for record in records {

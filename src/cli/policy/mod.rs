@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::print;
+use super::print_line;
 use crate::decide::reference;
 use crate::ports::policy_memory::PolicyOperation;
 
@@ -76,7 +76,7 @@ pub async fn policy(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
         PolicyCommand::Promote(args) => staged::order(args, PolicyOperation::Promote).await,
         PolicyCommand::Rollback(args) => staged::order(args, PolicyOperation::Rollback).await,
         PolicyCommand::Words => {
-            print(reference())?;
+            print_line(reference())?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::Source;
-use crate::cli::{Output, tell, terminal};
+use crate::cli::{Output, print_finding, terminal};
 use crate::decide::{LINTS, Lint, PolicyFault, TestReport};
 use crate::model::controls::escape_controls;
 
@@ -85,8 +85,10 @@ pub fn json(fault: &PolicyFault, id: Option<&str>) -> Value {
 /// Prints why a set does not load; for programs under the same key as in `policy check`.
 pub fn refused(source: &Source, faults: &[PolicyFault], form: Output) -> anyhow::Result<()> {
     match form {
-        Output::Text => faults.iter().try_for_each(|found| tell(fault(source, found, false)))?,
-        Output::Json => tell(json!({ "faults": faults.iter().map(|fault| json(fault, None)).collect::<Vec<_>>() }))?,
+        Output::Text => faults.iter().try_for_each(|found| print_finding(fault(source, found, false)))?,
+        Output::Json => {
+            print_finding(json!({ "faults": faults.iter().map(|fault| json(fault, None)).collect::<Vec<_>>() }))?;
+        }
     }
     Ok(())
 }

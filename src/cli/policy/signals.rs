@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::running::ask;
-use crate::cli::{ConfigArg, Output, known_service, print};
+use crate::cli::{ConfigArg, Output, known_service, print_line};
 use crate::decide::{STANDARD, TARGET_FLAGS, target_flags};
 use crate::model::record::SignalLabel;
 use crate::model::time::seconds;
@@ -41,12 +41,12 @@ pub async fn signals(args: &SignalsArgs) -> anyhow::Result<ExitCode> {
                     let standard = meaning.filter(|_| !measured).map_or_else(String::new, |meaning| {
                         format!("; standard ({meaning}), no data: not configured in the settings")
                     });
-                    print(format!("{:<28} {}, {}{standard}", name.as_str(), unit.word(), unit.span(range)))?;
+                    print_line(format!("{:<28} {}, {}{standard}", name.as_str(), unit.word(), unit.span(range)))?;
                 }
                 Output::Json => {
                     let range = [range.0, range.1].map(|end| end.is_finite().then_some(end));
                     let standard = meaning.is_some();
-                    print(json!({
+                    print_line(json!({
                         "signal": name, "unit": unit, "range": range, "standard": standard, "measured": measured,
                     }))?;
                 }
@@ -61,16 +61,18 @@ pub async fn signals(args: &SignalsArgs) -> anyhow::Result<ExitCode> {
     for (position, label) in found.signals.iter().enumerate() {
         let (seen, expected) = (features.get(position), outlook.get(position).and_then(Option::as_ref));
         match args.output {
-            Output::Text => print(line(label, seen, expected))?,
-            Output::Json => print(seconds::in_seconds(json!({ "signal": label, "seen": seen, "expected": expected })))?,
+            Output::Text => print_line(line(label, seen, expected))?,
+            Output::Json => {
+                print_line(seconds::in_seconds(json!({ "signal": label, "seen": seen, "expected": expected })))?;
+            }
         }
     }
     for (name, unit, value) in others(&found) {
         match (args.output, value) {
-            (Output::Text, Ok(value)) => print(format!("{name:<28} {}", unit.show(value)))?,
-            (Output::Text, Err(why)) => print(format!("{name:<28} unknown: {why}"))?,
-            (Output::Json, Ok(value)) => print(json!({ "name": name, "value": value }))?,
-            (Output::Json, Err(why)) => print(json!({ "name": name, "value": null, "unknown": why }))?,
+            (Output::Text, Ok(value)) => print_line(format!("{name:<28} {}", unit.show(value)))?,
+            (Output::Text, Err(why)) => print_line(format!("{name:<28} unknown: {why}"))?,
+            (Output::Json, Ok(value)) => print_line(json!({ "name": name, "value": value }))?,
+            (Output::Json, Err(why)) => print_line(json!({ "name": name, "value": null, "unknown": why }))?,
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::adapters::policy_dir;
 use crate::app::{policies_of_cluster, vocabulary};
 use crate::cli::{ConfigArg, usual_settings};
-use crate::config::Settings;
+use crate::config::{PolicySource, Settings};
 use crate::decide::Vocabulary;
 use crate::ports::PolicyFile;
 
@@ -56,14 +56,15 @@ impl Source {
     /// # Errors
     /// When the directory cannot be read.
     pub fn of(settings: &Settings, directory: Option<&Path>) -> anyhow::Result<Self> {
-        let directory = match directory {
-            None if settings.policies_in_cluster => {
+        let directory = match (directory, &settings.policies) {
+            (Some(directory), _) => directory,
+            (None, PolicySource::Directory(directory)) => directory,
+            (None, PolicySource::ConfigMaps) => {
                 anyhow::bail!(
                     "the settings take policies from ConfigMaps: name their source directory, as in `flyball policy \
                      check DIRECTORY`"
                 )
             }
-            directory => directory.unwrap_or(&settings.policies),
         };
         Self::read(directory, vocabulary(settings)?, Some(settings))
     }
@@ -73,7 +74,7 @@ impl Source {
     /// # Errors
     /// When directory or ConfigMaps cannot be read.
     pub async fn in_use(settings: &Settings, namespace: &str) -> anyhow::Result<Self> {
-        if !settings.policies_in_cluster {
+        if settings.policies != PolicySource::ConfigMaps {
             return Self::of(settings, None);
         }
         let announced = policies_of_cluster(settings).await?;

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use crate::adapters::policy_memory::{give, take_back};
 use crate::cli::running::{Running, ask};
-use crate::cli::{ConfigArg, Output, known_service, print, tell};
+use crate::cli::{ConfigArg, Output, known_service, print_finding, print_line};
 use crate::config::Settings;
 use crate::model::explain::{counted, span};
-use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
+use crate::model::{PolicyComparison, PolicyRevision, ServiceId, Timestamp};
 use crate::ports::policy_memory::{CandidateStatus, PolicyOperation, PolicyOrder, PolicyOrderEnd};
 use crate::ports::{PolicyStatus, ServiceSnapshot};
 
@@ -73,7 +73,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             found.revision.as_ref().map_or_else(|| "none".to_owned(), |revision| with_origin(&status, revision));
         let provenance = found.revision.as_ref().and_then(|revision| status.provenance.get(revision));
         let told = json!({ "service": service, "revision": found.revision, "provenance": provenance });
-        print(match args.output {
+        print_line(match args.output {
             Output::Text => format!("{service} uses revision {revision}"),
             Output::Json => told.to_string(),
         })?;
@@ -81,7 +81,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
     let status: PolicyStatus = ask(&settings, "policy").await?;
     match args.output {
-        Output::Json => print(serde_json::to_string(&status)?)?,
+        Output::Json => print_line(serde_json::to_string(&status)?)?,
         Output::Text => text(&status)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -90,29 +90,29 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     let named = |revision: &PolicyRevision| with_origin(status, revision);
     let revision = status.in_force.as_ref().map_or_else(|| "none".to_owned(), named);
-    print(format!("active      {revision}"))?;
+    print_line(format!("active      {revision}"))?;
     let released = |revision: &PolicyRevision| release_named(status, revision);
     if let Some(revision) = &status.release {
-        print(format!("            {} in total", released(revision)))?;
+        print_line(format!("            {} in total", released(revision)))?;
     }
     if let Some(revision) = &status.follows {
-        print(format!("            the leader uses {}, which this process has not read", released(revision)))?;
+        print_line(format!("            the leader uses {}, which this process has not read", released(revision)))?;
     }
     for (namespace, revision) in &status.namespaces {
-        print(format!("            {} for the services of {namespace}", named(revision)))?;
+        print_line(format!("            {} for the services of {namespace}", named(revision)))?;
     }
     for (service, revision) in &status.apart {
-        print(format!("            {} for {service}", named(revision)))?;
+        print_line(format!("            {} for {service}", named(revision)))?;
     }
     if let Some(revision) = &status.previous {
-        print(format!("previous    {}: target of `flyball policy rollback`", released(revision)))?;
+        print_line(format!("previous    {}: target of `flyball policy rollback`", released(revision)))?;
     }
     for revision in &status.earlier {
-        print(format!("            {}: one more rollback", released(revision)))?;
+        print_line(format!("            {}: one more rollback", released(revision)))?;
     }
     if let Some(candidate) = &status.candidate {
         let CandidateStatus { revision, in_force_in, live, .. } = candidate;
-        print(format!(
+        print_line(format!(
             "candidate   {}: active in {}; {}; `flyball policy diff` shows the differences",
             released(revision),
             span(Duration::from_secs(*in_force_in)),
@@ -120,20 +120,22 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
         ))?;
         for (namespace, left) in candidate.sets_in_force_in_seconds.iter().filter(|(_, left)| *left != in_force_in) {
             let whom = if namespace.is_empty() { "all other services" } else { namespace };
-            print(format!("            for {whom} in {}", span(Duration::from_secs(*left))))?;
+            print_line(format!("            for {whom} in {}", span(Duration::from_secs(*left))))?;
         }
     }
     if let Some(revision) = &status.rolled_back {
-        print(format!(
+        print_line(format!(
             "rolled back {}: not activated again until it is changed or promoted (`flyball policy promote`)",
             released(revision)
         ))?;
     }
     for fault in &status.faults {
-        print(format!("refused     {fault}"))?;
+        print_line(format!("refused     {fault}"))?;
     }
     if status.in_force.is_none() {
-        print("            nothing is decided until a policy set loads: `flyball policy check` lists what is wrong")?;
+        print_line(
+            "            nothing is decided until a policy set loads: `flyball policy check` lists what is wrong",
+        )?;
     }
     Ok(())
 }
@@ -154,20 +156,20 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let status: PolicyStatus = ask(&settings, "policy").await?;
     let Some(candidate) = &status.candidate else {
         match (args.output, &status.replay) {
-            (Output::Json, replay) => tell(serde_json::to_string(replay)?)?,
+            (Output::Json, replay) => print_finding(serde_json::to_string(replay)?)?,
             (Output::Text, Some(replay)) if replay.decisions > 0 => {
-                tell(
+                print_finding(
                     "there is no candidate; comparison of the active policy set with its predecessor, made when it was \
                      loaded",
                 )?;
                 differences("on recorded inputs", replay)?;
             }
-            (Output::Text, _) => tell("there is no candidate")?,
+            (Output::Text, _) => print_finding("there is no candidate")?,
         }
         return Ok(ExitCode::FAILURE);
     };
     if args.output == Output::Json {
-        tell(serde_json::to_string(candidate)?)?;
+        print_finding(serde_json::to_string(candidate)?)?;
     } else {
         let in_force = status
             .release
@@ -175,34 +177,34 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
             .or(status.in_force.as_ref())
             .map_or_else(|| "none".to_owned(), |revision| release_named(&status, revision));
         let beside = release_named(&status, &candidate.revision);
-        tell(format!(
+        print_finding(format!(
             "{in_force} is active, {beside} is the candidate for {} more",
             span(Duration::from_secs(candidate.in_force_in))
         ))?;
         differences("on inputs recorded before it was loaded", &candidate.replay)?;
         differences("since it became the candidate", &candidate.live)?;
         for warning in &candidate.warnings {
-            tell(format!("warning: {warning}"))?;
+            print_finding(format!("warning: {warning}"))?;
         }
     }
-    let same = |comparison: &Comparison| comparison.same == comparison.decisions;
+    let same = |comparison: &PolicyComparison| comparison.same == comparison.decisions;
     let same = same(&candidate.replay) && same(&candidate.live);
     Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn compared(comparison: &Comparison) -> String {
-    let Comparison { decisions, same, .. } = comparison;
+fn compared(comparison: &PolicyComparison) -> String {
+    let PolicyComparison { decisions, same, .. } = comparison;
     let decisions_told = counted(usize::try_from(*decisions).unwrap_or(usize::MAX), "decision");
     format!("{decisions_told}, {} different", decisions.saturating_sub(*same))
 }
 
-fn differences(where_: &str, comparison: &Comparison) -> anyhow::Result<()> {
-    tell(format!("\n{where_}: {}", compared(comparison)))?;
+fn differences(where_: &str, comparison: &PolicyComparison) -> anyhow::Result<()> {
+    print_finding(format!("\n{where_}: {}", compared(comparison)))?;
     for found in &comparison.differences {
         let times = if found.times == 1 { "once".to_owned() } else { format!("{} times", found.times) };
-        tell(format!("  {times}, last {}", found.decision))?;
-        tell(format!("    active     {}", found.wanted))?;
-        tell(format!("    candidate  {}", found.candidate_wanted))?;
+        print_finding(format!("  {times}, last {}", found.decision))?;
+        print_finding(format!("    active     {}", found.wanted))?;
+        print_finding(format!("    candidate  {}", found.candidate_wanted))?;
     }
     Ok(())
 }
@@ -228,8 +230,8 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
         .with_context(|| format!("the order cannot be written to {}", settings.state.display()))?;
     let end = answer(&settings, &running, &order).await?;
     match args.output {
-        Output::Text => tell(&end.words)?,
-        Output::Json => tell(serde_json::to_string(&end)?)?,
+        Output::Text => print_finding(&end.words)?,
+        Output::Json => print_finding(serde_json::to_string(&end)?)?,
     }
     Ok(if end.done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::show;
 use super::source::{Source, SourceArgs};
 use crate::app::deadline;
-use crate::cli::{Output, complain, print, tell};
+use crate::cli::{Output, print_finding, print_line, warn_line};
 use crate::decide::{Coverage, Deadline, PolicyFault, Spent, TestReport, compile, run_tests};
 use crate::model::controls::escape_controls;
 
@@ -72,7 +72,7 @@ pub fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
             source = now;
             // For a program, one document follows the other.
             if args.output == Output::Text {
-                print("\n---- changed ----")?;
+                print_line("\n---- changed ----")?;
             }
             once(args, &source)?;
         }
@@ -86,33 +86,33 @@ fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
         Err(faults) => {
             report(args, || show::junit_refused(&faults))?;
             show::refused(source, &faults, args.output)?;
-            complain("no test ran: the set or its tests do not load");
+            warn_line("no test ran: the set or its tests do not load");
             return Ok(ExitCode::from(2));
         }
     };
     report(args, || show::junit(&ran))?;
     if ran.tests.is_empty() {
         if args.output == Output::Json {
-            tell(json(&ran))?;
+            print_finding(json(&ran))?;
         }
         match &args.run {
             Some(part) if !names.is_empty() => {
                 let names =
                     names.iter().map(|name| format!("`{}`", escape_controls(name))).collect::<Vec<_>>().join(", ");
-                complain(format_args!("no test name contains `{}`; the tests are {names}", escape_controls(part)));
+                warn_line(format_args!("no test name contains `{}`; the tests are {names}", escape_controls(part)));
             }
-            _ => complain("no test ran: tests belong in files that end in _test.rhai"),
+            _ => warn_line("no test ran: tests belong in files that end in _test.rhai"),
         }
         return Ok(ExitCode::from(2));
     }
     match args.output {
         Output::Text => text(source, &ran)?,
-        Output::Json => tell(json(&ran))?,
+        Output::Json => print_finding(json(&ran))?,
     }
     let seen = ran.coverage.share();
     let uncovered = args.fail_under.filter(|least| seen < *least);
     if let Some(least) = uncovered {
-        complain(format_args!("coverage {:.1} % is below --fail-under {} %", seen * 100.0, least * 100.0));
+        warn_line(format_args!("coverage {:.1} % is below --fail-under {} %", seen * 100.0, least * 100.0));
     }
     let failed = ran.failures().next().is_some() || uncovered.is_some();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -148,23 +148,23 @@ fn patience() -> impl Fn() -> Deadline {
 fn text(source: &Source, report: &TestReport) -> anyhow::Result<()> {
     for test in &report.tests {
         let word = if test.failure.is_some() { "FAILED" } else { "ok" };
-        tell(format!("{word:<6} {}: {}", escape_controls(&test.file), escape_controls(&test.name)))?;
+        print_finding(format!("{word:<6} {}: {}", escape_controls(&test.file), escape_controls(&test.name)))?;
         if let Some(failure) = &test.failure {
-            tell(show::fault(source, failure, false))?;
+            print_finding(show::fault(source, failure, false))?;
         }
     }
     let failed = report.failures().count();
-    tell(format!("\n{} passed, {failed} failed", report.tests.len().saturating_sub(failed)))?;
+    print_finding(format!("\n{} passed, {failed} failed", report.tests.len().saturating_sub(failed)))?;
     coverage(&report.coverage)
 }
 
 fn coverage(coverage: &Coverage) -> anyhow::Result<()> {
-    tell(format!("condition coverage {:.1} %", coverage.share() * 100.0))?;
+    print_finding(format!("condition coverage {:.1} %", coverage.share() * 100.0))?;
     for rule in &coverage.rules {
         for condition in &rule.conditions {
             let missing = condition.missing();
             if !missing.is_empty() {
-                tell(format!("  {}: {} was never {missing}", rule.rule, condition.text))?;
+                print_finding(format!("  {}: {} was never {missing}", rule.rule, condition.text))?;
             }
         }
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::inputs::InputArgs;
-use crate::cli::{Output, print};
+use crate::cli::{Output, print_line};
 use crate::model::RuleTrace;
 use crate::model::explain::{self, Flip, flips};
 
@@ -42,20 +42,20 @@ pub async fn what_if(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
             let (matches, flips) = flips(rule);
             json!({ "rule": &*rule.rule, "matches": matches, "flips": flips })
         });
-        print(json!({ "decision": record.id, "rules": rules.collect::<Vec<_>>() }))?;
+        print_line(json!({ "decision": record.id, "rules": rules.collect::<Vec<_>>() }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    print(format!("{} at {}: {}", record.id, record.at, explain::choice(&proposal.choice)))?;
+    print_line(format!("{} at {}: {}", record.id, record.at, explain::choice(&proposal.choice)))?;
     for rule in rules {
         let (matches, flips) = flips(rule);
-        print(format!("\n{} {}", rule.rule, heading(rule, matches, &flips)))?;
+        print_line(format!("\n{} {}", rule.rule, heading(rule, matches, &flips)))?;
         for flip in flips {
             let value = flip.value.map_or_else(String::new, |value| {
                 // In the unit and the precision of the bound, which `needed` names.
                 let scale = flip.unit.alike(&[value, value + flip.change.unwrap_or_default()]);
                 format!(" {}", scale.show(value))
             });
-            print(format!("  {}{value}: {}", flip.condition, flip.needed))?;
+            print_line(format!("  {}{value}: {}", flip.condition, flip.needed))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -16,7 +16,7 @@ use crate::model::{ActionClass, KillState, Mode, ServiceId, Timestamp};
 use crate::ports::{Awaited, PolicyStatus, Status};
 
 use super::running::{ask, outdated};
-use super::{ConfigArg, Output, complain, known_service, print, tell, terminal};
+use super::{ConfigArg, Output, known_service, print_finding, print_line, terminal, warn_line};
 
 /// Least time between two refreshes.
 const SHORTEST: Duration = Duration::from_millis(500);
@@ -90,7 +90,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
     let Some(pause) = args.watch else {
         let Look { health, words } = look(args, &settings).await?;
-        tell(words)?;
+        print_finding(words)?;
         return Ok(health.exit_code());
     };
     let mut stop = std::pin::pin!(super::run::stop_signal());
@@ -105,7 +105,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             Err(error) if error.downcast_ref::<std::io::Error>().is_some() => return Err(error),
             Err(error) => {
                 // It may be about to start, or to come back.
-                complain(format_args!("{error:#}"));
+                warn_line(format_args!("{error:#}"));
                 Health::Unreachable.exit_code()
             }
         };
@@ -124,7 +124,7 @@ struct Look {
 
 impl Look {
     fn show(&self) -> anyhow::Result<ExitCode> {
-        print(&self.words)?;
+        print_line(&self.words)?;
         Ok(self.health.exit_code())
     }
 }

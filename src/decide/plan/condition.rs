@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::decide::plan::inputs::{Inputs, Stamp};
 use crate::decide::plan::quantity::Quantity;
 use crate::model::condition::{Comparison, ConditionId};
-use crate::model::{Bounds, ConditionTrace, Parts, SignalName, TargetState, Truth, Unit};
+use crate::model::{Bounds, Combination, ConditionTrace, SignalName, TargetState, Truth, Unit};
 
 /// A flag that follows from the target and its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,12 +204,12 @@ impl Condition {
                 }
                 Err(why) => flag(text, Truth::Unknown, Some(why), None),
             },
-            Statement::All(parts) => join(text, parts, inputs, Parts::All, (Truth::True, Truth::and)),
-            Statement::Any(parts) => join(text, parts, inputs, Parts::Any, (Truth::False, Truth::or)),
+            Statement::All(parts) => join(text, parts, inputs, Combination::All, (Truth::True, Truth::and)),
+            Statement::Any(parts) => join(text, parts, inputs, Combination::Any, (Truth::False, Truth::or)),
             Statement::Not(part) => {
                 let Evaluated { trace, stamp } = part.evaluate(inputs);
                 let mut negated = flag(text, trace.holds.negated(), trace.note, stamp);
-                negated.trace.parts = trace.parts.map(Parts::negated);
+                negated.trace.parts = trace.parts.map(Combination::negated);
                 negated
             }
             // Its value was masked: a fallback in its place would be made up.
@@ -287,7 +287,7 @@ fn join(
     text: Arc<str>,
     parts: &[Condition],
     inputs: &Inputs<'_>,
-    made: fn(Vec<ConditionTrace>) -> Parts,
+    made: fn(Vec<ConditionTrace>) -> Combination,
     (start, join): (Truth, fn(Truth, Truth) -> Truth),
 ) -> Evaluated {
     let (mut traces, mut holds, mut stamp) = (Vec::with_capacity(parts.len()), start, None);

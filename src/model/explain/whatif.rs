@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{scale, span};
-use crate::model::condition::{Comparison, ConditionTrace, Parts, Truth};
+use crate::model::condition::{Combination, Comparison, ConditionTrace, Truth};
 use crate::model::proposal::{RuleOutcome, RuleTrace};
 use crate::model::signal::Unit;
 
@@ -84,13 +84,13 @@ fn hold(condition: &ConditionTrace, wanted: bool) -> String {
 
 /// Returns through which of its parts a combination gets the wanted truth, and whether it takes all of them; empty if
 /// they already have it.
-fn joined(parts: &Parts, wanted: bool) -> String {
+fn joined(parts: &Combination, wanted: bool) -> String {
     let lacking: Vec<_> = parts.list().iter().filter(|part| part.holds != Truth::of(wanted)).collect();
     let how = match parts {
         _ if lacking.len() < 2 => "",
-        Parts::All(_) if wanted => ", by all of these",
-        Parts::Any(_) if !wanted => ", by all of these",
-        Parts::All(_) | Parts::Any(_) => ", by one of these",
+        Combination::All(_) if wanted => ", by all of these",
+        Combination::Any(_) if !wanted => ", by all of these",
+        Combination::All(_) | Combination::Any(_) => ", by one of these",
     };
     let told = lacking.into_iter().map(|part| {
         let Flip { condition, needed, .. } = flip(part, wanted);
@@ -103,8 +103,8 @@ fn joined(parts: &Parts, wanted: bool) -> String {
 /// Returns whether only time is missing.
 fn waits(condition: &ConditionTrace) -> bool {
     let reached = match &condition.parts {
-        Some(Parts::All(parts)) => parts.iter().all(|part| part.holds == Truth::True),
-        Some(Parts::Any(parts)) => parts.iter().any(|part| part.holds == Truth::True),
+        Some(Combination::All(parts)) => parts.iter().all(|part| part.holds == Truth::True),
+        Some(Combination::Any(parts)) => parts.iter().any(|part| part.holds == Truth::True),
         None => condition.margin.is_some_and(|margin| margin > 0.0),
     };
     reached && condition.holds != Truth::True && condition.held_for.is_some()

@@ -25,7 +25,7 @@ fn waves(service: &str, at: Timestamp) -> f64 {
 }
 
 pub fn change(world: &World, from: u32, to: u32) -> ChangeSet {
-    let spec = &world.settings.services[0];
+    let spec = &world.settings.listed()[0];
     let decision = DecisionId { service: spec.id.clone(), cycle: CycleId { run: 1, seq: 1 } };
     let decided = Now { wall: origin(), mono: world.clock.now().mono };
     records::replicas(&decision, &format!("uid-{}", spec.target.name), (from, to), decided)
@@ -346,7 +346,7 @@ async fn x5_no_further_raise_while_the_pods_of_the_last_one_do_not_come() {
 #[tokio::test(start_paused = true)]
 async fn x3_who_reverts_twice_is_named_and_left_alone_over_a_restart() {
     let world = World::new(&["shop/cart"], steady(|_, _| 560.0));
-    let target = world.settings.services[0].target.clone();
+    let target = world.settings.listed()[0].target.clone();
     *world.cluster.editor.lock() = Some("argocd-controller".into());
     let (tree, _) = world.start().await;
     for _ in 0..2 {
@@ -396,7 +396,7 @@ async fn inv_23_a_write_that_was_open_at_a_crash_keeps_its_cooldown() {
 #[tokio::test(start_paused = true)]
 async fn x1_every_edit_of_a_person_is_told_and_the_second_against_a_write_stops_it() {
     let world = World::new(&["shop/cart"], steady(|_, _| 560.0));
-    let target = world.settings.services[0].target.clone();
+    let target = world.settings.listed()[0].target.clone();
     *world.cluster.editor.lock() = Some("kubectl".into());
     let (tree, control) = world.start().await;
     while world.cluster.replicas("cart") != 8 {

@@ -78,10 +78,10 @@ async fn tree_and_inline_runner_write_identical_records() {
 
 /// Runs the same world without actors: one turn every 15 s, its write immediately.
 fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
-    let spec = Arc::new(world.settings.services[0].clone());
+    let spec = Arc::new(world.settings.listed()[0].clone());
     let files = super::world::shipped_policies().files.unwrap();
     let texts = files.iter().map(|file| (file.path.as_str(), &*file.text));
-    let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap(), &no_deadline()).unwrap();
+    let policy = compile(texts, &Vocabulary::of(world.settings.listed()).unwrap(), &no_deadline()).unwrap();
     let (kill, journal) = (KillState::released(), MemoryJournal::new());
     let start = Now { wall: origin(), mono: Duration::ZERO };
     let mut line = ServiceLine::new(&spec, &Arc::default(), journal.run(), &[], start);
@@ -221,7 +221,7 @@ async fn inv_19_an_edit_between_read_and_write_wins() {
     while world.cluster.reads.load(Ordering::Relaxed) == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    world.cluster.write(&world.settings.services[0].target, 6);
+    world.cluster.write(&world.settings.listed()[0].target, 6);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(world.cluster.replicas("checkout"), 6);
     tree.stop().await;
@@ -319,7 +319,7 @@ async fn history_is_learned_before_the_first_decision_and_earns_authority() {
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 3).await;
     let service = control.service(&SHOP.parse().unwrap()).unwrap();
-    let position = world.settings.services[0].role(Role::ArrivalRate).unwrap();
+    let position = world.settings.listed()[0].role(Role::ArrivalRate).unwrap();
     let outlook = service.outlook.unwrap();
     let signal = outlook.signals[position].as_ref().unwrap();
     assert!(signal.authority >= Authority::MayAdd, "{signal:?}");
@@ -394,7 +394,7 @@ async fn inv_04_a_load_that_climbs_for_minutes_does_not_spend_the_budget_on_its_
 #[tokio::test(start_paused = true)]
 async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_else() {
     let world = World::new(&[SHOP], steady(|_, _| 200.0));
-    let target = world.settings.services[0].target.clone();
+    let target = world.settings.listed()[0].target.clone();
     world.run_for(MINUTE).await;
     let mut change = super::faults::change(&world, 4, 6);
     change.decision = world.records(SHOP)[0].id.clone();

@@ -29,7 +29,7 @@ fn denied() -> ClusterError {
 }
 
 fn gone(world: &World) -> ClusterError {
-    ClusterError::NotFound { target: world.settings.services[0].target.clone() }
+    ClusterError::NotFound { target: world.settings.listed()[0].target.clone() }
 }
 
 /// A surge starts together with the fault; four minutes later the server is healthy.

@@ -362,7 +362,7 @@ async fn inv_17_inv_23_taking_over_waits_for_the_journal_off_the_threads_of_the_
 #[tokio::test(start_paused = true)]
 async fn services_that_come_while_the_journal_cannot_tell_are_taken_up_by_one_try_after_another() {
     let world = World::new(&["shop/cart", SHOP], steady(|_, _| 280.0));
-    let all = world.settings.services.clone();
+    let all = world.settings.listed().to_vec();
     world.services.are(&all[1..]);
     let mut ports = world.ports();
     let past = Arc::<Past>::default();

@@ -218,7 +218,7 @@ async fn inv_12_x6_an_undo_that_the_gate_refused_is_asked_again_until_it_is_done
         tokio::time::sleep(MINUTE).await;
         assert_eq!(world.cluster.replicas("checkout"), 6);
         if is_taken_over {
-            world.cluster.write(&world.settings.services[0].target, 7);
+            world.cluster.write(&world.settings.listed()[0].target, 7);
             tokio::time::sleep(Duration::from_secs(20)).await;
         }
         world.cluster.away.store(false, Ordering::Relaxed);

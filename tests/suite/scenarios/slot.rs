@@ -92,7 +92,7 @@ impl Slot {
             ports: Arc::new(ports),
         };
         let past = Past { cycle: CycleId { run: 1, seq: 0 }, intents: intents(&world), fits: Vec::new() };
-        let spec = Arc::new(world.settings.services[0].clone());
+        let spec = Arc::new(world.settings.listed()[0].clone());
         let service = Arc::new(Service::new(spec, Arc::new(around), &past, histories));
         Self { world, service, meanwhile, metrics }
     }

@@ -179,7 +179,7 @@ async fn what_one_service_lacks_leaves_the_process_ready() {
     });
     let text = settings(&["shop/blind", "shop/cart", "shop/new"], "").replace("history: 0s", "history: 3d");
     let world = World::with_settings(&text, script);
-    let all = world.settings.services.clone();
+    let all = world.settings.listed().to_vec();
     world.services.are(&all[..2]);
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 3).await;

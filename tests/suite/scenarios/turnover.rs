@@ -44,7 +44,7 @@ async fn inv_14_services_come_change_and_go_and_their_neighbours_records_stay_as
     alone.run_for(MINUTE * 60).await;
 
     let world = World::with_settings(&settings(&[CART, neighbours[0], neighbours[1]], raising), steady(waves));
-    let all = world.settings.services.clone();
+    let all = world.settings.listed().to_vec();
     world.services.are(&all[1..]);
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 20).await;
@@ -89,7 +89,7 @@ async fn a_change_of_bounds_keeps_what_was_learned_and_binds_the_next_write() {
         200.0 + 50.0 * phase.sin() + rise
     };
     let world = World::with_settings(&text, steady(load));
-    let spec = world.settings.services[0].clone();
+    let spec = world.settings.listed()[0].clone();
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 9).await;
     let before = control.service(&spec.id).unwrap();
@@ -113,7 +113,7 @@ async fn a_change_of_bounds_keeps_what_was_learned_and_binds_the_next_write() {
 async fn a_changed_mode_is_a_decision_to_remember_and_stops_the_next_write() {
     let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 280.0 } else { 560.0 };
     let world = World::new(&[CART], steady(load));
-    let spec = world.settings.services[0].clone();
+    let spec = world.settings.listed()[0].clone();
     let (tree, _) = world.start().await;
     tokio::time::sleep(MINUTE * 9).await;
     let kept = world.records(CART).len();
@@ -148,7 +148,7 @@ async fn inv_10_a_write_under_way_ends_although_its_service_was_deleted() {
 #[tokio::test(start_paused = true)]
 async fn inv_23_a_service_that_is_declared_anew_goes_on_where_the_one_before_ended() {
     let world = World::new(&[CART], steady(|_, _| 560.0));
-    let spec = world.settings.services[0].clone();
+    let spec = world.settings.listed()[0].clone();
     *world.cluster.answers_after.lock() = MINUTE;
     let (tree, control) = world.start().await;
     while world.journal.open_intents().unwrap().is_empty() {
@@ -227,7 +227,7 @@ async fn a_limit_of_the_fleet_holds_against_the_rules_of_a_namespace() {
 async fn a_service_measured_in_another_way_starts_to_learn_anew() {
     let text = settings(&[CART, "shop/search"], "");
     let world = World::with_settings(&text, steady(waves));
-    let (mut cart, search) = (world.settings.services[0].clone(), world.settings.services[1].clone());
+    let (mut cart, search) = (world.settings.listed()[0].clone(), world.settings.listed()[1].clone());
     world.services.are(std::slice::from_ref(&cart));
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 30).await;
@@ -285,7 +285,7 @@ async fn x2_a_floor_above_bounds_that_were_lowered_meanwhile_goes_back_too() {
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 10).await;
     assert_eq!(world.cluster.replicas("cart"), 8);
-    let mut cut = world.settings.services[0].clone();
+    let mut cut = world.settings.listed()[0].clone();
     cut.bounds.max = 5;
     world.services.are(std::slice::from_ref(&cut));
     tokio::time::sleep(MINUTE * 5).await;
@@ -365,7 +365,7 @@ async fn x2_a_floor_whose_raise_the_watch_has_not_shown_yet_goes_back_too() {
     assert!(control.service(&id).is_none(), "nothing is left to do");
 
     world.cluster.silent.lock().insert("cart".to_owned());
-    world.services.are(&world.settings.services);
+    world.services.are(world.settings.listed());
     tokio::time::sleep(MINUTE).await;
     world.services.are(&[]);
     tokio::time::sleep(MINUTE * 5).await;
@@ -402,7 +402,7 @@ async fn what_returns_a_floor_stops_for_the_switch_and_goes_on_where_it_is_decla
     let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 100.0 };
     let world = World::new(&[CART], steady(load));
     *world.cluster.baseline.lock() = Some(4);
-    let spec = world.settings.services[0].clone();
+    let spec = world.settings.listed()[0].clone();
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 5).await;
     *world.switch.0.lock() = KillState::Unreadable { error: "drill".to_owned() };

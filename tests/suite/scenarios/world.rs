@@ -23,8 +23,8 @@ use flyball::model::{
 use flyball::ports::executor::{Job, Urgency};
 use flyball::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder};
 use flyball::ports::{
-    Answer, Awaited, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Leadership, Live, News, PolicyFile,
-    PolicyFiles, PolicyStore, Roster, Round, Services, SourceError, StaleWatch, TelemetrySource, Template,
+    Answer, Awaited, Clock, Cluster, ClusterError, DeclaredServices, Executor, Journal, KillSwitch, Leadership, Live,
+    News, PolicyFile, PolicyFiles, PolicyStore, Round, Services, SourceError, StaleWatch, TelemetrySource, Template,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -67,7 +67,7 @@ impl World {
         let cluster = Arc::new(ObedientCluster::new(clock.clone(), &settings));
         let (policies, _) = watch::channel(Arc::new(shipped_policies()));
         let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
-        let services = Arc::new(Declared::new(&settings.services));
+        let services = Arc::new(Declared::new(settings.listed()));
         let leadership = Arc::new(Alone::default());
         let policy_memory = Arc::default();
         let executor = Arc::new(Inline);
@@ -359,7 +359,7 @@ struct Scaled {
 impl ObedientCluster {
     pub fn new(clock: Arc<ScaledClock>, settings: &Settings) -> Self {
         let four = Scaled { replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1, former: (4, Duration::ZERO) };
-        let targets = settings.services.iter().map(|service| (service.target.clone(), four.clone())).collect();
+        let targets = settings.listed().iter().map(|service| (service.target.clone(), four.clone())).collect();
         Self {
             clock,
             targets: Mutex::new(targets),
@@ -545,7 +545,7 @@ impl KillSwitch for Switch {
 
 /// Declarations that a test changes; keeps the news.
 pub struct Declared {
-    roster: watch::Sender<Option<Roster>>,
+    roster: watch::Sender<Option<DeclaredServices>>,
     pub news: Mutex<Vec<(ServiceId, News)>>,
     /// Why the limits of services are unknown.
     pub unbounded: Mutex<Option<String>>,
@@ -573,7 +573,7 @@ impl Declared {
 }
 
 impl Services for Declared {
-    fn watch(&self) -> watch::Receiver<Option<Roster>> {
+    fn watch(&self) -> watch::Receiver<Option<DeclaredServices>> {
         self.roster.subscribe()
     }
 

@@ -308,5 +308,5 @@ fn path(namespace: &str, name: &str) -> String {
 }
 
 fn unwritable(reason: String) -> JournalError {
-    JournalError::Unwritable { path: "(LoopActions)".to_owned(), reason }
+    JournalError::IntentsUnwritable { reason }
 }

@@ -11,14 +11,51 @@ use super::status::{Freeze, freeze, no_value};
 /// The content of an Event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Draft {
-    /// One word.
-    pub(super) reason: &'static str,
+    /// What happened.
+    pub(super) reason: EventReason,
     /// Whether somebody should look at it.
     pub(super) warning: bool,
     /// One sentence.
     pub(super) note: String,
     /// What it is about.
     pub(super) subject: Subject,
+}
+
+/// What happened, as the `reason` of an Event says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum EventReason {
+    /// A decision planned a write.
+    ActionPlanned,
+    /// A write took effect.
+    ActionApplied,
+    /// A write that reverts an earlier one took effect.
+    ActionUndone,
+    /// A guard holds, or a write ended without effect.
+    ActionBlocked,
+    /// The effect of a write was measured.
+    ActionVerified,
+    /// Another writer changed what flyball writes.
+    Conflict,
+    /// The actors of the service are stopped after repeated restarts.
+    Quarantined,
+    /// They run again.
+    Recovered,
+    /// Data needed for decisions is missing.
+    Frozen,
+    /// Writes are stopped until a person intervenes.
+    BreakerOpen,
+    /// Writes are no longer stopped.
+    BreakerClosed,
+    /// The spec is active again.
+    SpecAccepted,
+    /// The spec has faults.
+    SpecInvalid,
+    /// The spec collides with that of another loop.
+    SpecCollision,
+    /// The newest policies are active again.
+    PolicyAccepted,
+    /// The newest policies have faults.
+    PolicyRefused,
 }
 
 /// What an Event is about.
@@ -52,8 +89,37 @@ pub(super) struct Reported {
     stopped: Option<String>,
 }
 
+impl EventReason {
+    /// Returns the reason as the API shows it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::ActionPlanned => "ActionPlanned",
+            Self::ActionApplied => "ActionApplied",
+            Self::ActionUndone => "ActionUndone",
+            Self::ActionBlocked => "ActionBlocked",
+            Self::ActionVerified => "ActionVerified",
+            Self::Conflict => "Conflict",
+            Self::Quarantined => "Quarantined",
+            Self::Recovered => "Recovered",
+            Self::Frozen => "Frozen",
+            Self::BreakerOpen => "BreakerOpen",
+            Self::BreakerClosed => "BreakerClosed",
+            Self::SpecAccepted => "SpecAccepted",
+            Self::SpecInvalid => "SpecInvalid",
+            Self::SpecCollision => "SpecCollision",
+            Self::PolicyAccepted => "PolicyAccepted",
+            Self::PolicyRefused => "PolicyRefused",
+        }
+    }
+
+    /// Returns whether budgets already bound how many such Events there are.
+    pub(super) fn is_bounded_by_budgets(self) -> bool {
+        matches!(self, Self::ActionPlanned | Self::ActionApplied | Self::ActionUndone)
+    }
+}
+
 impl Draft {
-    fn occurrence(reason: &'static str, warning: bool, note: String) -> Self {
+    fn occurrence(reason: EventReason, warning: bool, note: String) -> Self {
         Self { reason, warning, note, subject: Subject::Occurrence }
     }
 }
@@ -66,13 +132,13 @@ impl Reported {
             News::WriteEnded { change, outcome } => Some(ended(change, outcome)),
             News::Measured { decision, effect } => {
                 let note = format!("{decision}: {} ({})", effect.why, effect.impact.as_str());
-                Some(Draft::occurrence("ActionVerified", effect.impact == Impact::Hurt, note))
+                Some(Draft::occurrence(EventReason::ActionVerified, effect.impact == Impact::Hurt, note))
             }
-            News::Quarantined(Some(reason)) => Some(Draft::occurrence("Quarantined", true, reason.clone())),
+            News::Quarantined(Some(reason)) => Some(Draft::occurrence(EventReason::Quarantined, true, reason.clone())),
             News::Quarantined(None) => {
-                Some(Draft::occurrence("Recovered", false, "its actors are running again".to_owned()))
+                Some(Draft::occurrence(EventReason::Recovered, false, "its actors are running again".to_owned()))
             }
-            News::Edited(edit) => Some(Draft::occurrence("Conflict", true, edit.clone())),
+            News::Edited(edit) => Some(Draft::occurrence(EventReason::Conflict, true, edit.clone())),
             // A state: `stopped` reports it.
             News::Stopped(_) => None,
         }
@@ -87,7 +153,7 @@ impl Reported {
             Freeze::Signals(silent) => no_value(&silent),
         };
         let note = format!("{what}: holds what it has");
-        Some(Draft { reason: "Frozen", warning: true, note, subject: Subject::Frozen })
+        Some(Draft { reason: EventReason::Frozen, warning: true, note, subject: Subject::Frozen })
     }
 
     /// Returns the Event for writes that are stopped until a person intervenes, or that resume.
@@ -96,8 +162,8 @@ impl Reported {
         let before = std::mem::replace(&mut self.stopped, why.clone());
         let (reason, note) = match (before, why) {
             (before, now) if before == now => return None,
-            (_, Some(why)) => ("BreakerOpen", why),
-            (_, None) => ("BreakerClosed", "writes are not stopped any longer".to_owned()),
+            (_, Some(why)) => (EventReason::BreakerOpen, why),
+            (_, None) => (EventReason::BreakerClosed, "writes are not stopped any longer".to_owned()),
         };
         Some(Draft { reason, warning: stop.is_some(), note, subject: Subject::Breaker })
     }
@@ -110,10 +176,10 @@ impl Reported {
             _ if before.as_ref() == Some(accepted) => return None,
             Acceptance::Valid => {
                 let note = "the spec is active again".to_owned();
-                return before.map(|_| Draft { reason: "SpecAccepted", warning: false, note, subject });
+                return before.map(|_| Draft { reason: EventReason::SpecAccepted, warning: false, note, subject });
             }
-            Acceptance::Invalid(faults) => ("SpecInvalid", faults.join("; ")),
-            Acceptance::Collision(faults) => ("SpecCollision", faults.join("; ")),
+            Acceptance::Invalid(faults) => (EventReason::SpecInvalid, faults.join("; ")),
+            Acceptance::Collision(faults) => (EventReason::SpecCollision, faults.join("; ")),
         };
         Some(Draft { reason, warning: true, note, subject })
     }
@@ -127,10 +193,10 @@ impl Reported {
         let subject = Subject::Policies;
         if faults.is_empty() {
             let note = "the newest policies are active again".to_owned();
-            return before.map(|_| Draft { reason: "PolicyAccepted", warning: false, note, subject });
+            return before.map(|_| Draft { reason: EventReason::PolicyAccepted, warning: false, note, subject });
         }
         let note = format!("{}; the last good policies remain active", faults.join("; "));
-        Some(Draft { reason: "PolicyRefused", warning: true, note, subject })
+        Some(Draft { reason: EventReason::PolicyRefused, warning: true, note, subject })
     }
 
     /// Retracts the report of a state, last reported as in `former`: while the state lasts, it is reported again.
@@ -154,7 +220,7 @@ impl Reported {
         if record.change.is_some() {
             let revision = record.proposal.revision.as_ref().map_or_else(String::new, |of| format!(", revision {of}"));
             let note = format!("{} ({}{revision})", sentence(record), record.id);
-            return Some(Draft::occurrence("ActionPlanned", false, note));
+            return Some(Draft::occurrence(EventReason::ActionPlanned, false, note));
         }
         let draft = |reason, warning| Some(Draft { reason, warning, note: sentence(record), subject: Subject::Hold });
         match holding.filter(|guard| before != Some(*guard))? {
@@ -163,8 +229,8 @@ impl Reported {
             // Reported as a state.
             GuardName::Freshness if self.frozen == Some(true) => None,
             GuardName::Ownership if self.stopped.is_some() => None,
-            GuardName::Ownership => draft("Conflict", true),
-            _ => draft("ActionBlocked", false),
+            GuardName::Ownership => draft(EventReason::Conflict, true),
+            _ => draft(EventReason::ActionBlocked, false),
         }
     }
 }
@@ -176,15 +242,15 @@ fn ended(change: &ChangeSet, outcome: &WriteOutcome) -> Draft {
     let note = format!("{knob}{of} {from} -> {to} by rule {rule}: {outcome} ({})", change.decision);
     let undone = *rule == Cause::Undo;
     let (reason, warning) = match outcome {
-        WriteOutcome::Applied | WriteOutcome::AlreadyThere if undone => ("ActionUndone", true),
-        WriteOutcome::Applied | WriteOutcome::AlreadyThere => ("ActionApplied", false),
-        WriteOutcome::Superseded { .. } => ("Conflict", true),
+        WriteOutcome::Applied | WriteOutcome::AlreadyThere if undone => (EventReason::ActionUndone, true),
+        WriteOutcome::Applied | WriteOutcome::AlreadyThere => (EventReason::ActionApplied, false),
+        WriteOutcome::Superseded { .. } => (EventReason::Conflict, true),
         WriteOutcome::Rejected { .. }
         | WriteOutcome::Expired
         | WriteOutcome::Stale { .. }
         | WriteOutcome::Refused(_)
         | WriteOutcome::Abandoned { .. }
-        | WriteOutcome::NoLever => ("ActionBlocked", true),
+        | WriteOutcome::NoLever => (EventReason::ActionBlocked, true),
     };
     Draft::occurrence(reason, warning, note)
 }

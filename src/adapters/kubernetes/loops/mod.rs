@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::model::ServiceId;
-use crate::ports::services::{Declarations, News, PolicyFaults, Roster, Services};
+use crate::ports::services::{Declarations, DeclaredServices, News, PolicyFaults, Services};
 use crate::ports::{Awaited, Leadership};
 
 use super::api_server::ApiServer;
@@ -55,7 +55,7 @@ const TOGETHER: Duration = Duration::from_millis(100);
 
 /// The loops of a cluster. Dropping it ends its watches.
 pub struct ServiceLoops {
-    roster: watch::Receiver<Option<Roster>>,
+    roster: watch::Receiver<Option<DeclaredServices>>,
     outbox: Arc<Outbox>,
     ignored: Arc<Mutex<Vec<String>>>,
     /// Why the roster was last judged without a bound, if it was.
@@ -99,7 +99,7 @@ impl ServiceLoops {
 }
 
 impl Services for ServiceLoops {
-    fn watch(&self) -> watch::Receiver<Option<Roster>> {
+    fn watch(&self) -> watch::Receiver<Option<DeclaredServices>> {
         self.roster.clone()
     }
 
@@ -137,7 +137,7 @@ struct Keeper {
     outbox: Arc<Outbox>,
     ignored: Arc<Mutex<Vec<String>>>,
     unjudged: Arc<Mutex<Option<String>>>,
-    roster: watch::Sender<Option<Roster>>,
+    roster: watch::Sender<Option<DeclaredServices>>,
 }
 
 impl Keeper {
@@ -168,7 +168,7 @@ impl Keeper {
         let judged = self.judge.judge(&loops, &bound);
         self.name_ignored(&loops, &judged);
         let declared = judged.iter().filter_map(|(id, judged)| Some((id.clone(), judged.spec.clone()?))).collect();
-        let declared: Roster = Arc::new(declared);
+        let declared: DeclaredServices = Arc::new(declared);
         self.outbox.judged(judged);
         self.roster.send_if_modified(|roster| {
             let changed = roster.as_ref() != Some(&declared);

@@ -38,7 +38,7 @@ pub(super) struct Condition {
 }
 
 /// What is known about one loop.
-pub(super) struct Seen<'a> {
+pub(super) struct LoopState<'a> {
     /// The verdict on its declaration.
     pub(super) judged: &'a Judged,
     /// Its last decision.
@@ -79,8 +79,8 @@ impl LastStatus {
     /// Returns the current status, and which part of it is not written yet.
     ///
     /// The numbers of a decision change every time: what was decided is reported at once, its numbers later.
-    pub(super) fn next(&self, seen: &Seen<'_>, now: Timestamp) -> (Value, Unwritten) {
-        let Seen { judged, record, stopped, policies, .. } = *seen;
+    pub(super) fn next(&self, seen: &LoopState<'_>, now: Timestamp) -> (Value, Unwritten) {
+        let LoopState { judged, record, stopped, policies, .. } = *seen;
         let record = record.filter(|_| judged.spec.is_some());
         let conditions = [accepted(judged), capped(judged), ready(seen)];
         let mut status = Map::new();
@@ -293,8 +293,8 @@ fn unknown(spec: &ServiceSpec, reading: &TargetReading) -> String {
 }
 
 /// Returns the condition on whether the loop has what it needs to decide.
-fn ready(seen: &Seen<'_>) -> Condition {
-    let Seen { judged, record, quarantined, stopped, .. } = *seen;
+fn ready(seen: &LoopState<'_>) -> Condition {
+    let LoopState { judged, record, quarantined, stopped, .. } = *seen;
     let condition = |holds, reason, message: String| Condition { kind: "Ready", holds, reason, message };
     let Some(spec) = &judged.spec else {
         return match &judged.accepted {

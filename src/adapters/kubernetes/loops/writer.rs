@@ -127,7 +127,7 @@ impl Writer {
             "reportingController": CONTROLLER,
             "reportingInstance": self.instance,
             "action": "Govern",
-            "reason": draft.reason,
+            "reason": draft.reason.as_str(),
             "type": if draft.warning { "Warning" } else { "Normal" },
             "regarding": reference(id, uid),
             "note": cut(&draft.note),

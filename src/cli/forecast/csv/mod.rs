@@ -11,8 +11,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use clap::Args;
 
 use self::steps::{differences, step, usual_season};
+use crate::cli::warn_line;
 use crate::forecast::evaluate::Series;
 use crate::forecast::history::ROUNDING;
 use crate::forecast::zone::Zone;
@@ -24,6 +26,39 @@ const MOST: i64 = 10_000_000;
 const DAY: i64 = 86_400;
 /// Values less than this many rounding errors apart are reported: their noise is of the size of a few.
 const VISIBLE: f64 = 100.0;
+
+/// How a series is read.
+#[derive(Debug, Args)]
+pub struct SeriesArgs {
+    /// Steps in a season. Default: one day, or one week if a day has fewer than two.
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
+    season: Option<u32>,
+    /// Time zone whose clock the season follows, such as Europe/Berlin; timestamps without a zone are read as UTC.
+    #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
+    timezone: Zone,
+    /// Allow negative values from the start; otherwise only from a series' first negative value on.
+    #[arg(long)]
+    negative: bool,
+}
+
+impl SeriesArgs {
+    /// Returns the series in `text`, the content of `file`, and prints notes on what was odd about it.
+    ///
+    /// # Errors
+    /// Why it is not a series.
+    pub fn parse(&self, file: &Path, text: &str) -> anyhow::Result<Read> {
+        let mut read = parse(text, self.season, self.range())?;
+        read.follow(&self.timezone);
+        read.notes.iter().for_each(|note| warn_line(format_args!("note: {}: {note}", name(file))));
+        Ok(read)
+    }
+
+    /// Returns the range of the values: non-negative until the first negative value, unless negative ones are allowed
+    /// from the start.
+    pub fn range(&self) -> (f64, f64) {
+        (if self.negative { f64::MIN } else { 0.0 }, f64::MAX)
+    }
+}
 
 /// A series and its grid.
 #[derive(Debug, PartialEq)]
@@ -53,12 +88,6 @@ impl Read {
         }
         self.series.zone = zone.clone();
     }
-}
-
-/// Returns the range of a series' values: non-negative until the first negative value, unless negative ones are allowed
-/// from the start.
-pub fn range(negative: bool) -> (f64, f64) {
-    (if negative { f64::MIN } else { 0.0 }, f64::MAX)
 }
 
 /// A row of the file.

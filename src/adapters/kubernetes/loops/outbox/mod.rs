@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use crate::model::{DecisionRecord, ServiceId, Timestamp};
 use crate::ports::{News, PolicyFaults, Stop};
 
-use super::event::{Draft, Reported};
+use super::event::{Draft, EventReason, Reported};
 use super::judge::Judged;
-use super::status::{LastStatus, Seen, Unwritten};
+use super::status::{LastStatus, LoopState, Unwritten};
 
 /// Least time between two writes of one status.
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const NUMBERS_PAUSE: Duration = Duration::from_mins(1);
 const REASON_PAUSE: Duration = Duration::from_secs(10);
 /// Least time between two such writes, across all loops: at most twenty a minute, however many loops there are.
 const NUMBERS_PACE: Duration = Duration::from_secs(3);
-/// Least time between two Events of one loop with one reason, except for the ends of writes, which budgets bound.
+/// Least time between two Events of one loop with one reason, except for planned and completed writes, which budgets bound.
 const EVENT_PAUSE: Duration = Duration::from_mins(1);
 /// Queued news per loop; a cycle produces one or two.
 const MOST_NEWS: usize = 64;
@@ -105,7 +105,7 @@ struct LoopReport {
     numbers_due: Option<Instant>,
     /// Whether its status is queued.
     is_queued: bool,
-    events: BTreeMap<&'static str, Instant>,
+    events: BTreeMap<EventReason, Instant>,
     /// When an Event that came too soon may be reported, if its state still holds.
     event_due: Option<Instant>,
 }
@@ -379,9 +379,8 @@ impl LoopReport {
 
     /// Returns when an Event may be reported, if not now; otherwise notes the report.
     fn is_due_later(&mut self, draft: &Draft, now: Instant) -> Option<Instant> {
-        let bounded_elsewhere = matches!(draft.reason, "ActionPlanned" | "ActionApplied" | "ActionUndone");
-        let due = self.events.get(draft.reason).map(|last| *last + EVENT_PAUSE);
-        let later = due.filter(|due| *due > now && !bounded_elsewhere);
+        let due = self.events.get(&draft.reason).map(|last| *last + EVENT_PAUSE);
+        let later = due.filter(|due| *due > now && !draft.reason.is_bounded_by_budgets());
         if later.is_none() {
             self.events.insert(draft.reason, now);
         }
@@ -394,7 +393,7 @@ impl LoopReport {
     }
 
     fn status(&self, policies: Option<&[String]>, wall: Timestamp) -> (Value, Unwritten) {
-        let seen = Seen {
+        let seen = LoopState {
             judged: &self.judged,
             record: self.record.as_deref(),
             quarantined: self.quarantined.as_deref(),

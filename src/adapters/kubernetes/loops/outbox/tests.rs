@@ -213,7 +213,7 @@ fn a_state_that_changes_too_soon_is_told_later_and_no_other_is_told_again() {
         report.judged.accepted = accepted;
         let policies: Vec<_> = policies.iter().map(|fault| (*fault).to_owned()).collect();
         let drafts = report.digest(Some(&policies), begin + Duration::from_secs(second));
-        let notes = drafts.into_iter().map(|draft| draft.reason);
+        let notes = drafts.into_iter().map(|draft| draft.reason.as_str());
         (notes.collect::<Vec<_>>(), report.event_due.map(|due| due.saturating_duration_since(begin).as_secs()))
     };
     let (no_policies, refused, blocked) = (&[][..], "PolicyRefused", "ActionBlocked");
