@@ -696,6 +696,26 @@ async fn data_that_is_missing_freezes_a_loop_and_says_so_where_nothing_is_wanted
     assert_eq!(ready["message"], "Deployment shop/checkout was last seen too long ago");
 }
 
+/// Nothing is done until somebody ranks the two rules.
+#[tokio::test]
+async fn rules_that_contradict_each_other_are_told_and_the_loop_is_not_ready() {
+    let mut site = Site::open().await;
+    site.apply("checkout", &json!({ "mode": "auto" }));
+    site.roster(|specs| specs.len() == 1).await;
+    site.services.tell(&checkout(), News::Decided(Arc::new(calm(1))));
+    site.until("ready", |site| site.condition("checkout", "Ready")["status"] == "True").await;
+    for seq in 2..4 {
+        let record = DecisionRecord { proposal: records::conflict(id(seq)).proposal, ..calm(seq) };
+        site.services.tell(&checkout(), News::Decided(Arc::new(record)));
+    }
+    site.until("told", |site| reasons(site) == ["PolicyTrouble"]).await;
+    site.until("not ready", |site| site.condition("checkout", "Ready")["reason"] == "RulesConflict").await;
+    let said = site.condition("checkout", "Ready");
+    assert_eq!((&said["status"], &said["message"]), (&json!("False"), &site.events()[0]["note"]));
+    site.services.tell(&checkout(), News::Decided(Arc::new(calm(4))));
+    site.until("ready", |site| site.condition("checkout", "Ready")["status"] == "True").await;
+}
+
 #[tokio::test]
 async fn a_status_names_the_baseline_the_pause_and_the_target_that_is_gone() {
     let mut site = Site::open().await;

@@ -1,7 +1,7 @@
 //! Which news become Events, and what they say. Pure. Reported are decisions that act, that hold after acting, or that
 //! change a state; never that there was nothing to do.
 
-use crate::model::explain::sentence;
+use crate::model::explain::{policy_trouble, sentence};
 use crate::model::{Cause, ChangeSet, DecisionRecord, GuardName, Impact, Mode, VerdictKind, WriteOutcome};
 use crate::ports::{News, Stop};
 
@@ -56,6 +56,8 @@ pub(super) enum EventReason {
     PolicyAccepted,
     /// The newest policies have faults.
     PolicyRefused,
+    /// Rules fail, contradict each other or ask for what nothing can do.
+    PolicyTrouble,
 }
 
 /// What an Event is about.
@@ -69,6 +71,8 @@ pub(super) enum Subject {
     Spec,
     /// Whether the newest policies are active.
     Policies,
+    /// What is wrong with how the active rules decide.
+    Rules,
     /// Whether data is missing.
     Frozen,
     /// Whether writes are stopped until a person intervenes.
@@ -83,6 +87,8 @@ pub(super) struct Reported {
     accepted: Option<Acceptance>,
     /// The faults of the newest policies.
     policies: Option<Vec<String>>,
+    /// What is wrong with how the active rules decide.
+    rules: Option<String>,
     /// Whether data is missing.
     frozen: Option<bool>,
     /// Why writes are stopped.
@@ -109,6 +115,7 @@ impl EventReason {
             Self::SpecCollision => "SpecCollision",
             Self::PolicyAccepted => "PolicyAccepted",
             Self::PolicyRefused => "PolicyRefused",
+            Self::PolicyTrouble => "PolicyTrouble",
         }
     }
 
@@ -154,6 +161,14 @@ impl Reported {
         };
         let note = format!("{what}: holds what it has");
         Some(Draft { reason: EventReason::Frozen, warning: true, note, subject: Subject::Frozen })
+    }
+
+    /// Returns the Event for rules that need a person.
+    pub(super) fn rules(&mut self, record: &DecisionRecord) -> Option<Draft> {
+        let trouble = policy_trouble(record);
+        let before = std::mem::replace(&mut self.rules, trouble.clone());
+        let note = trouble.filter(|trouble| before.as_ref() != Some(trouble))?;
+        Some(Draft { reason: EventReason::PolicyTrouble, warning: true, note, subject: Subject::Rules })
     }
 
     /// Returns the Event for writes that are stopped until a person intervenes, or that resume.
@@ -206,6 +221,7 @@ impl Reported {
             Subject::Hold => self.holding = None,
             Subject::Spec => self.accepted.clone_from(&former.accepted),
             Subject::Policies => self.policies.clone_from(&former.policies),
+            Subject::Rules => self.rules.clone_from(&former.rules),
             Subject::Frozen => self.frozen = former.frozen,
             Subject::Breaker => self.stopped.clone_from(&former.stopped),
         }

@@ -326,6 +326,7 @@ fn ready(seen: &LoopState<'_>) -> Condition {
     match &record.proposal.choice {
         _ if judged.paused => condition(true, "Paused", "paused: observed; no decisions".to_owned()),
         _ if record.mode == Mode::Observe => condition(true, "Observing", "observed; no decisions".to_owned()),
+        Choice::Nothing(why) if why.conflict => condition(false, "RulesConflict", why.to_string()),
         Choice::Nothing(why) if record.proposal.rules.is_empty() => condition(false, "Waiting", why.to_string()),
         _ => condition(true, "Deciding", "deciding on fresh data".to_owned()),
     }

@@ -364,6 +364,7 @@ impl LoopReport {
         let mut drafts: Vec<Draft> = self.reported.accepted(&self.judged.accepted).into_iter().collect();
         drafts.extend(policies.and_then(|faults| self.reported.policies(faults)));
         drafts.extend(self.record.as_ref().and_then(|record| self.reported.frozen(record)));
+        drafts.extend(self.record.as_ref().and_then(|record| self.reported.rules(record)));
         drafts.extend(self.reported.stopped(self.stopped.as_ref()));
         drafts.extend(std::mem::take(&mut self.news).iter().filter_map(|news| self.reported.event(news)));
         self.event_due = None;
