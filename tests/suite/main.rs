@@ -14,6 +14,8 @@ mod contract_leadership;
 mod contract_maps;
 mod contract_prometheus;
 mod contract_services;
+#[path = "../support/delegating.rs"]
+mod delegating;
 mod evaluations;
 mod golden_explain;
 mod golden_metrics;

@@ -1,4 +1,4 @@
-//! What several test programs share.
+//! What several test programs share. `delegating` is included by those that need it.
 
 pub mod flyball;
 pub mod kills;
