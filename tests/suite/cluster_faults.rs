@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
-use flyball::demo::kubernetes::faults::{Fault, Verb};
-use flyball::demo::kubernetes::resource::Resource;
-use flyball::demo::kubernetes::{KubernetesDouble, Objects};
+use flyball::demo::kubernetes::Objects;
+use flyball::demo::kubernetes::call::Verb;
+use flyball::demo::kubernetes::objects::Author;
+use flyball::demo::kubernetes::resource::{Resource, Subresource};
 use flyball::model::{Stuck, TargetKind, TargetReading, TargetRef};
 use flyball::ports::{Awaited, Cluster, ClusterError, Live, StaleWatch};
 use serde_json::{Value, json};
 
 use crate::contract_cluster::{asks_for, change, until};
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
 
 /// Short deadlines: the tests wait for them to pass.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -25,13 +28,13 @@ pub fn target() -> TargetRef {
     TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() }
 }
 
-async fn double() -> KubernetesDouble {
+async fn double() -> BreakableDouble {
     let objects = Objects::default();
     objects.add_deployment("shop", "checkout", 3);
-    KubernetesDouble::start(objects).await.unwrap()
+    BreakableDouble::start(objects).await.unwrap()
 }
 
-async fn cluster(double: &KubernetesDouble, timeouts: Timeouts) -> Kubernetes {
+async fn cluster(double: &BreakableDouble, timeouts: Timeouts) -> Kubernetes {
     let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
     let cluster = Kubernetes::start(&server);
     cluster.follow(&[target()].into());
@@ -43,7 +46,7 @@ async fn read(cluster: &Kubernetes) -> Live {
 }
 
 /// Returns which manager moved the target to what, without the plant's own moves.
-fn moves(double: &KubernetesDouble) -> Vec<(String, Option<u32>)> {
+fn moves(double: &BreakableDouble) -> Vec<(String, Option<u32>)> {
     let others = double.objects().history().into_iter().filter(|write| write.who != "plant");
     others.map(|write| (write.who, write.to)).collect()
 }
@@ -66,7 +69,7 @@ async fn k1_a_server_that_is_down_is_unavailable_and_comes_back() {
     let refused = cluster.apply(&change(&target(), 5), &live).await;
     assert!(matches!(refused, Err(ClusterError::Unavailable { .. })), "{refused:?}");
     objects.add_deployment("shop", "checkout", 4);
-    let again = KubernetesDouble::start_at(objects, address).await.unwrap();
+    let again = BreakableDouble::start_at(objects, address).await.unwrap();
     until(&cluster, &target(), asks_for(4)).await;
     assert_eq!(moves(&again), []);
 }
@@ -111,6 +114,21 @@ async fn k3_a_connection_cut_after_the_write_is_unknown_and_settled_by_reading()
     assert_eq!((double.faults().requests(Verb::Patch), moves(&double)), (1, ours(5)));
 }
 
+/// Reports two pods, one of them ready, and that no more can be created, as the controller does on a quota.
+fn set_create_failure(objects: &Objects, why: &str) {
+    let condition = json!({ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": why });
+    let author = Author { part: Some(Subresource::Status), ..Author::named("plant") };
+    let reported = objects.update(Resource::Deployments, "shop", "checkout", &author, |old| {
+        let mut new = old.clone();
+        for count in ["replicas", "updatedReplicas"] {
+            new["status"][count] = json!(2);
+        }
+        new["status"]["conditions"] = json!([condition]);
+        Ok(new)
+    });
+    reported.unwrap();
+}
+
 #[tokio::test]
 async fn x5_pods_that_do_not_come_show_in_the_view() {
     let double = double().await;
@@ -119,7 +137,7 @@ async fn x5_pods_that_do_not_come_show_in_the_view() {
     double.objects().set_status("shop", "checkout", 3, 1);
     let reading = until(&cluster, &target(), |reading| reading.known().is_some_and(|target| target.ready == 1)).await;
     assert_eq!(reading.known().unwrap().stuck, None, "pods that start are not stuck");
-    double.objects().set_create_failure("shop", "checkout", 2, 1, "exceeded quota: pods=2");
+    set_create_failure(double.objects(), "exceeded quota: pods=2");
     let is_stuck = |reading: &TargetReading| reading.known().is_some_and(|target| target.stuck.is_some());
     let reading = until(&cluster, &target(), is_stuck).await;
     let expected = Stuck { pods: 1, why: "FailedCreate: exceeded quota: pods=2".to_owned() };

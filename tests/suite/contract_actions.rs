@@ -6,8 +6,7 @@ use std::time::Duration;
 use flyball::adapters::kubernetes::actions::LoopActions;
 use flyball::adapters::kubernetes::{Access, Timeouts, connect};
 use flyball::adapters::store::MemoryJournal;
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::objects::Objects;
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{
@@ -18,23 +17,25 @@ use flyball::ports::journal::{Entry, JournalError, Unreadable};
 use serde_json::{Value, json};
 
 use crate::records;
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
 
 const ACTIONS: Resource = Resource::LoopActions;
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn server() -> KubernetesDouble {
+async fn server() -> BreakableDouble {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    KubernetesDouble::start(Objects::default()).await.unwrap()
+    BreakableDouble::start(Objects::default()).await.unwrap()
 }
 
 /// A process: its own journal, and the API.
-async fn process(double: &KubernetesDouble) -> (LoopActions, Arc<MemoryJournal>) {
+async fn process(double: &BreakableDouble) -> (LoopActions, Arc<MemoryJournal>) {
     let server = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
     let local = Arc::new(MemoryJournal::new());
     (LoopActions::over(local.clone(), &server), local)
 }
 
-fn objects(double: &KubernetesDouble) -> Vec<Value> {
+fn objects(double: &BreakableDouble) -> Vec<Value> {
     let page = double.objects().list(ACTIONS, None, None, usize::MAX);
     page.items.into_iter().map(|object| Value::clone(&object)).collect()
 }

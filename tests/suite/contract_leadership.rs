@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use flyball::adapters::kubernetes::lease::KubernetesLease;
 use flyball::adapters::kubernetes::settings::Timing;
 use flyball::adapters::kubernetes::{Access, Timeouts, connect};
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{Epoch, Lead};
 use flyball::ports::{Awaited, Leadership};
 use serde_json::{Value, json};
+
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
 
 const OWN: &str = "flyball-system";
 /// As short as whole seconds in a Lease permit.
@@ -23,13 +25,13 @@ pub const TIMING: Timing = Timing {
 };
 
 struct Site {
-    double: KubernetesDouble,
+    double: BreakableDouble,
 }
 
 impl Site {
     async fn open() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { double: KubernetesDouble::start(Objects::default()).await.unwrap() }
+        Self { double: BreakableDouble::start(Objects::default()).await.unwrap() }
     }
 
     async fn process(&self, name: &str) -> Arc<KubernetesLease> {

@@ -9,8 +9,7 @@ use flyball::adapters::kubernetes::policy_maps::PolicyMaps;
 use flyball::adapters::kubernetes::{Access, ApiServer, Timeouts, connect};
 use flyball::adapters::policy_memory::PolicyState;
 use flyball::decide::{Deadline, Vocabulary, compile};
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{KillState, PROVENANCE_FILE, Provenance};
@@ -18,17 +17,20 @@ use flyball::ports::policy_memory::{GoodFiles, KeptPolicies, PolicyMemory};
 use flyball::ports::{KillSwitch, PolicyFiles, PolicyStore};
 use serde_json::{Value, json};
 
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
+
 const MAPS: Resource = Resource::ConfigMaps;
 pub const OWN: &str = "flyball-system";
 
-pub async fn server() -> (KubernetesDouble, ApiServer) {
+pub async fn server() -> (BreakableDouble, ApiServer) {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     let server = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
     (double, server)
 }
 
-pub fn put(double: &KubernetesDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
+pub fn put(double: &BreakableDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
     let (objects, person) = (double.objects(), Author::named("kubectl"));
     let metadata = json!({ "namespace": namespace, "name": name, "labels": labels });
     let changed = objects.update(MAPS, namespace, name, &person, |old| {
@@ -155,7 +157,7 @@ async fn c3_what_cannot_be_a_set_is_named_in_configmaps_too() {
 /// Excess from one tenant is refused, and not accepted again before it fits.
 #[tokio::test]
 async fn a_namespace_with_too_much_is_refused_and_taken_again_once_it_fits() {
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let timeouts = Timeouts { watch: Duration::from_secs(1), ..Timeouts::default() };
     let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
@@ -261,7 +263,7 @@ async fn c4_edits_of_tenants_that_never_end_hold_up_no_edit_of_the_platform() {
 }
 
 /// Runs `flyball policy eval` on a recorded decision of a service, with settings that take policies from ConfigMaps.
-async fn eval(double: &KubernetesDouble, service: &str) -> String {
+async fn eval(double: &BreakableDouble, service: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let (settings, input) = (directory.path().join("flyball.yaml"), directory.path().join("then.json"));
     let text = crate::scenarios::world::settings(&[service], "").replace(

@@ -9,8 +9,7 @@ use flyball::adapters::alone::Alone;
 use flyball::adapters::kubernetes::loops::{BOUND_NAME, ServiceLoops};
 use flyball::adapters::kubernetes::{Access, Timeouts, connect, survey};
 use flyball::config::{Declarations, Settings};
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::{Resource, Subresource};
 use flyball::model::{
@@ -24,12 +23,14 @@ use tokio::sync::watch;
 use crate::records;
 use crate::scenarios::replicas::{Scripted, follows, holds};
 use crate::scenarios::world::settings;
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
 
 const LOOPS: Resource = Resource::ServiceLoops;
 
 /// An API server with loops, and the adapter that watches them.
 pub struct Site {
-    pub double: KubernetesDouble,
+    pub double: BreakableDouble,
     services: ServiceLoops,
     roster: watch::Receiver<Option<Roster>>,
 }
@@ -79,7 +80,7 @@ impl Site {
 
     async fn open_counted(timeouts: Timeouts, leadership: Arc<dyn Leadership>, counts: Arc<Counts>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+        let double = BreakableDouble::start(Objects::default()).await.unwrap();
         double.objects().create(Resource::PlatformBounds, "", bound(30, "auto"), &person()).unwrap();
         let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
         let services =

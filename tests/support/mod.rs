@@ -1,5 +1,7 @@
-//! What several test programs share. `delegating` is included by those that need it.
+//! What several test programs share.
 
+pub mod delegating;
 pub mod flyball;
 pub mod kills;
+pub mod kubernetes;
 pub mod process;

@@ -21,8 +21,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::faults::change;
 use super::world::{Hesitant, Remembered, World, origin, policy_set, settings, steady};
-use crate::delegating::{Delegating, Differs};
 use crate::records;
+use crate::support::delegating::{Delegating, Differs};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
