@@ -9,11 +9,13 @@ use flyball::demo::kubernetes::objects::Author;
 use flyball::demo::kubernetes::resource::{Resource, Subresource};
 use flyball::model::{Stuck, TargetKind, TargetReading, TargetRef};
 use flyball::ports::{Awaited, Cluster, ClusterError, Live, StaleWatch};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::contract_cluster::{asks_for, change, until};
 use crate::support::kubernetes::BreakableDouble;
 use crate::support::kubernetes::faults::Fault;
+use crate::support::wait::eventually;
 
 /// Short deadlines: the tests wait for them to pass.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -91,13 +93,14 @@ async fn k2_a_patch_that_is_done_after_we_left_meets_a_version_of_its_own() {
     let double = double().await;
     let cluster = cluster(&double, TIMEOUTS).await;
     let live = read(&cluster).await;
-    double.faults().order(Verb::Patch, 1, Fault::DelayBefore(Duration::from_millis(500)));
+    double.faults().order(Verb::Patch, 1, Fault::HoldBefore);
     let outcome = cluster.apply(&change(&target(), 5), &live).await;
     assert!(matches!(outcome, Err(ClusterError::Unknown { .. })), "{outcome:?}");
     // Not done yet; a decision based on a new read wins, and the late write is a conflict.
     let live = read(&cluster).await;
     assert_eq!(live.value, 3);
     cluster.apply(&change(&target(), 4), &live).await.unwrap();
+    double.faults().release();
     double.faults().wait_for_handled(Verb::Patch, 2).await;
     assert_eq!(moves(&double), ours(4));
 }
@@ -174,14 +177,10 @@ async fn k5_after_an_outage_what_was_lost_is_listed_at_once() {
     let (watched, listed) = (asked(Verb::Watch), asked(Verb::List));
     double.faults().order_of(Resource::Deployments, Verb::Watch, 4, Fault::status(503));
     double.faults().order_of(Resource::Deployments, Verb::Watch, 1, Fault::status(410));
-    let reach = async |verb, count| {
-        while asked(verb) < count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    reach(Verb::Watch, watched + 5).await;
+    eventually("it is told", || asked(Verb::Watch) >= watched + 5).await;
     let told = std::time::Instant::now();
-    reach(Verb::List, listed + 1).await;
+    eventually("it lists", || asked(Verb::List) > listed).await;
+    // A pause after so many failures is at least four.
     assert!(told.elapsed() < Duration::from_secs(2), "listed again after {:?}", told.elapsed());
 }
 
@@ -198,14 +197,20 @@ async fn k5_changes_missed_again_and_again_are_listed_ever_more_slowly() {
     let watched = asked(Verb::Watch);
     double.faults().order_of(Resource::Deployments, Verb::Watch, 2, Fault::status(410));
     let listed = asked(Verb::List);
-    while asked(Verb::Watch) < watched + 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let missed = std::time::Instant::now();
-    while asked(Verb::List) < listed + 3 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(missed.elapsed() > Duration::from_millis(800), "listed again after {:?}", missed.elapsed());
+    // The clock is read before the question: a machine that stalls in between makes it no later.
+    let missed = Mutex::new(std::time::Instant::now());
+    eventually("changes are missed twice", || {
+        let before = std::time::Instant::now();
+        let twice = asked(Verb::Watch) >= watched + 2;
+        if !twice {
+            *missed.lock() = before;
+        }
+        twice
+    })
+    .await;
+    eventually("it lists three times", || asked(Verb::List) >= listed + 3).await;
+    let after = missed.lock().elapsed();
+    assert!(after > Duration::from_millis(800), "listed again after {after:?}");
 }
 
 #[tokio::test]
@@ -263,9 +268,7 @@ async fn k7_a_watch_that_came_later_is_waited_for_by_its_own_targets_alone() {
     let double = double().await;
     let cluster = cluster(&double, TIMEOUTS).await;
     until(&cluster, &target(), asks_for(3)).await;
-    while !cluster.waiting_for().is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("all is known", || cluster.waiting_for().is_empty()).await;
     double.faults().order(Verb::List, 100, Fault::status(403));
     let newcomer = TargetRef { namespace: "blog".to_owned(), ..target() };
     cluster.follow(&[target(), newcomer.clone()].into());

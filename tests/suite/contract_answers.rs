@@ -22,10 +22,11 @@ use tokio::net::TcpListener;
 
 use crate::cluster_faults::target;
 use crate::contract_cluster::until;
-use crate::contract_leadership::{TIMING, epoch, eventually};
+use crate::contract_leadership::{TIMING, epoch};
 use crate::records;
 use crate::support::kubernetes::BreakableDouble;
 use crate::support::kubernetes::faults::Fault;
+use crate::support::wait::eventually;
 
 const OWN: &str = "flyball-system";
 

@@ -1,7 +1,7 @@
 //! The kill switch and the policies as ConfigMaps, on the API double.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flyball::adapters::kubernetes::kept_policies::{self, SharedPolicies};
 use flyball::adapters::kubernetes::kill_map::{KillMap, NAME};
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::support::kubernetes::BreakableDouble;
 use crate::support::kubernetes::faults::Fault;
+use crate::support::wait::eventually;
 
 const MAPS: Resource = Resource::ConfigMaps;
 pub const OWN: &str = "flyball-system";
@@ -41,15 +42,6 @@ pub fn put(double: &BreakableDouble, namespace: &str, name: &str, labels: &Value
     if changed.is_err() {
         objects.create(MAPS, namespace, json!({ "metadata": metadata, "data": data }), &person).unwrap();
     }
-}
-
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("not so: {what}"));
 }
 
 fn is_released(state: &KillState) -> bool {
@@ -206,10 +198,11 @@ async fn c4_configmaps_that_change_together_are_announced_together() {
     let store = PolicyMaps::start(&server, OWN).await;
     let mut announced = store.watch();
     assert_eq!(paths(&announced.borrow_and_update(), None).len(), 1);
-    let mut told = 0;
+    let (mut told, mut stalls, mut edited) = (0, 0, Instant::now());
     for number in 0..5 {
         put(&double, OWN, &format!("map-{number}"), &labels, &json!({ "b.rhai": "two" }));
         tokio::time::sleep(Duration::from_millis(60)).await;
+        stalls += u32::from(std::mem::replace(&mut edited, Instant::now()).elapsed() > Duration::from_millis(200));
         if announced.has_changed().unwrap() {
             announced.mark_unchanged();
             told += 1;
@@ -220,7 +213,7 @@ async fn c4_configmaps_that_change_together_are_announced_together() {
         told += 1;
     }
     // All at once, except on a machine that stalls for longer than edits are awaited.
-    assert!(told <= 2, "{told} announcements of five edits");
+    assert!(told <= 2 + stalls, "{told} announcements of five edits, {stalls} stalls");
     // Endless edits are announced nevertheless.
     let editing = async {
         for edit in 0.. {

@@ -25,6 +25,7 @@ use crate::scenarios::replicas::{Scripted, follows, holds};
 use crate::scenarios::world::settings;
 use crate::support::kubernetes::BreakableDouble;
 use crate::support::kubernetes::faults::Fault;
+use crate::support::wait::eventually;
 
 const LOOPS: Resource = Resource::ServiceLoops;
 
@@ -426,9 +427,7 @@ async fn a_bound_that_is_not_heard_of_for_too_long_permits_no_write_and_changes_
     site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Auto)).await;
     let mut changes = site.roster.clone();
     changes.mark_unchanged();
-    while site.services.unbounded().is_none() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("it is not heard of", || site.services.unbounded().is_some()).await;
     // Longer than the keeper waits before it checks on its own.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!changes.has_changed().unwrap(), "what is declared stays as it is");

@@ -5,3 +5,4 @@ pub mod flyball;
 pub mod kills;
 pub mod kubernetes;
 pub mod process;
+pub mod wait;

@@ -25,6 +25,8 @@ use super::connection::Cut;
 pub enum Fault {
     /// Handled after a delay, even if the client has left by then.
     DelayBefore(Duration),
+    /// Not handled until [`Faults::release`], even if the client has left by then.
+    HoldBefore,
     /// Handled at once, answered after a delay.
     DelayAnswer(Duration),
     /// Handled, but not answered until [`Faults::release`].
@@ -98,14 +100,14 @@ impl Faults {
         self.shared.held.send_replace(true);
     }
 
-    /// Withdraws the pending faults and releases held answers.
+    /// Withdraws the pending faults and releases what is held.
     pub fn clear(&self) {
         self.shared.orders.lock().clear();
         self.release();
         self.freeze_watches(false);
     }
 
-    /// Releases held answers.
+    /// Releases held requests and answers.
     pub fn release(&self) {
         self.shared.held.send_replace(false);
     }
@@ -154,7 +156,7 @@ impl Faults {
         self.shared.counts.send_modify(|counts| counts.entry((verb, resource)).or_default().handled += 1);
     }
 
-    /// Waits until held answers are released.
+    /// Waits until what is held is released.
     async fn released(&self) {
         let mut held = self.shared.held.subscribe();
         let _ = held.wait_for(|held| !held).await;
@@ -195,8 +197,10 @@ pub(super) async fn meet(
     }
     // In its own task: a request is handled even if the client does not wait for the answer.
     let done = tokio::spawn(async move {
-        if let Some(Fault::DelayBefore(time)) = &fault {
-            tokio::time::sleep(*time).await;
+        match &fault {
+            Some(Fault::DelayBefore(time)) => tokio::time::sleep(*time).await,
+            Some(Fault::HoldBefore) => faults.released().await,
+            _ => {}
         }
         let response = next.run(request).await;
         faults.handled(verb, place.resource);
@@ -204,7 +208,7 @@ pub(super) async fn meet(
             Some(Fault::DelayAnswer(time)) => tokio::time::sleep(time).await,
             Some(Fault::HoldAnswer) => faults.released().await,
             Some(Fault::Cut) => cut.now(),
-            Some(Fault::DelayBefore(_) | Fault::Answer { .. }) | None => {}
+            Some(Fault::DelayBefore(_) | Fault::HoldBefore | Fault::Answer { .. }) | None => {}
         }
         match verb {
             Verb::Watch => response.map(|sent| Body::from_stream(faults.freezable(sent))),
