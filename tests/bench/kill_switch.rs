@@ -21,14 +21,15 @@ use flyball::app::{Ports, deadline};
 use flyball::guard::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Fitted, Intent, Knob, Now, ServiceId,
-    TargetKind, TargetReading, TargetRef, Timestamp, TraceId, WriteEnd,
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, Knob, Now, ServiceId, TargetKind, TargetReading, TargetRef,
+    Timestamp, TraceId, WriteEnd,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Awaited, Clock, Cluster, ClusterError, Journal, JournalError, Live};
 use futures::future::BoxFuture;
 
 use crate::Figures;
+use crate::delegating::{Delegating, Differs};
 use crate::measure::{ms, quantile};
 use crate::process::scratch;
 
@@ -89,7 +90,7 @@ impl Stream {
         let ports = Ports {
             clock: clock.clone(),
             cluster: cluster.clone(),
-            journal: Arc::new(Forgetful(MemoryJournal::new())),
+            journal: Arc::new(Delegating(Forgetful(MemoryJournal::new()))),
             kill: Arc::new(KillFile::open(file)),
             leadership: Arc::new(Alone::default()),
             // Nothing is decided here.
@@ -215,43 +216,14 @@ impl Cluster for Instantly {
 /// A journal that is instantly durable and keeps nothing: there are hundreds of thousands of writes.
 struct Forgetful(MemoryJournal);
 
-impl Journal for Forgetful {
+impl Differs for Forgetful {
+    fn below(&self) -> &dyn Journal {
+        &self.0
+    }
+
     fn append(&self, _: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
         Box::pin(async { Ok(()) })
     }
 
     fn submit(&self, _: Entry) {}
-
-    fn health(&self) -> Result<(), JournalError> {
-        Ok(())
-    }
-
-    fn run(&self) -> u32 {
-        self.0.run()
-    }
-
-    fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
-        Ok(Vec::new())
-    }
-
-    fn remembered_since(&self, _: Timestamp, _: Duration) -> Result<Vec<Intent>, JournalError> {
-        Ok(Vec::new())
-    }
-
-    fn decisions(
-        &self,
-        _: Option<&ServiceId>,
-        _: Option<&DecisionId>,
-        _: usize,
-    ) -> Result<Vec<DecisionRecord>, JournalError> {
-        Ok(Vec::new())
-    }
-
-    fn fits(&self, _: &ServiceId) -> Result<Vec<Fitted>, JournalError> {
-        Ok(Vec::new())
-    }
-
-    fn decision(&self, _: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
-        Ok(None)
-    }
 }

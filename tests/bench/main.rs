@@ -26,6 +26,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
 mod anomalies;
+#[path = "../support/delegating.rs"]
+mod delegating;
 mod forecast;
 mod forecasts;
 mod full_journal;

@@ -83,7 +83,7 @@ fn latenesses(trouble: Trouble) -> anyhow::Result<Vec<f64>> {
         let metrics = Arc::new(Metrics::new());
         let sources = BTreeMap::from([("s0".to_owned(), source.clone() as Arc<dyn TelemetrySource>)]);
         let mut ports = ports(&settings, &metrics, sources).await?;
-        let journal = NotingJournal::new(Arc::new(MemoryJournal::new()));
+        let journal = NotingJournal::over(Arc::new(MemoryJournal::new()));
         ports.journal = journal.clone();
         ports.cluster = Arc::new(Still { trouble });
         let saving = (trouble == Trouble::Endless).then(|| tokio::spawn(keep_saving(policies)));
@@ -91,7 +91,7 @@ fn latenesses(trouble: Trouble) -> anyhow::Result<Vec<f64>> {
         saving.inspect(tokio::task::JoinHandle::abort);
         anyhow::Ok(journal)
     })?;
-    let rounds = lateness(&source.handed_over(), journal.kept(|service| service.name() != name(0)));
+    let rounds = lateness(&source.handed_over(), journal.0.kept(|service| service.name() != name(0)));
     let lateness: Vec<f64> = rounds.iter().skip(5).flatten().map(|lateness| ms(*lateness)).collect();
     let expected = (SERVICES - 1) * 80;
     ensure!(lateness.len() >= expected, "{trouble:?}: {} decisions, expected at least {expected}", lateness.len());

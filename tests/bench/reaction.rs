@@ -108,12 +108,12 @@ pub fn batch() -> anyhow::Result<Figures> {
         let metrics = Arc::new(Metrics::new());
         let sources = BTreeMap::from([("s0".to_owned(), source.clone() as Arc<dyn TelemetrySource>)]);
         let mut ports = ports(&settings, &metrics, sources).await?;
-        let journal = NotingJournal::new(ports.journal.clone());
+        let journal = NotingJournal::over(ports.journal.clone());
         ports.journal = journal.clone();
         run_for(&settings, ports, metrics, Duration::from_secs(32)).await?;
         Ok(journal)
     })?;
-    let rounds = lateness(&source.handed_over(), journal.kept(|_| true));
+    let rounds = lateness(&source.handed_over(), journal.0.kept(|_| true));
     let whole = rounds.iter().skip(2).filter(|round| round.len() == SERVICES);
     let mut last: Vec<f64> = whole.filter_map(|round| round.iter().max()).map(|last| ms(*last)).collect();
     ensure!(last.len() >= 20, "{} rounds in which all decided, of {}", last.len(), rounds.len());

@@ -14,13 +14,13 @@ use flyball::adapters::kill_file::{Scope, release};
 use flyball::app::{Ports, assemble};
 use flyball::config::{Settings, Switch};
 use flyball::instrument::Metrics;
-use flyball::model::{
-    Arrival, DecisionId, DecisionRecord, Finite, Fitted, Intent, Missing, Sample, ServiceId, Timestamp,
-};
+use flyball::model::{Arrival, Finite, Missing, Sample, ServiceId, Timestamp};
 use flyball::ports::journal::Entry;
-use flyball::ports::{Answer, Journal, JournalError, Round, SourceError, TelemetrySource, Template};
+use flyball::ports::{Answer, Journal, Round, SourceError, TelemetrySource, Template};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+
+use crate::delegating::{Delegating, Differs};
 
 /// Requests per second that one pod carries within the objective, in the settings below.
 const PER_POD: f64 = 75.0;
@@ -169,8 +169,8 @@ pub struct NotingJournal {
 
 impl NotingJournal {
     /// Returns a journal over `inner`.
-    pub fn new(inner: Arc<dyn Journal>) -> Arc<Self> {
-        Arc::new(Self { inner, kept: Mutex::default() })
+    pub fn over(inner: Arc<dyn Journal>) -> Arc<Delegating<Self>> {
+        Arc::new(Delegating(Self { inner, kept: Mutex::default() }))
     }
 
     /// Returns when decisions of services for which `counts` is true were submitted.
@@ -193,9 +193,9 @@ pub fn lateness(answers: &[Instant], decisions: impl IntoIterator<Item = Instant
     rounds
 }
 
-impl Journal for NotingJournal {
-    fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
-        self.inner.append(entry)
+impl Differs for NotingJournal {
+    fn below(&self) -> &dyn Journal {
+        &*self.inner
     }
 
     fn submit(&self, entry: Entry) {
@@ -203,38 +203,5 @@ impl Journal for NotingJournal {
             self.kept.lock().push((Instant::now(), record.id.service.clone()));
         }
         self.inner.submit(entry);
-    }
-
-    fn health(&self) -> Result<(), JournalError> {
-        self.inner.health()
-    }
-
-    fn run(&self) -> u32 {
-        self.inner.run()
-    }
-
-    fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
-        self.inner.open_intents()
-    }
-
-    fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        self.inner.remembered_since(now, span)
-    }
-
-    fn decisions(
-        &self,
-        service: Option<&ServiceId>,
-        before: Option<&DecisionId>,
-        limit: usize,
-    ) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.inner.decisions(service, before, limit)
-    }
-
-    fn fits(&self, service: &ServiceId) -> Result<Vec<Fitted>, JournalError> {
-        self.inner.fits(service)
-    }
-
-    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
-        self.inner.decision(id)
     }
 }

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::objects::{Objects, Write};
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
@@ -12,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::eventually;
 use crate::prometheus::Prometheus;
 use crate::support::flyball::{Flyball, Installation};
+use crate::support::kubernetes::BreakableDouble;
 
 /// Configured capacity of a pod, requests per second.
 pub const PER_POD: f64 = 8.0;
@@ -37,7 +37,7 @@ pub type Governed<'a> = (&'a str, &'a str, usize);
 /// flyball and what it writes to.
 pub struct Lab {
     /// The API server.
-    pub double: KubernetesDouble,
+    pub double: BreakableDouble,
     /// The installation it was started from.
     pub installation: Installation,
     /// The process.
@@ -87,7 +87,7 @@ impl Lab {
         }
         let names: Vec<String> = services.iter().map(|(service, ..)| (*service).to_owned()).collect();
         let controller = AbortOnDropHandle::new(tokio::spawn(start_pods(objects.clone(), names)));
-        let double = KubernetesDouble::start(objects).await.unwrap();
+        let double = BreakableDouble::start(objects).await.unwrap();
         let settings = format!("cluster: {{ url: \"{}\" }}\n{settings}", double.url());
         let installation = Installation::new(Path::new(env!("CARGO_BIN_EXE_flyball")), &settings, policies);
         let mut flyball = installation.start(None);

@@ -40,6 +40,7 @@ mod prometheus;
 #[path = "../suite/records.rs"]
 mod records;
 mod replicas;
+#[allow(dead_code, reason = "each test program needs a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
 mod worker;

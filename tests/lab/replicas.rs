@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::objects::Objects;
 use flyball::demo::kubernetes::resource::Resource;
 use serde::Serialize;
@@ -15,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::flyball::{Flyball, Installation};
 use crate::support::kills::{POLICY, Rates, Server, places, settings};
+use crate::support::kubernetes::BreakableDouble;
 
 /// Time limit for anything that is not measured.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -344,7 +344,7 @@ pub fn assert_kept(report: &Report) {
     assert!(report.handover_s <= 2.0 && report.failover_s <= 20.0, "{report:?}");
 }
 
-impl Outside for KubernetesDouble {
+impl Outside for BreakableDouble {
     async fn holder(&self) -> Option<String> {
         let lease = self.objects().get(Resource::Leases, "flyball-system", "flyball").ok()?;
         lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
@@ -359,7 +359,7 @@ impl Outside for KubernetesDouble {
 #[tokio::test(flavor = "multi_thread")]
 async fn r1_r10_l2_two_replicas_hand_over_and_fail_over_and_write_once() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     let report = replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &double).await;
     println!("{}", serde_json::to_string(&report).unwrap());
     assert_kept(&report);

@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
-use flyball::demo::kubernetes::faults::{Fault, Verb};
-use flyball::demo::kubernetes::resource::Resource;
-use flyball::demo::kubernetes::{KubernetesDouble, Objects};
+use flyball::demo::kubernetes::Objects;
+use flyball::demo::kubernetes::call::Verb;
+use flyball::demo::kubernetes::objects::Author;
+use flyball::demo::kubernetes::resource::{Resource, Subresource};
 use flyball::model::{Stuck, TargetKind, TargetReading, TargetRef};
 use flyball::ports::{Awaited, Cluster, ClusterError, Live, StaleWatch};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::contract_cluster::{asks_for, change, until};
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
+use crate::support::wait::eventually;
 
 /// Short deadlines: the tests wait for them to pass.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -25,13 +30,13 @@ pub fn target() -> TargetRef {
     TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() }
 }
 
-async fn double() -> KubernetesDouble {
+async fn double() -> BreakableDouble {
     let objects = Objects::default();
     objects.add_deployment("shop", "checkout", 3);
-    KubernetesDouble::start(objects).await.unwrap()
+    BreakableDouble::start(objects).await.unwrap()
 }
 
-async fn cluster(double: &KubernetesDouble, timeouts: Timeouts) -> Kubernetes {
+async fn cluster(double: &BreakableDouble, timeouts: Timeouts) -> Kubernetes {
     let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
     let cluster = Kubernetes::start(&server);
     cluster.follow(&[target()].into());
@@ -43,7 +48,7 @@ async fn read(cluster: &Kubernetes) -> Live {
 }
 
 /// Returns which manager moved the target to what, without the plant's own moves.
-fn moves(double: &KubernetesDouble) -> Vec<(String, Option<u32>)> {
+fn moves(double: &BreakableDouble) -> Vec<(String, Option<u32>)> {
     let others = double.objects().history().into_iter().filter(|write| write.who != "plant");
     others.map(|write| (write.who, write.to)).collect()
 }
@@ -66,7 +71,7 @@ async fn k1_a_server_that_is_down_is_unavailable_and_comes_back() {
     let refused = cluster.apply(&change(&target(), 5), &live).await;
     assert!(matches!(refused, Err(ClusterError::Unavailable { .. })), "{refused:?}");
     objects.add_deployment("shop", "checkout", 4);
-    let again = KubernetesDouble::start_at(objects, address).await.unwrap();
+    let again = BreakableDouble::start_at(objects, address).await.unwrap();
     until(&cluster, &target(), asks_for(4)).await;
     assert_eq!(moves(&again), []);
 }
@@ -88,13 +93,14 @@ async fn k2_a_patch_that_is_done_after_we_left_meets_a_version_of_its_own() {
     let double = double().await;
     let cluster = cluster(&double, TIMEOUTS).await;
     let live = read(&cluster).await;
-    double.faults().order(Verb::Patch, 1, Fault::DelayBefore(Duration::from_millis(500)));
+    double.faults().order(Verb::Patch, 1, Fault::HoldBefore);
     let outcome = cluster.apply(&change(&target(), 5), &live).await;
     assert!(matches!(outcome, Err(ClusterError::Unknown { .. })), "{outcome:?}");
     // Not done yet; a decision based on a new read wins, and the late write is a conflict.
     let live = read(&cluster).await;
     assert_eq!(live.value, 3);
     cluster.apply(&change(&target(), 4), &live).await.unwrap();
+    double.faults().release();
     double.faults().wait_for_handled(Verb::Patch, 2).await;
     assert_eq!(moves(&double), ours(4));
 }
@@ -111,6 +117,21 @@ async fn k3_a_connection_cut_after_the_write_is_unknown_and_settled_by_reading()
     assert_eq!((double.faults().requests(Verb::Patch), moves(&double)), (1, ours(5)));
 }
 
+/// Reports two pods, one of them ready, and that no more can be created, as the controller does on a quota.
+fn set_create_failure(objects: &Objects, why: &str) {
+    let condition = json!({ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": why });
+    let author = Author { part: Some(Subresource::Status), ..Author::named("plant") };
+    let reported = objects.update(Resource::Deployments, "shop", "checkout", &author, |old| {
+        let mut new = old.clone();
+        for count in ["replicas", "updatedReplicas"] {
+            new["status"][count] = json!(2);
+        }
+        new["status"]["conditions"] = json!([condition]);
+        Ok(new)
+    });
+    reported.unwrap();
+}
+
 #[tokio::test]
 async fn x5_pods_that_do_not_come_show_in_the_view() {
     let double = double().await;
@@ -119,7 +140,7 @@ async fn x5_pods_that_do_not_come_show_in_the_view() {
     double.objects().set_status("shop", "checkout", 3, 1);
     let reading = until(&cluster, &target(), |reading| reading.known().is_some_and(|target| target.ready == 1)).await;
     assert_eq!(reading.known().unwrap().stuck, None, "pods that start are not stuck");
-    double.objects().set_create_failure("shop", "checkout", 2, 1, "exceeded quota: pods=2");
+    set_create_failure(double.objects(), "exceeded quota: pods=2");
     let is_stuck = |reading: &TargetReading| reading.known().is_some_and(|target| target.stuck.is_some());
     let reading = until(&cluster, &target(), is_stuck).await;
     let expected = Stuck { pods: 1, why: "FailedCreate: exceeded quota: pods=2".to_owned() };
@@ -156,14 +177,10 @@ async fn k5_after_an_outage_what_was_lost_is_listed_at_once() {
     let (watched, listed) = (asked(Verb::Watch), asked(Verb::List));
     double.faults().order_of(Resource::Deployments, Verb::Watch, 4, Fault::status(503));
     double.faults().order_of(Resource::Deployments, Verb::Watch, 1, Fault::status(410));
-    let reach = async |verb, count| {
-        while asked(verb) < count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    reach(Verb::Watch, watched + 5).await;
+    eventually("it is told", || asked(Verb::Watch) >= watched + 5).await;
     let told = std::time::Instant::now();
-    reach(Verb::List, listed + 1).await;
+    eventually("it lists", || asked(Verb::List) > listed).await;
+    // A pause after so many failures is at least four.
     assert!(told.elapsed() < Duration::from_secs(2), "listed again after {:?}", told.elapsed());
 }
 
@@ -180,14 +197,20 @@ async fn k5_changes_missed_again_and_again_are_listed_ever_more_slowly() {
     let watched = asked(Verb::Watch);
     double.faults().order_of(Resource::Deployments, Verb::Watch, 2, Fault::status(410));
     let listed = asked(Verb::List);
-    while asked(Verb::Watch) < watched + 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let missed = std::time::Instant::now();
-    while asked(Verb::List) < listed + 3 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(missed.elapsed() > Duration::from_millis(800), "listed again after {:?}", missed.elapsed());
+    // The clock is read before the question: a machine that stalls in between makes it no later.
+    let missed = Mutex::new(std::time::Instant::now());
+    eventually("changes are missed twice", || {
+        let before = std::time::Instant::now();
+        let twice = asked(Verb::Watch) >= watched + 2;
+        if !twice {
+            *missed.lock() = before;
+        }
+        twice
+    })
+    .await;
+    eventually("it lists three times", || asked(Verb::List) >= listed + 3).await;
+    let after = missed.lock().elapsed();
+    assert!(after > Duration::from_millis(800), "listed again after {after:?}");
 }
 
 #[tokio::test]
@@ -245,9 +268,7 @@ async fn k7_a_watch_that_came_later_is_waited_for_by_its_own_targets_alone() {
     let double = double().await;
     let cluster = cluster(&double, TIMEOUTS).await;
     until(&cluster, &target(), asks_for(3)).await;
-    while !cluster.waiting_for().is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("all is known", || cluster.waiting_for().is_empty()).await;
     double.faults().order(Verb::List, 100, Fault::status(403));
     let newcomer = TargetRef { namespace: "blog".to_owned(), ..target() };
     cluster.follow(&[target(), newcomer.clone()].into());

@@ -7,13 +7,14 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::objects::Objects;
 use flyball::demo::kubernetes::resource::Resource;
 use tempfile::TempDir;
 
 use crate::evaluations::wave;
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
 
 const EXAMPLE: &str = include_str!("../../docs/flyball.example.yaml");
 const POLICIES: [(&str, &str); 2] = [
@@ -520,7 +521,7 @@ fn a_stop_during_a_start_that_waits_ends_it_at_once_and_cleanly() {
 /// Startup waits for the policies while the API server would grant it the lease.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_during_a_start_leaves_no_lease_behind() {
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     double.faults().order_of(Resource::ConfigMaps, Verb::List, 100, Fault::HoldAnswer);
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("flyball.yaml"), waiting(&double.url())).unwrap();

@@ -6,8 +6,7 @@ use std::time::Duration;
 use flyball::adapters::kubernetes::actions::LoopActions;
 use flyball::adapters::kubernetes::{Access, Timeouts, connect};
 use flyball::adapters::store::MemoryJournal;
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::objects::Objects;
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{
@@ -18,23 +17,26 @@ use flyball::ports::journal::{Entry, JournalError, Unreadable};
 use serde_json::{Value, json};
 
 use crate::records;
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
+use crate::support::wait::eventually;
 
 const ACTIONS: Resource = Resource::LoopActions;
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn server() -> KubernetesDouble {
+async fn server() -> BreakableDouble {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    KubernetesDouble::start(Objects::default()).await.unwrap()
+    BreakableDouble::start(Objects::default()).await.unwrap()
 }
 
 /// A process: its own journal, and the API.
-async fn process(double: &KubernetesDouble) -> (LoopActions, Arc<MemoryJournal>) {
+async fn process(double: &BreakableDouble) -> (LoopActions, Arc<MemoryJournal>) {
     let server = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
     let local = Arc::new(MemoryJournal::new());
     (LoopActions::over(local.clone(), &server), local)
 }
 
-fn objects(double: &KubernetesDouble) -> Vec<Value> {
+fn objects(double: &BreakableDouble) -> Vec<Value> {
     let page = double.objects().list(ACTIONS, None, None, usize::MAX);
     page.items.into_iter().map(|object| Value::clone(&object)).collect()
 }
@@ -90,12 +92,7 @@ async fn an_intent_is_an_object_before_its_write_and_ends_once() {
     let revert = Revert { at: Timestamp::now(), from: 7, to: 4, by: Some("kubectl".into()) };
     journal.submit(Entry::Reverted { change, revert: revert.clone() });
     let reverted = || objects(&double)[0]["status"]["reverted"]["by"] == "kubectl";
-    for _ in 0..1_000 {
-        if reverted() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    eventually("the revert is written", reverted).await;
     let (next, _) = process(&double).await;
     next.refresh().await.unwrap();
     let [known] = next.remembered_since(Timestamp::now(), HOUR).unwrap().try_into().unwrap();
@@ -118,21 +115,11 @@ async fn inv_12_whoever_goes_on_measures_what_a_process_wrote_and_the_first_effe
     let impact = || objects(&double)[0]["status"]["measured"]["effect"]["impact"].clone();
     let first = measured(Impact::Hurt);
     new.submit(Entry::Measured { change: change.clone(), measured: first.clone() });
-    for _ in 0..1_000 {
-        if impact() == "hurt" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    eventually("the effect is written", || impact() == "hurt").await;
     // The old process resumes, and reports what it saw.
     old.submit(Entry::Measured { change, measured: measured(Impact::Neutral) });
     let of_old = || old.remembered_since(Timestamp::now(), HOUR).unwrap()[0].measured.clone();
-    for _ in 0..1_000 {
-        if of_old().is_some() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    eventually("the old process knows it", || of_old().is_some()).await;
     assert_eq!((impact(), of_old()), (json!("hurt"), Some(first)), "and takes over what it finds");
     assert!(new_local.decisions(None, None, 10).unwrap().is_empty(), "a decision of the old one is not the new one's");
     let record = old_local.decision(&id(1)).unwrap().unwrap();
@@ -184,12 +171,8 @@ async fn inv_28_without_the_object_there_is_no_write_and_an_end_is_tried_until_i
     // Created, but the answer was lost: nothing was sent for it, so it is ended.
     double.faults().order(Verb::Create, 1, Fault::Cut);
     assert!(prepare(&journal, 3).await.is_err());
-    for _ in 0..1_000 {
-        if objects(&double).iter().all(|object| object["status"]["outcome"] == "abandoned") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    eventually("it is ended", || objects(&double).iter().all(|object| object["status"]["outcome"] == "abandoned"))
+        .await;
     assert_eq!(objects(&double).len(), 1);
     assert_eq!(objects(&double)[0]["status"]["outcome"], "abandoned");
     let change = prepare(&journal, 5).await.unwrap();
@@ -203,13 +186,8 @@ async fn inv_28_without_the_object_there_is_no_write_and_an_end_is_tried_until_i
     double.faults().order(Verb::Patch, 1, Fault::status(422));
     let ending = end(&journal, change, WriteOutcome::Applied);
     let watching = async {
-        for _ in 0..1_000 {
-            if journal.health().is_err() {
-                return journal.health().unwrap_err().to_string();
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        String::new()
+        eventually("it is ill", || journal.health().is_err()).await;
+        journal.health().unwrap_err().to_string()
     };
     let ((), told) = futures::join!(ending, watching);
     assert!(told.contains("cannot be written"), "{told}");
@@ -247,13 +225,7 @@ async fn objects_that_are_no_longer_needed_are_deleted() {
         let change = prepare(&journal, seq * 2 + 1).await.unwrap();
         end(&journal, change, WriteOutcome::Applied).await;
     }
-    for _ in 0..10_000 {
-        if objects(&double).len() == 32 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    assert_eq!(objects(&double).len(), 32);
+    eventually("the others are deleted", || objects(&double).len() == 32).await;
     assert_eq!(journal.remembered_since(Timestamp::now(), HOUR).unwrap().len(), 32);
 }
 
@@ -283,13 +255,7 @@ async fn inv_18_an_open_object_that_cannot_be_read_is_named_and_stops_nobody_els
     for name in ["search-odd", "nobodys"] {
         double.objects().delete(ACTIONS, "shop", name, &person).unwrap();
     }
-    for _ in 0..1_500 {
-        if new.unreadable().is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(new.unreadable(), [], "once it is gone, its service goes on");
+    eventually("once it is gone, its service goes on", || new.unreadable().is_empty()).await;
 }
 
 /// The sender gives up, finds no object, and then the server creates it.
@@ -300,18 +266,14 @@ async fn an_object_that_the_server_makes_after_its_sender_gave_up_does_not_stay_
     let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
     let journal = LoopActions::over(Arc::new(MemoryJournal::new()), &server);
     journal.refresh().await.unwrap();
-    double.faults().order(Verb::Create, 1, Fault::DelayBefore(Duration::from_millis(500)));
+    double.faults().order(Verb::Create, 1, Fault::HoldBefore);
     let refused = prepare(&journal, 1).await.unwrap_err();
     assert!(refused.to_string().contains("no answer within 300ms"), "{refused}");
+    double.faults().release();
     double.faults().wait_for_handled(Verb::Create, 1).await;
     let [object] = objects(&double).try_into().unwrap();
     assert!(object["status"]["endedAt"].is_null(), "a ghost: nobody waits for it any more");
-    for _ in 0..300 {
-        if objects(&double)[0]["status"]["outcome"] == "abandoned" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("it is ended", || objects(&double)[0]["status"]["outcome"] == "abandoned").await;
     let [object] = objects(&double).try_into().unwrap();
     assert_eq!(
         (&object["status"]["outcome"], &object["status"]["result"]["sent"]),

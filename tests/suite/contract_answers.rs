@@ -10,9 +10,9 @@ use flyball::adapters::kubernetes::kill_map::KillMap;
 use flyball::adapters::kubernetes::lease::KubernetesLease;
 use flyball::adapters::kubernetes::{Access, ApiServer, Kubernetes, Timeouts, connect, survey};
 use flyball::adapters::store::MemoryJournal;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::Objects;
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::resource::Resource;
-use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use flyball::model::{Epoch, Foreseen, Intent, KillState, TargetReading, Timestamp};
 use flyball::ports::journal::{Entry, JournalError};
 use flyball::ports::{Awaited, Journal, KillSwitch, Leadership};
@@ -22,8 +22,11 @@ use tokio::net::TcpListener;
 
 use crate::cluster_faults::target;
 use crate::contract_cluster::until;
-use crate::contract_leadership::{TIMING, epoch, eventually};
+use crate::contract_leadership::{TIMING, epoch};
 use crate::records;
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
+use crate::support::wait::eventually;
 
 const OWN: &str = "flyball-system";
 
@@ -66,8 +69,8 @@ async fn server(url: String) -> ApiServer {
     connect(&Access::Url(url), Timeouts::default()).await.unwrap()
 }
 
-async fn double() -> (KubernetesDouble, ApiServer) {
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+async fn double() -> (BreakableDouble, ApiServer) {
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     let server = server(double.url()).await;
     (double, server)
 }

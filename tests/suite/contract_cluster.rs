@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
-use flyball::demo::kubernetes::{KubernetesDouble, Objects};
+use flyball::demo::kubernetes::Objects;
 use flyball::model::{
     Autoscaler, Autoscaling, ChangeSet, FloorOf, Knob, Now, TargetKind, TargetReading, TargetRef, TargetState,
     Timestamp,
@@ -21,6 +21,7 @@ use flyball::ports::{Cluster, ClusterError, Live};
 use serde_json::{Value, json};
 
 use crate::records;
+use crate::support::kubernetes::BreakableDouble;
 
 const NAMESPACE: &str = "default";
 
@@ -29,7 +30,7 @@ struct Site {
     url: String,
     access: Access,
     http: reqwest::Client,
-    _double: Option<KubernetesDouble>,
+    _double: Option<BreakableDouble>,
 }
 
 /// A change of the number of replicas, as reported by the API.
@@ -50,7 +51,7 @@ impl Site {
             let account = account.map(|path| Access::Kubeconfig { path: Some(path.into()), context: None });
             return Self { access: account.unwrap_or_else(|| Access::Url(url.clone())), url, http, _double: None };
         }
-        let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+        let double = BreakableDouble::start(Objects::default()).await.unwrap();
         Self { url: double.url(), access: Access::Url(double.url()), http, _double: Some(double) }
     }
 

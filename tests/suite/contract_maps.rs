@@ -1,7 +1,7 @@
 //! The kill switch and the policies as ConfigMaps, on the API double.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flyball::adapters::kubernetes::kept_policies::{self, SharedPolicies};
 use flyball::adapters::kubernetes::kill_map::{KillMap, NAME};
@@ -9,8 +9,7 @@ use flyball::adapters::kubernetes::policy_maps::PolicyMaps;
 use flyball::adapters::kubernetes::{Access, ApiServer, Timeouts, connect};
 use flyball::adapters::policy_memory::PolicyState;
 use flyball::decide::{Deadline, Vocabulary, compile};
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{KillState, PROVENANCE_FILE, Provenance};
@@ -18,17 +17,21 @@ use flyball::ports::policy_memory::{GoodFiles, KeptPolicies, PolicyMemory};
 use flyball::ports::{KillSwitch, PolicyFiles, PolicyStore};
 use serde_json::{Value, json};
 
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
+use crate::support::wait::eventually;
+
 const MAPS: Resource = Resource::ConfigMaps;
 pub const OWN: &str = "flyball-system";
 
-pub async fn server() -> (KubernetesDouble, ApiServer) {
+pub async fn server() -> (BreakableDouble, ApiServer) {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     let server = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
     (double, server)
 }
 
-pub fn put(double: &KubernetesDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
+pub fn put(double: &BreakableDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
     let (objects, person) = (double.objects(), Author::named("kubectl"));
     let metadata = json!({ "namespace": namespace, "name": name, "labels": labels });
     let changed = objects.update(MAPS, namespace, name, &person, |old| {
@@ -39,15 +42,6 @@ pub fn put(double: &KubernetesDouble, namespace: &str, name: &str, labels: &Valu
     if changed.is_err() {
         objects.create(MAPS, namespace, json!({ "metadata": metadata, "data": data }), &person).unwrap();
     }
-}
-
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("not so: {what}"));
 }
 
 fn is_released(state: &KillState) -> bool {
@@ -155,7 +149,7 @@ async fn c3_what_cannot_be_a_set_is_named_in_configmaps_too() {
 /// Excess from one tenant is refused, and not accepted again before it fits.
 #[tokio::test]
 async fn a_namespace_with_too_much_is_refused_and_taken_again_once_it_fits() {
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let timeouts = Timeouts { watch: Duration::from_secs(1), ..Timeouts::default() };
     let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
@@ -204,10 +198,11 @@ async fn c4_configmaps_that_change_together_are_announced_together() {
     let store = PolicyMaps::start(&server, OWN).await;
     let mut announced = store.watch();
     assert_eq!(paths(&announced.borrow_and_update(), None).len(), 1);
-    let mut told = 0;
+    let (mut told, mut stalls, mut edited) = (0, 0, Instant::now());
     for number in 0..5 {
         put(&double, OWN, &format!("map-{number}"), &labels, &json!({ "b.rhai": "two" }));
         tokio::time::sleep(Duration::from_millis(60)).await;
+        stalls += u32::from(std::mem::replace(&mut edited, Instant::now()).elapsed() > Duration::from_millis(200));
         if announced.has_changed().unwrap() {
             announced.mark_unchanged();
             told += 1;
@@ -218,7 +213,7 @@ async fn c4_configmaps_that_change_together_are_announced_together() {
         told += 1;
     }
     // All at once, except on a machine that stalls for longer than edits are awaited.
-    assert!(told <= 2, "{told} announcements of five edits");
+    assert!(told <= 2 + stalls, "{told} announcements of five edits, {stalls} stalls");
     // Endless edits are announced nevertheless.
     let editing = async {
         for edit in 0.. {
@@ -261,7 +256,7 @@ async fn c4_edits_of_tenants_that_never_end_hold_up_no_edit_of_the_platform() {
 }
 
 /// Runs `flyball policy eval` on a recorded decision of a service, with settings that take policies from ConfigMaps.
-async fn eval(double: &KubernetesDouble, service: &str) -> String {
+async fn eval(double: &BreakableDouble, service: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let (settings, input) = (directory.path().join("flyball.yaml"), directory.path().join("then.json"));
     let text = crate::scenarios::world::settings(&[service], "").replace(

@@ -9,8 +9,7 @@ use flyball::adapters::alone::Alone;
 use flyball::adapters::kubernetes::loops::{BOUND_NAME, ServiceLoops};
 use flyball::adapters::kubernetes::{Access, Timeouts, connect, survey};
 use flyball::config::{Declarations, Settings};
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::{Resource, Subresource};
 use flyball::model::{
@@ -24,12 +23,15 @@ use tokio::sync::watch;
 use crate::records;
 use crate::scenarios::replicas::{Scripted, follows, holds};
 use crate::scenarios::world::settings;
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
+use crate::support::wait::eventually;
 
 const LOOPS: Resource = Resource::ServiceLoops;
 
 /// An API server with loops, and the adapter that watches them.
 pub struct Site {
-    pub double: KubernetesDouble,
+    pub double: BreakableDouble,
     services: ServiceLoops,
     roster: watch::Receiver<Option<DeclaredServices>>,
 }
@@ -79,7 +81,7 @@ impl Site {
 
     async fn open_counted(timeouts: Timeouts, leadership: Arc<dyn Leadership>, counts: Arc<Counts>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+        let double = BreakableDouble::start(Objects::default()).await.unwrap();
         double.objects().create(Resource::PlatformBounds, "", bound(30, "auto"), &person()).unwrap();
         let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
         let services =
@@ -425,9 +427,7 @@ async fn a_bound_that_is_not_heard_of_for_too_long_permits_no_write_and_changes_
     site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Auto)).await;
     let mut changes = site.roster.clone();
     changes.mark_unchanged();
-    while site.services.unbounded().is_none() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("it is not heard of", || site.services.unbounded().is_some()).await;
     // Longer than the keeper waits before it checks on its own.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!changes.has_changed().unwrap(), "what is declared stays as it is");

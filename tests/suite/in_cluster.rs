@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
 use serde_json::{Value, json};
@@ -16,19 +15,20 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::command_line::command;
+use crate::support::kubernetes::BreakableDouble;
 
 fn person() -> Author {
     Author::named("kubectl")
 }
 
-fn make(double: &KubernetesDouble, resource: Resource, name: &str, spec: &Value) {
+fn make(double: &BreakableDouble, resource: Resource, name: &str, spec: &Value) {
     let namespace = if resource.namespaced() { "shop" } else { "" };
     let manifest = json!({ "metadata": { "namespace": namespace, "name": name }, "spec": spec });
     double.objects().create(resource, namespace, manifest, &person()).unwrap();
 }
 
 /// A place with the shipped settings, for that server.
-fn place(double: &KubernetesDouble, listen: &str) -> TempDir {
+fn place(double: &BreakableDouble, listen: &str) -> TempDir {
     let place = tempfile::tempdir().unwrap();
     let shipped = include_str!("../../deploy/base/settings.yaml");
     let settings = shipped.replace("/var/lib/flyball", "state");
@@ -59,7 +59,7 @@ async fn page(address: &str) -> std::io::Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_looks_at_the_bound_the_loops_and_their_targets() {
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     let place = place(&double, "127.0.0.1:0");
     make(&double, Resource::Deployments, "checkout", &json!({ "replicas": 3 }));
     make(&double, Resource::ServiceLoops, "checkout", &json!({ "mode": "auto" }));
@@ -97,7 +97,7 @@ async fn doctor_looks_at_the_bound_the_loops_and_their_targets() {
 /// Nothing is written without a bound, so a missing one must not go unnoticed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bound_that_is_missing_is_told_by_status_and_by_a_metric() {
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let place = place(&double, &address);
     make(&double, Resource::Deployments, "checkout", &json!({ "replicas": 3 }));

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use flyball::demo::kubernetes::faults::{Fault, Verb};
-use flyball::demo::kubernetes::{KubernetesDouble, Objects};
+use flyball::demo::kubernetes::Objects;
+use flyball::demo::kubernetes::call::Verb;
 use serde_json::{Value, json};
+
+use crate::support::kubernetes::BreakableDouble;
+use crate::support::kubernetes::faults::Fault;
 
 const CHECKOUT: &str = "/apis/apps/v1/namespaces/shop/deployments/checkout";
 
-async fn double() -> (KubernetesDouble, reqwest::Client) {
+async fn double() -> (BreakableDouble, reqwest::Client) {
     let objects = Objects::default();
     objects.add_deployment("shop", "checkout", 3);
-    (KubernetesDouble::start(objects).await.unwrap(), client())
+    (BreakableDouble::start(objects).await.unwrap(), client())
 }
 
 fn client() -> reqwest::Client {
@@ -20,11 +23,11 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap()
 }
 
-async fn get(double: &KubernetesDouble, client: &reqwest::Client, path: &str) -> (u16, Value) {
+async fn get(double: &BreakableDouble, client: &reqwest::Client, path: &str) -> (u16, Value) {
     read(client.get(format!("{}{path}", double.url()))).await
 }
 
-async fn patch(double: &KubernetesDouble, client: &reqwest::Client, query: &str, body: Value) -> (u16, Value) {
+async fn patch(double: &BreakableDouble, client: &reqwest::Client, query: &str, body: Value) -> (u16, Value) {
     let request = client.patch(format!("{}{CHECKOUT}/scale?{query}", double.url()));
     read(request.header("content-type", "application/merge-patch+json").body(body.to_string())).await
 }
@@ -35,7 +38,7 @@ async fn read(request: reqwest::RequestBuilder) -> (u16, Value) {
 }
 
 /// Reads `count` events of a watch, or up to its end.
-async fn events(double: &KubernetesDouble, client: &reqwest::Client, query: &str, count: usize) -> Vec<Value> {
+async fn events(double: &BreakableDouble, client: &reqwest::Client, query: &str, count: usize) -> Vec<Value> {
     let url = format!("{}/apis/apps/v1/namespaces/shop/deployments?watch=1&{query}", double.url());
     let mut response = client.get(url).send().await.unwrap();
     let (mut text, mut events) = (String::new(), Vec::new());
@@ -158,6 +161,20 @@ async fn faults_meet_the_next_requests_of_their_verb_alone() {
 }
 
 #[tokio::test]
+async fn a_frozen_watch_says_nothing_until_it_may_go_on() {
+    let (double, client) = double().await;
+    let url = format!("{}/apis/apps/v1/deployments?watch=1", double.url());
+    let mut watch = client.get(url).send().await.unwrap();
+    assert!(watch.chunk().await.unwrap().is_some());
+    double.faults().freeze_watches(true);
+    double.objects().set_status("shop", "checkout", 3, 1);
+    let silent = tokio::time::timeout(Duration::from_millis(200), watch.chunk()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    double.faults().freeze_watches(false);
+    assert!(watch.chunk().await.unwrap().is_some(), "what happened meanwhile");
+}
+
+#[tokio::test]
 async fn a_stopped_server_breaks_its_connections_and_can_live_again() {
     let (double, client) = double().await;
     let (objects, address) = (double.objects().clone(), double.address());
@@ -167,6 +184,6 @@ async fn a_stopped_server_breaks_its_connections_and_can_live_again() {
     drop(double);
     assert!(watch.chunk().await.is_err());
     assert!(client.get(format!("http://{address}{CHECKOUT}")).send().await.is_err());
-    let again = KubernetesDouble::start_at(objects, address).await.unwrap();
+    let again = BreakableDouble::start_at(objects, address).await.unwrap();
     assert_eq!(get(&again, &client, CHECKOUT).await.0, 200);
 }

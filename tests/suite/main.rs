@@ -31,6 +31,9 @@ mod properties;
 mod records;
 mod rego;
 mod scenarios;
+#[allow(dead_code, reason = "each test program needs a part of it")]
+#[path = "../support/mod.rs"]
+mod support;
 mod version;
 
 /// The binary's allocator: it reports how much memory a policy set holds.

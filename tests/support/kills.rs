@@ -10,8 +10,7 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Form, Json, Router};
 use flyball::adapters::store::JournalReader;
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::kubernetes::faults::{Fault, Faults, Verb};
+use flyball::demo::kubernetes::call::Verb;
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::WriteOutcome;
 use serde::Serialize;
@@ -21,6 +20,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::flyball::{Flyball, Installation};
+use super::kubernetes::BreakableDouble;
+use super::kubernetes::faults::{Fault, Faults};
 
 /// The steps of the write protocol after which the process is killed.
 const STEPS: [&str; 5] = ["gate_admitted", "gate_prepared", "gate_checked", "gate_sent", "gate_ended"];
@@ -52,7 +53,7 @@ pub trait Server {
 /// A write: namespace, name, replicas before and after.
 pub type Step = (String, String, u32, u32);
 
-impl Server for KubernetesDouble {
+impl Server for BreakableDouble {
     fn settings(&self) -> String {
         format!("cluster: {{ url: \"{}\" }}\n", self.url())
     }
@@ -76,7 +77,7 @@ impl Server for KubernetesDouble {
     }
 
     fn faults(&self) -> Option<&Faults> {
-        Some(KubernetesDouble::faults(self))
+        Some(BreakableDouble::faults(self))
     }
 }
 

@@ -7,13 +7,31 @@ use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, Method, Uri, header};
 use serde_json::Value;
 
-use super::faults::Verb;
 use super::objects::Author;
 use super::resource::{Resource, Subresource};
 use super::status::Refusal;
 
 /// Largest request body read, as in a real server.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// The verb of a request, as in RBAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// One object, or its scale.
+    Get,
+    /// A collection.
+    List,
+    /// Changes of a collection.
+    Watch,
+    /// POST.
+    Create,
+    /// PUT.
+    Update,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+}
 
 /// A parsed request.
 #[derive(Debug, Clone)]
@@ -50,9 +68,8 @@ impl Call {
     /// `NoPath` for an unknown path, `Method`, `Bad` for a malformed request.
     pub async fn read(request: Request) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let place = Place::of(parts.uri.path()).ok_or(Refusal::NoPath)?;
+        let (verb, place) = subject(&parts.method, &parts.uri)?;
         let query = query(&parts.uri)?;
-        let verb = verb(&parts.method, &place, flag(&query, "watch")).ok_or(Refusal::Method)?;
         let author = Author {
             manager: query.get("fieldManager").cloned().unwrap_or_else(|| user_agent(&parts.headers)),
             part: place.part,
@@ -142,6 +159,16 @@ impl Place {
         let owned = |text: Option<&&str>| text.map(|text| (*text).to_owned());
         Some(Self { resource, namespace: owned(namespace), name: owned(name), part })
     }
+}
+
+/// Returns what a request wants, and of what.
+///
+/// # Errors
+/// `NoPath` for an unknown path, `Method`, `Bad` for a malformed query.
+pub fn subject(method: &Method, uri: &Uri) -> Result<(Verb, Place), Refusal> {
+    let place = Place::of(uri.path()).ok_or(Refusal::NoPath)?;
+    let verb = verb(method, &place, flag(&query(uri)?, "watch")).ok_or(Refusal::Method)?;
+    Ok((verb, place))
 }
 
 fn verb(method: &Method, place: &Place, watch: bool) -> Option<Verb> {

@@ -9,13 +9,9 @@
 //! | [`resource`] | the kinds it serves and their JSON |
 //! | [`status`] | errors in the API's form |
 //! | [`watching`] | watches |
-//! | [`faults`] | faults that tests inject |
-//! | [`connection`] | connections that can be broken |
 
 pub mod call;
-pub mod connection;
 pub mod discovery;
-pub mod faults;
 pub mod objects;
 pub mod resource;
 pub mod server;
@@ -23,4 +19,4 @@ pub mod status;
 pub mod watching;
 
 pub use objects::Objects;
-pub use server::KubernetesDouble;
+pub use server::{KubernetesDouble, router};

@@ -8,18 +8,18 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::call::Call;
-use super::connection::{BreakableListener, Cut};
+use super::call::{Call, Verb};
 use super::discovery;
-use super::faults::{Fault, Faults, Verb};
 use super::objects::Objects;
 use super::resource::{self, Subresource, set, text, unset};
 use super::status::Refusal;
@@ -28,13 +28,11 @@ use super::watching::{self, Subscription};
 /// Longest duration of a watch, and the default.
 const WATCH_LIMIT: Duration = Duration::from_mins(30);
 
-/// A running API double. Dropping it stops it and closes its connections.
+/// A running API double. Dropping it stops it.
 #[derive(Debug)]
 pub struct KubernetesDouble {
     address: SocketAddr,
-    objects: Objects,
-    faults: Faults,
-    _stop: DropGuard,
+    _serving: AbortOnDropHandle<()>,
 }
 
 impl KubernetesDouble {
@@ -43,62 +41,28 @@ impl KubernetesDouble {
     /// # Errors
     /// When no port is free.
     pub async fn start(objects: Objects) -> io::Result<Self> {
-        Self::start_at(objects, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
-    }
-
-    /// Starts a server for `objects` at `address`, to restart a stopped one.
-    ///
-    /// # Errors
-    /// When the address is taken.
-    pub async fn start_at(objects: Objects, address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let faults = Faults::default();
-        let server = Server { objects: objects.clone(), faults: faults.clone() };
-        let app = axum::Router::new().fallback(answer).with_state(server);
-        let all = CancellationToken::new();
-        let service = app.into_make_service_with_connect_info::<Cut>();
-        let serving = axum::serve(BreakableListener::new(listener, all.clone()), service);
-        let stopped = all.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = serving.into_future() => {}
-                () = stopped.cancelled() => {}
-            }
-        });
-        Ok(Self { address, objects, faults, _stop: all.drop_guard() })
-    }
-
-    /// Returns its listen address.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+        // Without this, small answers wait for the client's delayed acknowledgement.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let serving = tokio::spawn(async move { drop(axum::serve(listener, router(objects)).await) });
+        Ok(Self { address, _serving: AbortOnDropHandle::new(serving) })
     }
 
     /// Returns its base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
-
-    /// Returns its store.
-    pub fn objects(&self) -> &Objects {
-        &self.objects
-    }
-
-    /// Returns its faults.
-    pub fn faults(&self) -> &Faults {
-        &self.faults
-    }
 }
 
-#[derive(Debug, Clone)]
-struct Server {
-    objects: Objects,
-    faults: Faults,
+/// Returns the API of `objects`, for any server.
+pub fn router(objects: Objects) -> Router {
+    Router::new().fallback(answer).with_state(objects)
 }
 
 type Answered = Result<Response, Refusal>;
 
-async fn answer(State(server): State<Server>, ConnectInfo(cut): ConnectInfo<Cut>, request: Request) -> Response {
+async fn answer(State(objects): State<Objects>, request: Request) -> Response {
     match request.uri().path() {
         "/livez" | "/readyz" | "/healthz" => return "ok".into_response(),
         // Every caller may do everything: it authenticates nobody.
@@ -111,38 +75,16 @@ async fn answer(State(server): State<Server>, ConnectInfo(cut): ConnectInfo<Cut>
             }
         }
     }
-    let call = match Call::read(request).await {
-        Ok(call) => call,
-        Err(refusal) => return refuse(&refusal),
-    };
-    let fault = server.faults.meet(call.verb, call.place.resource);
-    if let Some(Fault::Answer { code, body }) = &fault {
-        return answer_as_ordered(*code, body);
-    }
-    // In its own task: a request is handled even if the client does not wait for the answer.
-    let done = tokio::spawn(async move {
-        if let Some(Fault::DelayBefore(time)) = &fault {
-            tokio::time::sleep(*time).await;
-        }
-        let response = serve(&server, &call).unwrap_or_else(|refusal| refuse(&refusal));
-        server.faults.handled(call.verb, call.place.resource);
-        match fault {
-            Some(Fault::DelayAnswer(time)) => tokio::time::sleep(time).await,
-            Some(Fault::HoldAnswer) => server.faults.released().await,
-            Some(Fault::Cut) => cut.now(),
-            Some(Fault::DelayBefore(_) | Fault::Answer { .. }) | None => {}
-        }
-        response
-    });
-    done.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    let served = Call::read(request).await.and_then(|call| serve(&objects, &call));
+    served.unwrap_or_else(|refusal| refuse(&refusal))
 }
 
-fn serve(server: &Server, call: &Call) -> Answered {
+fn serve(objects: &Objects, call: &Call) -> Answered {
     match (call.verb, &call.place.name) {
-        (Verb::Watch, _) => watch(server, call),
-        (_, Some(name)) => serve_object(&server.objects, call, name),
-        (Verb::Create, None) => create(&server.objects, call),
-        (_, None) => list(&server.objects, call),
+        (Verb::Watch, _) => watch(objects, call),
+        (_, Some(name)) => serve_object(objects, call, name),
+        (Verb::Create, None) => create(objects, call),
+        (_, None) => list(objects, call),
     }
 }
 
@@ -235,7 +177,7 @@ fn resume_point(token: &str) -> Result<(u64, (String, String)), Refusal> {
     }
 }
 
-fn watch(server: &Server, call: &Call) -> Answered {
+fn watch(objects: &Objects, call: &Call) -> Answered {
     let wanted = Subscription {
         resource: call.place.resource,
         namespace: call.place.namespace.clone(),
@@ -245,21 +187,12 @@ fn watch(server: &Server, call: &Call) -> Answered {
         timeout: call.number("timeoutSeconds")?.map_or(WATCH_LIMIT, Duration::from_secs).min(WATCH_LIMIT),
         bookmarks: call.flag("allowWatchBookmarks"),
     };
-    let lines = watching::stream(server.objects.clone(), &server.faults, wanted);
+    let lines = watching::stream(objects.clone(), wanted);
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response())
 }
 
 fn refuse(refusal: &Refusal) -> Response {
     answer_json(StatusCode::from_u16(refusal.code()).unwrap_or(StatusCode::BAD_REQUEST), &refusal.body())
-}
-
-fn answer_as_ordered(code: u16, body: &Value) -> Response {
-    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = answer_json(code, body);
-    if matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
 }
 
 fn answer_json(code: StatusCode, body: &Value) -> Response {

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::faults::Faults;
 use super::objects::{Happening, Objects};
 use super::resource::{self, Resource, text};
 use super::status::Refusal;
@@ -41,7 +40,6 @@ struct Watch {
     objects: Objects,
     wanted: Subscription,
     newest: watch::Receiver<u64>,
-    frozen: watch::Receiver<bool>,
     seen: u64,
     ready: VecDeque<Bytes>,
     /// Objects shown so far that a label change may remove from view.
@@ -52,15 +50,10 @@ struct Watch {
 }
 
 /// Returns the lines of a watch.
-pub fn stream(
-    objects: Objects,
-    faults: &Faults,
-    wanted: Subscription,
-) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
+pub fn stream(objects: Objects, wanted: Subscription) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let now = Instant::now();
     let mut watch = Watch {
         newest: objects.newest(),
-        frozen: faults.frozen(),
         seen: wanted.from.unwrap_or(0),
         ready: VecDeque::new(),
         shown: BTreeSet::new(),
@@ -100,8 +93,6 @@ impl Watch {
 
     async fn next_line(&mut self) -> Option<Bytes> {
         loop {
-            // The senders live as long as the server.
-            let _ = self.frozen.wait_for(|frozen| !frozen).await;
             if let Some(line) = self.ready.pop_front() {
                 return Some(line);
             }
@@ -130,11 +121,10 @@ impl Watch {
         }
     }
 
-    /// Waits for a change, a due bookmark, the end, or a freeze.
+    /// Waits for a change, a due bookmark, or the end.
     async fn wait(&mut self) {
         tokio::select! {
             changed = self.newest.changed() => self.ended |= changed.is_err(),
-            changed = self.frozen.changed() => self.ended |= changed.is_err(),
             () = tokio::time::sleep_until(self.bookmark) => {
                 self.bookmark = Instant::now() + BOOKMARK_INTERVAL;
                 self.queue_bookmark();

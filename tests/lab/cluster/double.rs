@@ -1,12 +1,12 @@
 //! The API double answers like the real server: both get the same requests, and what clients can distinguish in the
 //! answers is compared. Where they differ, the double is wrong.
 
-use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::Objects;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
+use crate::support::kubernetes::BreakableDouble;
 
 const NAMESPACE: &str = "twin";
 const MERGE: &str = "application/merge-patch+json";
@@ -66,7 +66,7 @@ fn requests() -> Vec<Request> {
 async fn the_double_answers_as_the_real_server() {
     let cluster = Cluster::open().await;
     cluster.namespaces(&[NAMESPACE.to_owned()]).await;
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let double = BreakableDouble::start(Objects::default()).await.unwrap();
     let real = std::env::var("FLYBALL_CONTRACT_URL").unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut differences = Vec::new();

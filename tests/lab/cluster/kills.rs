@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use flyball::demo::kubernetes::faults::Faults;
 use serde_json::json;
 
 use super::witness::{moves_since, revision};
 use super::{Cluster, account};
 use crate::support::kills::{Server, Step, kills, places};
+use crate::support::kubernetes::faults::Faults;
 
 /// How often the process is killed, unless `FLYBALL_LAB_KILLS` says otherwise.
 const KILLS: usize = 40;

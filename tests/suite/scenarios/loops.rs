@@ -372,7 +372,7 @@ async fn a_flash_crowd_is_sized_by_what_arrives_and_not_by_what_its_window_shows
     // 840/s need 12 pods of 75/s. The load is complete after 60 s, the rate shows it after 120 s.
     assert!(waited <= 75, "{waited} s");
     let writes = applied(&records);
-    assert!(writes.len() <= 3 && writes.iter().all(|(_, to)| *to <= 14), "{writes:?}");
+    assert!((1..=3).contains(&writes.len()) && writes.iter().all(|(_, to)| *to <= 14), "{writes:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -387,7 +387,7 @@ async fn inv_04_a_load_that_climbs_for_minutes_does_not_spend_the_budget_on_its_
         let raise = records.iter().find(enough).unwrap_or_else(|| panic!("never asked for 12 pods: {writes:?}"));
         let waited = raise.at.as_second() - origin().as_second() - 12 * 60;
         assert!(waited <= latest, "{minutes} min: {waited} s, {writes:?}");
-        assert!(writes.iter().all(|(_, to)| *to <= 20), "{minutes} min: {writes:?}");
+        assert!(!writes.is_empty() && writes.iter().all(|(_, to)| *to <= 20), "{minutes} min: {writes:?}");
     }
 }
 

@@ -147,7 +147,9 @@ async fn inv_10_a_write_under_way_ends_although_its_service_was_deleted() {
 /// The heir of a name learns how its predecessor's write ended: it neither waits forever nor forgets it.
 #[tokio::test(start_paused = true)]
 async fn inv_23_a_service_that_is_declared_anew_goes_on_where_the_one_before_ended() {
-    let world = World::new(&[CART], steady(|_, _| 560.0));
+    // The heir needs more than its predecessor asked for.
+    let world =
+        World::new(&[CART], steady(|_, at| if at.as_second() < origin().as_second() + 10 { 560.0 } else { 1120.0 }));
     let spec = world.settings.listed()[0].clone();
     *world.cluster.answers_after.lock() = MINUTE;
     let (tree, control) = world.start().await;
@@ -157,17 +159,18 @@ async fn inv_23_a_service_that_is_declared_anew_goes_on_where_the_one_before_end
     world.services.are(&[]);
     tokio::time::sleep(Duration::from_secs(5)).await;
     world.services.are(std::slice::from_ref(&spec));
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    let findings = |id: &ServiceId| control.service(id).unwrap().last.unwrap().verdict.findings.clone();
-    let held: Vec<String> = findings(&spec.id).into_iter().map(|finding| finding.why).collect();
-    assert!(held.is_empty() || held.iter().any(|why| why.contains("under way")), "{held:?}");
-    tokio::time::sleep(MINUTE * 3).await;
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    let last = control.service(&spec.id).unwrap().last.unwrap();
+    let held: Vec<&str> = last.verdict.findings.iter().map(|finding| finding.why.as_str()).collect();
+    assert!(held.iter().any(|why| why.contains("is in flight")), "{held:?} {:?}", last.proposal.choice);
+    tokio::time::sleep(Duration::from_secs(30)).await;
     let told = world.services.news.lock().iter().filter(|(_, news)| matches!(news, News::WriteEnded { .. })).count();
     assert_eq!(told, 1, "the heir was told");
+    tokio::time::sleep(MINUTE * 5).await;
     tree.stop().await;
     let ids: Vec<DecisionId> = world.records(CART).into_iter().map(|record| record.id).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "no id twice: {ids:?}");
-    assert_eq!(world.cluster.replicas("cart"), 8);
+    assert_eq!(world.cluster.replicas("cart"), 15, "then it goes on");
 }
 
 /// A rule that scales to this many replicas.

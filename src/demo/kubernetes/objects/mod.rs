@@ -142,16 +142,6 @@ impl Objects {
     /// Reports the running pods of a Deployment: present pods, and how many of them are ready. The report counts as
     /// made by a controller that has seen the newest `spec`.
     pub fn set_status(&self, namespace: &str, name: &str, replicas: u32, ready: u32) {
-        self.report(namespace, name, replicas, ready, None);
-    }
-
-    /// Reports that no more than `replicas` pods can be created, and why, as the controller does on a quota.
-    pub fn set_create_failure(&self, namespace: &str, name: &str, replicas: u32, ready: u32, why: &str) {
-        let condition = json!({ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": why });
-        self.report(namespace, name, replicas, ready, Some(condition));
-    }
-
-    fn report(&self, namespace: &str, name: &str, replicas: u32, ready: u32, condition: Option<Value>) {
         let mut store = self.store.lock();
         let key = (Resource::Deployments, namespace.to_owned(), name.to_owned());
         let Some(old) = store.objects.get(&key).cloned() else { return };
@@ -162,9 +152,6 @@ impl Objects {
         });
         if replicas > ready {
             set(&mut status, &["unavailableReplicas"], json!(replicas - ready));
-        }
-        if let Some(condition) = condition {
-            set(&mut status, &["conditions"], json!([condition]));
         }
         if old.get("status") != Some(&status) {
             let mut object = Value::clone(&old);

@@ -1,4 +1,4 @@
-//! Connections that the server can break: one by one (a fault), or all (the server is stopped).
+//! Connections that can be broken: one by one (a fault), or all (the server is stopped).
 
 use std::io;
 use std::net::SocketAddr;

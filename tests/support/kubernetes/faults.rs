@@ -1,40 +1,32 @@
-//! Faults that a test injects into the API double, each for the next requests of one verb.
+//! Faults that a test injects before the API double, each for the next requests of one verb.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::resource::Resource;
-use super::status;
+use flyball::demo::kubernetes::call::{self, Verb};
+use flyball::demo::kubernetes::resource::Resource;
+use flyball::demo::kubernetes::status;
 
-/// The verb of a request, as in RBAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verb {
-    /// One object, or its scale.
-    Get,
-    /// A collection.
-    List,
-    /// Changes of a collection.
-    Watch,
-    /// POST.
-    Create,
-    /// PUT.
-    Update,
-    /// PATCH.
-    Patch,
-    /// DELETE.
-    Delete,
-}
+use super::connection::Cut;
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
     /// Handled after a delay, even if the client has left by then.
     DelayBefore(Duration),
+    /// Not handled until [`Faults::release`], even if the client has left by then.
+    HoldBefore,
     /// Handled at once, answered after a delay.
     DelayAnswer(Duration),
     /// Handled, but not answered until [`Faults::release`].
@@ -108,14 +100,14 @@ impl Faults {
         self.shared.held.send_replace(true);
     }
 
-    /// Withdraws the pending faults and releases held answers.
+    /// Withdraws the pending faults and releases what is held.
     pub fn clear(&self) {
         self.shared.orders.lock().clear();
         self.release();
         self.freeze_watches(false);
     }
 
-    /// Releases held answers.
+    /// Releases held requests and answers.
     pub fn release(&self) {
         self.shared.held.send_replace(false);
     }
@@ -152,7 +144,7 @@ impl Faults {
     }
 
     /// Counts a request and returns the fault that applies to it.
-    pub(super) fn meet(&self, verb: Verb, resource: Resource) -> Option<Fault> {
+    fn next(&self, verb: Verb, resource: Resource) -> Option<Fault> {
         self.shared.counts.send_modify(|counts| counts.entry((verb, resource)).or_default().received += 1);
         let mut orders = self.shared.orders.lock();
         let mut next = |key| orders.get_mut(&key).and_then(VecDeque::pop_front);
@@ -160,20 +152,79 @@ impl Faults {
     }
 
     /// Counts a request as handled.
-    pub(super) fn handled(&self, verb: Verb, resource: Resource) {
+    fn handled(&self, verb: Verb, resource: Resource) {
         self.shared.counts.send_modify(|counts| counts.entry((verb, resource)).or_default().handled += 1);
     }
 
-    /// Waits until held answers are released.
-    pub(super) async fn released(&self) {
+    /// Waits until what is held is released.
+    async fn released(&self) {
         let mut held = self.shared.held.subscribe();
         let _ = held.wait_for(|held| !held).await;
     }
 
-    /// Returns a receiver that says whether watches are frozen.
-    pub(super) fn frozen(&self) -> watch::Receiver<bool> {
-        self.shared.frozen.subscribe()
+    /// Returns what a watch sends, held back while watches are frozen.
+    fn freezable(&self, sent: Body) -> impl Stream<Item = Result<Bytes, axum::Error>> + use<> {
+        let frozen = self.shared.frozen.subscribe();
+        futures::stream::unfold((sent.into_data_stream(), frozen), |(mut sent, mut frozen)| async move {
+            loop {
+                // Without the sender, the server is gone and its connections are cut.
+                frozen.wait_for(|frozen| !frozen).await.ok()?;
+                tokio::select! {
+                    biased;
+                    changed = frozen.changed() => changed.ok()?,
+                    part = sent.next() => return part.map(|part| (part, (sent, frozen))),
+                }
+            }
+        })
     }
+}
+
+/// Stands before the API double: lets the fault that is due happen to a request.
+pub(super) async fn meet(
+    State(faults): State<Faults>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Ok((verb, place)) = call::subject(request.method(), request.uri()) else { return next.run(request).await };
+    // All of it, or a delayed request would end with its client.
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else { return StatusCode::BAD_REQUEST.into_response() };
+    let request = Request::from_parts(parts, Body::from(body));
+    let fault = faults.next(verb, place.resource);
+    if let Some(Fault::Answer { code, body }) = &fault {
+        return answer_as_ordered(*code, body);
+    }
+    // In its own task: a request is handled even if the client does not wait for the answer.
+    let done = tokio::spawn(async move {
+        match &fault {
+            Some(Fault::DelayBefore(time)) => tokio::time::sleep(*time).await,
+            Some(Fault::HoldBefore) => faults.released().await,
+            _ => {}
+        }
+        let response = next.run(request).await;
+        faults.handled(verb, place.resource);
+        match fault {
+            Some(Fault::DelayAnswer(time)) => tokio::time::sleep(time).await,
+            Some(Fault::HoldAnswer) => faults.released().await,
+            Some(Fault::Cut) => cut.now(),
+            Some(Fault::DelayBefore(_) | Fault::HoldBefore | Fault::Answer { .. }) | None => {}
+        }
+        match verb {
+            Verb::Watch => response.map(|sent| Body::from_stream(faults.freezable(sent))),
+            _ => response,
+        }
+    });
+    done.await.unwrap()
+}
+
+fn answer_as_ordered(code: u16, body: &Value) -> Response {
+    let code = StatusCode::from_u16(code).unwrap();
+    let mut response = (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+    if matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 /// Returns the sum over all kinds.
