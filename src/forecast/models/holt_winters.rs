@@ -15,6 +15,7 @@ use std::num::NonZero;
 
 use super::{FROM_HERE, Model, Origin, Past, Path, SeasonUpdate, View};
 use crate::forecast::history::DAY;
+use crate::forecast::lanes::zip3;
 use crate::forecast::params::{ForecastParams, Smoothing};
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
@@ -108,6 +109,7 @@ impl Recursion {
     }
 
     /// Returns the core after `value`, and the surprise that was learned.
+    #[inline]
     fn learned(&self, core: Option<Core>, season: f64, value: f64) -> (Core, f64) {
         let Some(core) = core else { return (Core::at(value - season, 0.0), 0.0) };
         let Smoothing { alpha, beta, gamma, phi, rho } = self.smoothing;
@@ -158,29 +160,24 @@ impl Recursion {
     /// `provisional` value there. `seasons` is the season here and at each horizon.
     pub(super) fn path(
         &self,
+        ahead: &Ahead,
         core: Core,
         missed: i64,
         provisional: Option<f64>,
-        seasons: &[f64; FROM_HERE.len()],
+        seasons: &[f32; FROM_HERE.len()],
     ) -> Path {
         let [here, seasons @ ..] = seasons;
-        let core = self.at_origin(core, missed, provisional, *here);
-        let mut path = Path::default();
-        let Smoothing { phi, rho, .. } = self.smoothing;
-        let ((_, trends), (rests, _)) = (powers(phi), powers(rho));
-        let steps = seasons.iter().zip(trends.iter().zip(&rests));
-        for (point, (season, (trend, rest))) in path.iter_mut().zip(steps) {
-            *point = core.level + trend * core.trend + season + rest * core.rest;
-        }
-        path
+        let core = self.at_origin(core, missed, provisional, f64::from(*here));
+        let [level, slope, left] = [core.level, core.trend, core.rest].map(|part| part as f32);
+        zip3(seasons, &ahead.trends, &ahead.rests, |season, trend, rest| level + trend * slope + season + rest * left)
     }
 
     /// Returns the parts of the same forecast at that horizon, without the season, which is `season` here.
     pub(super) fn parts(&self, core: Core, missed: i64, provisional: Option<f64>, season: f64, at: usize) -> Parts {
         let core = self.at_origin(core, missed, provisional, season);
-        let Smoothing { phi, rho, .. } = self.smoothing;
-        let ((_, trends), (rests, _)) = (powers(phi), powers(rho));
-        Parts { level: core.level, trend: trends[at] * core.trend, ar: rests[at] * core.rest, ..Parts::default() }
+        let Ahead { trends, rests } = Ahead::of(self.smoothing);
+        let [trend, rest] = [trends[at], rests[at]].map(f64::from);
+        Parts { level: core.level, trend: trend * core.trend, ar: rest * core.rest, ..Parts::default() }
     }
 }
 
@@ -270,8 +267,9 @@ impl HoltWinters {
         (minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY)
     }
 
-    fn path(&self, origin: &Origin<'_>, seasons: &[f64; FROM_HERE.len()]) -> Option<Path> {
-        Some(self.recursion.path(self.core?, self.missed(origin.minute), origin.provisional, seasons))
+    fn path(&self, origin: &Origin<'_>, seasons: &[f32; FROM_HERE.len()]) -> Option<Path> {
+        let ahead = Ahead::of(self.recursion.smoothing);
+        Some(self.recursion.path(&ahead, self.core?, self.missed(origin.minute), origin.provisional, seasons))
     }
 
     fn gamma(&self) -> f64 {
@@ -303,7 +301,7 @@ impl Model for HoltWinters {
 
     fn parts(&self, view: &View<'_>, at: usize) -> Option<Parts> {
         let (origin, [here, ..]) = (&view.origin, view.season);
-        let parts = self.recursion.parts(self.core?, self.missed(origin.minute), origin.provisional, here, at);
+        let parts = self.recursion.parts(self.core?, self.missed(origin.minute), origin.provisional, here.into(), at);
         Some(Parts { day: view.day(at), ..parts })
     }
 
@@ -321,16 +319,30 @@ impl Model for HoltWinters {
     }
 }
 
-/// Returns `base^h` and `base + ... + base^h` for each horizon, each from shorter ones: faster than loading them from
-/// memory.
-fn powers(base: f64) -> (Path, Path) {
-    let (mut powers, mut sums) = ([base; HORIZONS.len()], [base; HORIZONS.len()]);
-    for next in 1..HORIZONS.len() {
-        let (last, step) = (next - 1, STEPS[next]);
-        powers[next] = powers[last] * powers[step];
-        sums[next] = sums[last] + powers[last] * sums[step];
+/// What trend and rest become at each horizon, in shares of their present values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ahead {
+    /// `phi + ... + phi^h`.
+    trends: Path,
+    /// `rho^h`.
+    rests: Path,
+}
+
+impl Ahead {
+    /// Returns them for these parameters, each horizon from shorter ones.
+    pub(super) const fn of(Smoothing { phi, rho, .. }: Smoothing) -> Self {
+        let (phi, rho) = (phi as f32, rho as f32);
+        let (mut powers, mut trends, mut rests) = ([phi; HORIZONS.len()], [phi; HORIZONS.len()], [rho; HORIZONS.len()]);
+        let mut next = 1;
+        while next < HORIZONS.len() {
+            let (last, step) = (next - 1, STEPS[next]);
+            powers[next] = powers[last] * powers[step];
+            trends[next] = trends[last] + powers[last] * trends[step];
+            rests[next] = rests[last] * rests[step];
+            next += 1;
+        }
+        Self { trends, rests }
     }
-    (powers, sums)
 }
 
 /// For each horizon, the position of the horizon equal to its distance from the previous one.

@@ -28,11 +28,11 @@ pub mod seasonal_naive;
 #[cfg(test)]
 mod tests;
 
-use self::holt_winters::HoltWinters;
+use self::holt_winters::{Ahead, HoltWinters};
 use self::level::Level;
 pub use self::multiplicative::Profiles;
 use self::multiplicative::{Multiplicative, Profile};
-use self::season::Season;
+use self::season::{Place, Season};
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
 use super::recent::LONGEST_MINUTES;
@@ -41,8 +41,8 @@ use super::zone::Clock;
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts, Transform};
 
-/// One value for each of [`HORIZONS`].
-pub type Path = [f64; HORIZONS.len()];
+/// One value for each of [`HORIZONS`], in the precision of what is remembered.
+pub type Path = [f32; HORIZONS.len()];
 
 /// What was learned about a signal, shared by its models.
 #[derive(Debug, Clone, Copy)]
@@ -97,15 +97,15 @@ pub enum Back {
 /// or more lags back, so that nothing after the origin is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Lagged {
-    /// One lag before the newest value (before the origin, if it has a value).
-    pub here: Option<f64>,
-    /// One lag before each horizon; `None` if one is missing.
-    pub ahead: Option<Path>,
+    /// One lag before the newest value (before the origin, if it has a value), and before each horizon; NaN if missing.
+    values: [f32; FROM_HERE.len()],
+    /// Whether there is a value for all horizons.
+    is_known: bool,
 }
 
 impl Lagged {
     /// Returns the values `lag` steps back. `read(more)` reads all offsets at `lag + more` steps back.
-    fn of(lag: i64, read: impl Fn(i64) -> [f64; FROM_HERE.len()]) -> Self {
+    fn of(lag: i64, read: impl Fn(i64) -> [f32; FROM_HERE.len()]) -> Self {
         let mut values = read(0);
         let mut more = lag.max(1);
         while more < i64::from(LONGEST_MINUTES) {
@@ -113,9 +113,26 @@ impl Lagged {
             earlier.filter(|(_, ahead)| i64::from(*ahead) > more).for_each(|((value, earlier), _)| *value = earlier);
             more += lag.max(1);
         }
-        let [here, ahead @ ..] = values;
-        let known = ahead.iter().all(|value| !value.is_nan());
-        Self { here: (!here.is_nan()).then_some(here), ahead: known.then_some(ahead) }
+        let [_, ahead @ ..] = &values;
+        let is_known = !ahead.iter().fold(false, |unknown, value| unknown | value.is_nan());
+        Self { values, is_known }
+    }
+
+    /// Returns the value one lag before the newest one; `None` if missing.
+    pub fn here(&self) -> Option<f32> {
+        let [here, ..] = self.values;
+        (!here.is_nan()).then_some(here)
+    }
+
+    /// Returns the values one lag before each horizon; `None` if one is missing.
+    pub fn ahead(&self) -> Option<&Path> {
+        let [_, ahead @ ..] = &self.values;
+        self.is_known.then_some(ahead)
+    }
+
+    /// Returns both; `None` if any is missing.
+    fn known(&self) -> Option<&[f32; FROM_HERE.len()]> {
+        self.here().filter(|_| self.is_known).map(|_| &self.values)
     }
 }
 
@@ -125,9 +142,9 @@ pub struct View<'a> {
     /// The origin.
     pub origin: Origin<'a>,
     /// The season at the origin and at each horizon.
-    pub season: [f64; HORIZONS.len() + 1],
+    pub season: [f32; FROM_HERE.len()],
     /// The mean of the last days at the origin and at each horizon.
-    days: Option<[f64; HORIZONS.len() + 1]>,
+    days: Option<[f32; FROM_HERE.len()]>,
     season_ago: Lagged,
     week_ago: Lagged,
 }
@@ -160,36 +177,37 @@ impl<'a> View<'a> {
     fn reach_back(&mut self, gap: i64) {
         let Past { history, week, .. } = self.origin.past;
         let clock = self.origin.clock;
-        let then = week.places(clock.now.plus(-gap), &[0]);
-        let known = |[value]: [f64; 1]| (!value.is_nan()).then_some(value);
+        let then = week.place(clock.now.plus(-gap));
         // After a long gap these minutes have left the history; the week's coarser cells still exist.
-        let minute = history.near(clock.season_ago.plus(-gap));
-        self.season_ago.here = minute.or_else(|| known(week.days_ago(&then, 1)));
-        self.week_ago.here = known(week.ago(&then));
+        let minute = history.near(clock.season_ago.plus(-gap)).or_else(|| week.days_ago(then, 1));
+        let week = week.days_ago(then, WEEK);
+        for (lagged, value) in [(&mut self.season_ago, minute), (&mut self.week_ago, week)] {
+            lagged.values[0] = value.map_or(f32::NAN, |value| value as f32);
+        }
     }
 
     /// Returns the season at that horizon.
     fn day(&self, at: usize) -> f64 {
         let [_, ahead @ ..] = self.season;
-        ahead[at]
+        ahead[at].into()
     }
 
     /// Returns the mean of the last days at that horizon.
     fn days(&self, at: usize) -> Option<f64> {
-        self.days.map(|[_, ahead @ ..]| ahead[at])
+        self.days.map(|[_, ahead @ ..]| ahead[at].into())
     }
 
     /// Returns the season at the time of the newest value.
     fn season_of_newest(&self) -> f64 {
         let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.season);
-        if gap > 0 { past.season.at(clock.now.plus(-i64::from(gap))) } else { here }
+        if gap > 0 { past.season.at(clock.now.plus(-i64::from(gap))) } else { here.into() }
     }
 
     /// Returns the mean of the last days at the time of the newest value.
     fn days_of_newest(&self) -> Option<f64> {
         let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.days?);
-        let then = || past.week.days(&past.week.places(clock.now.plus(-i64::from(gap)), &[0]));
-        if gap > 0 { then().map(|[then]| then) } else { Some(here) }
+        let then = || past.week.day(past.week.place(clock.now.plus(-i64::from(gap))));
+        if gap > 0 { then() } else { Some(here.into()) }
     }
 
     /// Returns the values at that lag.
@@ -273,13 +291,13 @@ impl Models {
         }
     }
 
-    /// Lets all models learn `minute`, which is in the history; `season` and `clock` are the season and the wall-clock
-    /// time there.
-    pub fn observe(&mut self, minute: Minute, clock: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
+    /// Lets all models learn `minute`, which is in the history; `here` is the place of the wall-clock time there, and
+    /// `season` the season.
+    pub fn observe(&mut self, minute: Minute, here: Place, value: Option<f64>, season: f64, past: Past<'_>) {
         self.newest = value.or(self.newest);
         self.level.observe(minute, value, past);
         self.holt_winters.learn(minute, value, season, past);
-        let profiles = Profiles::of_week(past.week, &past.week.places(clock, &[0]));
+        let profiles = Profiles::of_week(past.week, here);
         for (model, (_, profile, smoothing)) in self.multiplicative.iter_mut().zip(&MULTIPLICATIVE) {
             model.learn(&self.holt_winters.with(*smoothing), value, profiles.of(*profile), past);
         }
@@ -319,9 +337,15 @@ impl Models {
         }
         hear(SIMPLE.len(), self.holt_winters.foresee(view));
         let missed = self.holt_winters.missed(view.origin.minute);
-        let rows = self.multiplicative.iter().zip(&MULTIPLICATIVE);
-        for (position, (model, (_, profile, smoothing))) in (SIMPLE.len() + 1..).zip(rows) {
-            hear(position, model.foresee(&self.holt_winters.with(*smoothing), *profile, missed, view));
+        let [days, week] = [Profile::Days, Profile::Week].map(|profile| profile.compared(view));
+        let rows = self.multiplicative.iter().zip(MULTIPLICATIVE.iter().zip(&AHEAD));
+        for (position, (model, ((_, profile, smoothing), ahead))) in (SIMPLE.len() + 1..).zip(rows) {
+            let compared = match profile {
+                Profile::Days => &days,
+                Profile::Week => &week,
+            };
+            let rules = self.holt_winters.with(*smoothing);
+            hear(position, compared.as_ref().and_then(|compared| model.foresee(&rules, ahead, missed, compared)));
         }
     }
 
@@ -396,6 +420,9 @@ const MULTIPLICATIVE: [(Row, Profile, Smoothing); 3] = [
     (seasonal("multiplicative_quick"), Profile::Days, QUICK),
     (seasonal("multiplicative_weekly"), Profile::Week, WEEKLY),
 ];
+
+/// What their trends and rests become at each horizon.
+const AHEAD: [Ahead; MULTIPLICATIVE.len()] = [Ahead::of(SLOW), Ahead::of(QUICK), Ahead::of(WEEKLY)];
 
 /// All models; their weights in the forecast follow the loss that they measurably save.
 pub const CATALOGUE: [Row; SIMPLE.len() + 1 + MULTIPLICATIVE.len()] = catalogue();
