@@ -220,7 +220,7 @@ impl History {
         }
     }
 
-    /// Returns [`near`](Self::near) of the minutes `ahead` (at most 60, ascending) of `from`, NaN if unknown.
+    /// Returns [`near`](Self::near) of the minutes `ahead` (at most 60) of `from`, NaN if unknown.
     #[inline]
     pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f32; N] {
         let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60) as usize);
@@ -229,7 +229,7 @@ impl History {
         }
         let (page, minutes) = (self.page(hour), ahead.map(|ahead| begin + usize::from(ahead)));
         // One check instead of one per minute: most are within an hour.
-        let mut values = if minutes.last().is_none_or(|last| *last < HOUR) {
+        let mut values = if minutes.iter().all(|minute| *minute < HOUR) {
             page.values(minutes)
         } else {
             let next = self.page(hour.saturating_add(1));

@@ -72,13 +72,14 @@ pub struct Origin<'a> {
     pub past: Past<'a>,
 }
 
-/// Offsets at which the models read profiles and history: the origin and each horizon.
+/// Offsets at which the models read profiles and history: each horizon, and the origin after them, so that horizons fill
+/// registers.
 const FROM_HERE: [u16; HORIZONS.len() + 1] = from_here();
 
 const fn from_here() -> [u16; HORIZONS.len() + 1] {
     let (mut minutes, mut index) = ([0; HORIZONS.len() + 1], 0);
     while index < HORIZONS.len() {
-        minutes[index + 1] = HORIZONS[index];
+        minutes[index] = HORIZONS[index];
         index += 1;
     }
     minutes
@@ -97,7 +98,7 @@ pub enum Back {
 /// or more lags back, so that nothing after the origin is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Lagged {
-    /// One lag before the newest value (before the origin, if it has a value), and before each horizon; NaN if missing.
+    /// One lag before each horizon, and before the newest value (before the origin, if it has a value); NaN if missing.
     values: [f32; FROM_HERE.len()],
     /// Whether there is a value for all horizons.
     is_known: bool,
@@ -113,20 +114,20 @@ impl Lagged {
             earlier.filter(|(_, ahead)| i64::from(*ahead) > more).for_each(|((value, earlier), _)| *value = earlier);
             more += lag.max(1);
         }
-        let [_, ahead @ ..] = &values;
+        let [ahead @ .., _] = &values;
         let is_known = !ahead.iter().fold(false, |unknown, value| unknown | value.is_nan());
         Self { values, is_known }
     }
 
     /// Returns the value one lag before the newest one; `None` if missing.
     pub fn here(&self) -> Option<f32> {
-        let [here, ..] = self.values;
+        let [.., here] = self.values;
         (!here.is_nan()).then_some(here)
     }
 
     /// Returns the values one lag before each horizon; `None` if one is missing.
     pub fn ahead(&self) -> Option<&Path> {
-        let [_, ahead @ ..] = &self.values;
+        let [ahead @ .., _] = &self.values;
         self.is_known.then_some(ahead)
     }
 
@@ -141,9 +142,9 @@ impl Lagged {
 pub struct View<'a> {
     /// The origin.
     pub origin: Origin<'a>,
-    /// The season at the origin and at each horizon.
+    /// The season at each horizon and at the origin.
     pub season: [f32; FROM_HERE.len()],
-    /// The mean of the last days at the origin and at each horizon.
+    /// The mean of the last days at each horizon and at the origin.
     days: Option<[f32; FROM_HERE.len()]>,
     season_ago: Lagged,
     week_ago: Lagged,
@@ -182,30 +183,31 @@ impl<'a> View<'a> {
         let minute = history.near(clock.season_ago.plus(-gap)).or_else(|| week.days_ago(then, 1));
         let week = week.days_ago(then, WEEK);
         for (lagged, value) in [(&mut self.season_ago, minute), (&mut self.week_ago, week)] {
-            lagged.values[0] = value.map_or(f32::NAN, |value| value as f32);
+            let [.., here] = &mut lagged.values;
+            *here = value.map_or(f32::NAN, |value| value as f32);
         }
     }
 
     /// Returns the season at that horizon.
     fn day(&self, at: usize) -> f64 {
-        let [_, ahead @ ..] = self.season;
+        let [ahead @ .., _] = self.season;
         ahead[at].into()
     }
 
     /// Returns the mean of the last days at that horizon.
     fn days(&self, at: usize) -> Option<f64> {
-        self.days.map(|[_, ahead @ ..]| ahead[at].into())
+        self.days.map(|[ahead @ .., _]| ahead[at].into())
     }
 
     /// Returns the season at the time of the newest value.
     fn season_of_newest(&self) -> f64 {
-        let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.season);
+        let (Origin { clock, gap, past, .. }, [.., here]) = (self.origin, self.season);
         if gap > 0 { past.season.at(clock.now.plus(-i64::from(gap))) } else { here.into() }
     }
 
     /// Returns the mean of the last days at the time of the newest value.
     fn days_of_newest(&self) -> Option<f64> {
-        let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.days?);
+        let (Origin { clock, gap, past, .. }, [.., here]) = (self.origin, self.days?);
         let then = || past.week.day(past.week.place(clock.now.plus(-i64::from(gap))));
         if gap > 0 { then() } else { Some(here.into()) }
     }

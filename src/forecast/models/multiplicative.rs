@@ -69,7 +69,7 @@ impl Multiplicative {
         compared: &Compared<'_>,
     ) -> Option<Path> {
         let Compared { profile, added, provisional } = compared;
-        let [_, profile @ ..] = profile;
+        let [profile @ .., _] = profile;
         let ratios = rules.path(ahead, self.ratio?, missed, *provisional, &[0.0; FROM_HERE.len()]);
         Some(zip(profile, &ratios, |profile, ratio| point(profile, *added as f32, ratio)))
     }
@@ -84,7 +84,7 @@ impl Multiplicative {
         at: usize,
     ) -> Option<Parts> {
         let Compared { profile, added, provisional } = profile.compared(view)?;
-        let [_, profile @ ..] = profile;
+        let [profile @ .., _] = profile;
         let (profile, day) = (f64::from(profile[at]), view.day(at));
         let ratio = rules.parts(self.ratio?, missed, provisional, 0.0, at);
         let (height, week) = (profile + added, profile - view.days(at).unwrap_or(profile));
@@ -117,7 +117,7 @@ impl Profile {
             Self::Days => view.days.as_ref()?,
             Self::Week => view.week_ago.known()?,
         };
-        let ([here, ..], past) = (profile, view.origin.past);
+        let ([.., here], past) = (profile, view.origin.past);
         let provisional = match view.origin.provisional {
             Some(value) => Some(ratio(value, f64::from(*here), past)?),
             None => None,
@@ -128,7 +128,7 @@ impl Profile {
 
 /// An origin relative to a profile.
 pub(super) struct Compared<'a> {
-    /// The profile here and at each horizon.
+    /// The profile at each horizon and here.
     profile: &'a [f32; FROM_HERE.len()],
     /// Offset added to signal and profile.
     added: f64,

@@ -113,7 +113,7 @@ impl Place {
 /// Where some minutes are between cell centres.
 #[derive(Debug, Clone, Copy)]
 pub struct Places<const N: usize> {
-    /// The cell whose centre is at the first minute, or the last one before it.
+    /// The cell whose centre is at the time they count from, or the last one before it.
     pub first: i64,
     /// Offset in cells of each minute's left neighbour from the first cell.
     left: [i32; N],
@@ -125,10 +125,10 @@ pub struct Places<const N: usize> {
 }
 
 impl<const N: usize> Places<N> {
-    /// Returns how many cells, from the first one, to read: those that cover the minutes (ascending) and their right
-    /// neighbours, in whole [`AT_ONCE`].
+    /// Returns how many cells, from the first one, to read: those that cover the minutes and their right neighbours,
+    /// in whole [`AT_ONCE`].
     pub fn cells(&self) -> usize {
-        let last = self.right.last().map_or(0, |last| *last as usize);
+        let last = self.right.iter().fold(0, |last, right| last.max(*right)) as usize;
         ((last / AT_ONCE + 1) * AT_ONCE).min(SPAN)
     }
 
