@@ -12,7 +12,7 @@ pub const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
 const LONGEST: usize = LONGEST_MINUTES as usize;
 /// Each window is a multiple of it.
 const LANES: usize = 10;
-const _: () = assert!(WINDOWS[0] as usize % LANES == 0 && LONGEST % LANES == 0);
+const _: () = assert!((WINDOWS[0] as usize).is_multiple_of(LANES) && LONGEST.is_multiple_of(LANES));
 /// Share of the values due in a window that must be known for its maximum to count.
 const WINDOW_SEEN: f32 = 0.8;
 
@@ -102,7 +102,7 @@ mod tests {
     fn what_is_scraped_seldom_has_maxima_too() {
         let mut recent = Recent::new();
         for minute in 0..60 {
-            let maxima = recent.push((minute % 4 == 0).then_some(f64::from(minute as i32)), 4);
+            let maxima = recent.push((minute % 4 == 0).then_some(f64::from(minute)), 4);
             let newest = (minute - minute % 4) as f32;
             assert!(minute < 30 || maxima == [newest; WINDOWS.len()], "{minute}: {maxima:?}");
         }

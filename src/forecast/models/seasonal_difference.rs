@@ -10,7 +10,7 @@ pub const NAME: &str = "seasonal_difference";
 /// Returns the forecast from the newest value and from `then`: the values one season, or one week of seasons, ago.
 pub(super) fn foresee(newest: Option<f64>, then: &Lagged) -> Option<Path> {
     let (now, start) = (newest? as f32, then.here()?);
-    then.ahead().map(|ahead| ahead.map(|later| now + later - start))
+    then.ahead().map(|ahead| ahead.map(|later| now + (later - start)))
 }
 
 /// Returns the parts of the point at that horizon. The newest value without its season is the level; the season back
