@@ -78,8 +78,8 @@ fn like(date: Date, clock: Minute, week: &Week) -> Option<f64> {
     let back = clock.0.div_euclid(day).saturating_sub(then);
     // The same weekday is a whole number of weeks away.
     let back = (back - 1).rem_euclid(WEEK) + 1;
-    let places = week.places(clock, &[0]);
-    let ([mean], [then]) = (week.days(&places)?, week.days_ago(&places, back));
+    let place = week.place(clock);
+    let (mean, then) = (week.day(place)?, week.days_ago(place, back)?);
     let ratio = then / mean;
     (mean > 0.0 && ratio.is_finite()).then_some(ratio)
 }

@@ -127,7 +127,7 @@ impl FitJob {
             };
             for (point, minutes) in path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {
                 if let Some(outcome) = values.after(steps, minutes) {
-                    sum += (point - outcome).abs();
+                    sum += (f64::from(*point) - outcome).abs();
                     count += 1.0;
                 }
             }

@@ -88,11 +88,15 @@ impl Hour {
         Self::with(factor * self.least(), factor * self.step(), factor * self.apart(), self.cells)
     }
 
-    /// Returns the value of a minute, NaN if missing.
-    fn value(&self, minute: usize) -> f64 {
-        let cell = self.cells.get(minute).copied().unwrap_or(MISSING);
-        let above = if cell == APART { f64::from(self.apart()) } else { f64::from(cell) * f64::from(self.step()) };
-        if cell == MISSING { f64::NAN } else { f64::from(self.least()) + above }
+    /// Returns the values that these cells are, NaN if missing.
+    fn values<const N: usize>(&self, cells: [u8; N]) -> [f32; N] {
+        let (least, step, apart) = (self.least(), self.step(), self.apart());
+        let mut values = cells.map(f32::from);
+        for value in &mut values {
+            let above = if *value == f32::from(APART) { apart } else { *value * step };
+            *value = if *value == f32::from(MISSING) { f32::NAN } else { least + above };
+        }
+        values
     }
 }
 
@@ -105,24 +109,20 @@ enum Page<'a> {
 }
 
 impl Page<'_> {
-    /// Returns the value of a minute, NaN if missing.
-    fn value(&self, minute: usize) -> f64 {
+    /// Returns the values of some minutes, NaN if missing.
+    #[inline]
+    fn values<const N: usize>(&self, minutes: [usize; N]) -> [f32; N] {
         match self {
-            Self::Ended(hour) => hour.value(minute),
-            Self::Running(values) => values.get(minute).map_or(f64::NAN, |value| f64::from(value.get())),
-            Self::Unknown => f64::NAN,
+            Self::Ended(hour) => hour.values(minutes.map(|minute| hour.cells[minute])),
+            Self::Running(values) => minutes.map(|minute| values[minute].get()),
+            Self::Unknown => [f32::NAN; N],
         }
     }
 
-    /// Writes the values of the minutes `ahead` of `begin`, which counts from the start of the page. Matches on the
-    /// kind of page once for all of them.
-    fn read(&self, begin: i64, ahead: &[u16], values: &mut [f64]) {
-        let minutes = ahead.iter().map(|minutes| (begin + i64::from(*minutes)) as usize);
-        match self {
-            Self::Ended(hour) => values.iter_mut().zip(minutes).for_each(|(value, minute)| *value = hour.value(minute)),
-            Self::Running(_) => values.iter_mut().zip(minutes).for_each(|(value, minute)| *value = self.value(minute)),
-            Self::Unknown => values.fill(f64::NAN),
-        }
+    /// Returns the value of a minute, NaN if missing.
+    fn value(&self, minute: usize) -> f32 {
+        let [value] = self.values([minute]);
+        value
     }
 }
 
@@ -190,7 +190,7 @@ impl History {
     /// Returns the value of `minute`; `None` for a gap, the future and anything no longer kept.
     pub fn get(&self, minute: Minute) -> Option<f64> {
         let value = self.page(minute.0.div_euclid(60)).value(minute.0.rem_euclid(60) as usize);
-        value.is_finite().then_some(value)
+        value.is_finite().then_some(value.into())
     }
 
     fn page(&self, hour: i64) -> Page<'_> {
@@ -220,32 +220,28 @@ impl History {
         }
     }
 
-    /// Returns [`near`](Self::near) of the minutes `ahead` (at most 60, ascending) of `from`, NaN if unknown.
-    pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f64; N] {
-        let mut values = [f64::NAN; N];
-        self.read(from, ahead, &mut values);
-        values
-    }
-
-    /// Writes [`near`](Self::near) of the minutes `ahead` (at most 60, ascending) of `from`, NaN if unknown.
-    pub fn read(&self, from: Minute, ahead: &[u16], values: &mut [f64]) {
-        let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60));
+    /// Returns [`near`](Self::near) of the minutes `ahead` (at most 60) of `from`, NaN if unknown.
+    #[inline]
+    pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f32; N] {
+        let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60) as usize);
         if self.hour.is_none_or(|running| hour.saturating_add(1) < running - self.hours) {
-            values.fill(f64::NAN);
-            return;
+            return [f32::NAN; N];
         }
-        let within = ahead.iter().take_while(|minutes| begin + i64::from(**minutes) < HOUR as i64).count();
-        let ((ahead_here, ahead_next), (here, next)) = (ahead.split_at(within), values.split_at_mut(within));
-        self.page(hour).read(begin, ahead_here, here);
-        if !next.is_empty() {
-            self.page(hour.saturating_add(1)).read(begin - HOUR as i64, ahead_next, next);
-        }
-        // One check instead of a branch per value: most are known.
+        let (page, minutes) = (self.page(hour), ahead.map(|ahead| begin + usize::from(ahead)));
+        // One check instead of one per minute: most are within an hour.
+        let mut values = if minutes.iter().all(|minute| *minute < HOUR) {
+            page.values(minutes)
+        } else {
+            let next = self.page(hour.saturating_add(1));
+            minutes.map(|minute| if minute < HOUR { page.value(minute) } else { next.value(minute - HOUR) })
+        };
+        // Likewise: most are known.
         if values.iter().fold(false, |unknown, value| unknown | value.is_nan()) {
             for (value, minutes) in values.iter_mut().zip(ahead).filter(|(value, _)| value.is_nan()) {
-                *value = self.near(from.plus(i64::from(*minutes))).unwrap_or(f64::NAN);
+                *value = self.near(from.plus(i64::from(*minutes))).map_or(f32::NAN, |value| value as f32);
             }
         }
+        values
     }
 
     /// Multiplies all values before `before`.
@@ -264,7 +260,10 @@ impl History {
             if 60 * hour + 60 <= before.0 {
                 *slot = slot.scaled(factor as f32);
             } else if 60 * hour < before.0 {
-                let values = std::array::from_fn(|minute| times(60 * hour + minute as i64, slot.value(minute)) as f32);
+                let mut values = slot.values(slot.cells);
+                for (minute, value) in (60 * hour..).zip(&mut values) {
+                    *value = times(minute, f64::from(*value)) as f32;
+                }
                 *slot = Hour::of(&values);
             }
         }
@@ -333,12 +332,13 @@ mod tests {
     #[test]
     fn several_minutes_are_read_as_one_by_one() {
         const AHEAD: [u16; 4] = [0, 1, 29, 30];
-        let known = |value: f64| value.is_finite().then_some(value);
+        let known = |value: f32| value.is_finite().then_some(value);
         let mut history = History::new(2);
         let values = (0..4_000).map(|minute| (minute % 7 != 3 && !(2_000..2_050).contains(&minute)).then_some(minute));
         values.enumerate().for_each(|(at, value)| history.push(Minute(at as i64), value.map(f64::from)));
         for from in (-100..4_200).chain([i64::MIN, i64::MAX]) {
-            let expected = AHEAD.map(|minutes| history.near(Minute(from).plus(i64::from(minutes))));
+            let expected =
+                AHEAD.map(|minutes| history.near(Minute(from).plus(i64::from(minutes))).map(|value| value as f32));
             assert_eq!(history.near_each(Minute(from), &AHEAD).map(known), expected, "{from}");
         }
         assert_eq!(History::new(2).near_each(Minute(0), &AHEAD).map(known), [None; 4]);

@@ -1,5 +1,7 @@
 //! `f32` without its last eight bits: three bytes each, with a relative error of at most 1/65536.
 
+use super::lanes::zip;
+
 /// Maximum relative rounding error.
 pub const ROUNDING: f64 = 1.0 / 65_536.0;
 
@@ -31,9 +33,55 @@ impl Three {
     }
 }
 
+/// Numbers in three bytes each, the newest last. Their upper and lower bytes are apart, so that all are read at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Threes<const N: usize> {
+    high: [u16; N],
+    low: [u8; N],
+}
+
+impl<const N: usize> Threes<N> {
+    /// None of them a number.
+    pub const NAN: Self = Self { high: [(f32::NAN.to_bits() >> 16) as u16; N], low: [0; N] };
+
+    /// Returns the number at a position.
+    pub fn get(&self, at: usize) -> f32 {
+        f32::from_bits(u32::from(self.high[at]) << 16 | u32::from(self.low[at]) << 8)
+    }
+
+    /// Returns all.
+    pub fn all(&self) -> [f32; N] {
+        zip(&self.high, &self.low, |high, low| f32::from_bits(u32::from(high) << 16 | u32::from(low) << 8))
+    }
+
+    /// Rounds to the nearest value.
+    pub fn set(&mut self, at: usize, value: f32) {
+        let Three([low, middle, high]) = Three::of(value);
+        (self.high[at], self.low[at]) = (u16::from_le_bytes([middle, high]), low);
+    }
+
+    /// Appends a number in place of the oldest one.
+    pub fn push(&mut self, newest: f32) {
+        self.high.copy_within(1.., 0);
+        self.low.copy_within(1.., 0);
+        self.set(N - 1, newest);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_are_kept_like_one() {
+        let mut many = Threes::<3>::NAN;
+        let values = [1.1, -7e-20, f32::NAN, 1e30];
+        values.iter().for_each(|value| many.push(*value));
+        let expected = [values[1], values[2], values[3]].map(|value| Three::of(value).get().to_bits());
+        assert_eq!(many.all().map(f32::to_bits), expected);
+        assert_eq!([0, 1, 2].map(|at| many.get(at).to_bits()), expected);
+        assert!(Threes::<2>::NAN.all().iter().all(|value| value.is_nan()));
+    }
 
     #[test]
     fn a_number_is_kept_to_a_small_part_of_it_and_none_stays_none() {

@@ -7,17 +7,17 @@
 
 use super::history::History;
 use super::models::holt_winters::DAY_SEEN;
-use super::models::season::{Places, SPAN, Season};
+use super::models::season::{AT_ONCE, Place, Places, SPAN, Season};
 use crate::model::Minute;
 
 /// Seasons in a week.
 pub const WEEK: i64 = 7;
 /// How many cells away the replacement of a missing cell may be.
 const REACH: i64 = 6;
-/// Offsets of the cells that the longest horizon spans, plus one neighbour for interpolation.
-const IN_ROW: [u16; SPAN] = {
-    let (mut cells, mut cell) = ([0; SPAN], 0);
-    while cell < SPAN {
+/// Offsets of adjacent cells.
+const IN_ROW: [u16; AT_ONCE] = {
+    let (mut cells, mut cell) = ([0; AT_ONCE], 0);
+    while cell < AT_ONCE {
         cells[cell] = cell as u16;
         cell += 1;
     }
@@ -91,7 +91,8 @@ impl Week {
         let Some(days) = self.drawn.map(|drawn| clock.0.saturating_sub(drawn.0) / self.days.steps()) else { return };
         // A cell is updated by each of its minutes.
         let gain = GAIN.max(1.0 / (days as f64 + 2.0)) / self.days.cell_minutes() as f64;
-        self.days.correct(clock, gain * (value - self.days.at(clock)));
+        let place = self.days.place(clock);
+        self.days.correct(place, gain * (value - self.days.value(place)));
     }
 
     /// Multiplies the mean of the days, and all cells before clocks showed `before`.
@@ -100,24 +101,36 @@ impl Week {
         self.cells.scale(Minute(before.0.div_euclid(self.days.cell_minutes())), factor);
     }
 
+    /// Returns the mean of the days at a place; `None` before the first day has ended.
+    pub fn day(&self, place: Place) -> Option<f64> {
+        self.drawn.map(|_| self.days.value(place))
+    }
+
     /// Returns the mean of the days at these places; `None` before the first day has ended.
-    pub fn days<const N: usize>(&self, places: &Places<N>) -> Option<[f64; N]> {
+    pub fn days<const N: usize>(&self, places: &Places<N>) -> Option<[f32; N]> {
         self.drawn.map(|_| self.days.read(places))
     }
 
     /// Returns the mean over the weeks one week before these places, NaN if unknown.
-    pub fn ago<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
-        self.days_ago(places, WEEK)
+    pub fn ago<const N: usize>(&self, places: &Places<N>) -> [f32; N] {
+        let first = self.before(places.first, WEEK);
+        // Neighbours share cells: each is read once.
+        let mut cells = [f32::NAN; SPAN];
+        for (at, some) in cells.chunks_exact_mut(AT_ONCE).enumerate().take(places.cells() / AT_ONCE) {
+            some.copy_from_slice(&self.cells.near_each(first.plus((at * AT_ONCE) as i64), &IN_ROW));
+        }
+        places.between(&cells)
     }
 
-    /// Returns the values `days` days (at most seven) before these places, NaN if unknown.
-    pub fn days_ago<const N: usize>(&self, places: &Places<N>, days: i64) -> [f64; N] {
-        let first = Minute(places.first.saturating_sub(days * self.days.cells()));
-        // Neighbours share cells: read each once.
-        let mut cells = [f64::NAN; SPAN];
-        let count = places.cells().min(SPAN);
-        self.cells.read(first, &IN_ROW[..count], &mut cells[..count]);
-        places.between(&cells)
+    /// Returns the value `days` days (at most seven) before a place; `None` if unknown.
+    pub fn days_ago(&self, place: Place, days: i64) -> Option<f64> {
+        let value = place.between(self.cells.near_each(self.before(place.cell, days), &[0, 1]));
+        (!value.is_nan()).then_some(value)
+    }
+
+    /// Returns the cell so many days before another.
+    fn before(&self, cell: i64, days: i64) -> Minute {
+        Minute(cell.saturating_sub(days * self.days.cells()))
     }
 
     /// Returns the profile of the day that ended with the minute `last`, when clocks showed `clock`, drawn from the
@@ -133,6 +146,11 @@ impl Week {
     /// Returns the steps in a day.
     pub fn day_steps(&self) -> i64 {
         self.days.steps()
+    }
+
+    /// Finds the place of the time that clocks show.
+    pub fn place(&self, clock: Minute) -> Place {
+        self.days.place(clock)
     }
 
     /// Finds the places of the minutes `ahead` of the time `from` that clocks show.
@@ -154,7 +172,7 @@ mod tests {
     }
 
     fn ago<const N: usize>(week: &Week, from: i64, ahead: &[u16; N]) -> [f64; N] {
-        week.ago(&week.places(Minute(from), ahead))
+        week.ago(&week.places(Minute(from), ahead)).map(f64::from)
     }
 
     #[test]
@@ -213,7 +231,7 @@ mod tests {
     #[test]
     fn the_mean_of_the_days_follows_them() {
         let mut week = Week::new(1440);
-        assert_eq!(week.days(&week.places(Minute(0), &[0])), None);
+        assert_eq!(week.day(week.place(Minute(0))), None);
         let mut history = History::new(2);
         (0..DAY).for_each(|minute| history.push(Minute(minute), Some(100.0)));
         week.draw(&history, Minute(DAY - 1), Minute(DAY - 1));
@@ -221,7 +239,7 @@ mod tests {
         let mut means = Vec::new();
         for day in 1..15 {
             (day * DAY..(day + 1) * DAY).for_each(|minute| week.learn(Minute(minute), 200.0));
-            means.push(week.days(&week.places(Minute(777), &[0])).unwrap()[0]);
+            means.push(week.day(week.place(Minute(777))).unwrap());
         }
         assert!((125.0..160.0).contains(&means[0]), "{means:?}");
         assert!(means.windows(2).all(|pair| pair[0] < pair[1]) && means[13] > 190.0, "{means:?}");

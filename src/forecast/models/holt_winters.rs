@@ -15,6 +15,7 @@ use std::num::NonZero;
 
 use super::{FROM_HERE, Model, Origin, Past, Path, SeasonUpdate, View};
 use crate::forecast::history::DAY;
+use crate::forecast::lanes::zip3;
 use crate::forecast::params::{ForecastParams, Smoothing};
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
@@ -56,6 +57,17 @@ pub(super) struct Recursion {
     pub(super) smoothing: Smoothing,
     /// Without it nothing is clipped.
     clip_sigmas: Option<f64>,
+}
+
+/// What a value does to a core.
+struct Moved {
+    /// Level, trend and rest after it.
+    parts: [f64; 3],
+    /// The surprise, and as clipped for learning.
+    error: f64,
+    learned: f64,
+    /// Clipped surprises in a row, this one included; enough of them are a level shift.
+    clipped: i8,
 }
 
 /// The model of one signal.
@@ -110,30 +122,40 @@ impl Recursion {
     /// Returns the core after `value`, and the surprise that was learned.
     fn learned(&self, core: Option<Core>, season: f64, value: f64) -> (Core, f64) {
         let Some(core) = core else { return (Core::at(value - season, 0.0), 0.0) };
+        let Moved { parts: [level, trend, rest], error, learned, clipped } = self.moved(&core, season, value);
+        let seen = core.seen.saturating_add(1);
+        if clipped.abs() >= SHIFT_AFTER {
+            let variance = (4.0 * core.variance).max(error * error / 16.0);
+            return (Core { level, trend, rest, variance, seen, clipped: 0, since_shift: 0 }, 0.0);
+        }
+        let gain = SCALE_GAIN.max(1.0 / f64::from(seen.get()));
+        let variance = core.variance + gain * (learned * learned - core.variance);
+        let since_shift = core.since_shift.saturating_add(1);
+        (Core { level, trend, rest, variance, seen, clipped, since_shift }, learned)
+    }
+
+    /// Returns level, trend and rest after `value`.
+    #[inline]
+    fn moved(&self, core: &Core, season: f64, value: f64) -> Moved {
         let Smoothing { alpha, beta, gamma, phi, rho } = self.smoothing;
         let base = core.level + phi * core.trend;
         let error = value - (base + season + rho * core.rest);
         let (learned, clipped) = self.clip(core, error);
-        let seen = core.seen.saturating_add(1);
-        let since_shift = core.since_shift.saturating_add(1);
-        if clipped.abs() >= SHIFT_AFTER {
-            let variance = (4.0 * core.variance).max(error * error / 16.0);
-            return (Core { variance, seen, since_shift: 0, ..Core::at(value - season, 0.0) }, 0.0);
-        }
-        let core = Core {
-            level: base + alpha * learned,
-            trend: phi * core.trend + alpha * beta * learned,
-            rest: (1.0 - alpha - gamma) * learned + rho * core.rest,
-            variance: core.variance + SCALE_GAIN.max(1.0 / f64::from(seen.get())) * (learned * learned - core.variance),
-            seen,
-            clipped,
-            since_shift,
+        let parts = if clipped.abs() >= SHIFT_AFTER {
+            [value - season, 0.0, 0.0]
+        } else {
+            [
+                base + alpha * learned,
+                phi * core.trend + alpha * beta * learned,
+                (1.0 - alpha - gamma) * learned + rho * core.rest,
+            ]
         };
-        (core, learned)
+        Moved { parts, error, learned, clipped }
     }
 
     /// Returns the surprise as clipped for learning, and the number clipped in a row including it.
-    fn clip(&self, core: Core, error: f64) -> (f64, i8) {
+    #[inline]
+    fn clip(&self, core: &Core, error: f64) -> (f64, i8) {
         let Some(sigmas) = self.clip_sigmas.filter(|_| core.seen.get() >= UNCLIPPED) else { return (error, 0) };
         let limit = sigmas * core.variance.sqrt().max(1e-3 * core.level.abs());
         if error.abs() <= limit {
@@ -144,43 +166,39 @@ impl Recursion {
         (error.clamp(-limit, limit), before.saturating_add(side))
     }
 
-    /// Returns the core at the origin, after a `provisional` value, from one that has learned all up to the origin but
-    /// `missed` minutes; `season` is the season there.
-    fn at_origin(&self, mut core: Core, missed: i64, provisional: Option<f64>, season: f64) -> Core {
-        let Some(value) = provisional else { return core };
+    /// Returns level, trend and rest at the origin, after a `provisional` value, from a core that has learned all up to
+    /// the origin but `missed` minutes; `season` is the season there.
+    #[inline]
+    fn at_origin(&self, mut core: Core, missed: i64, provisional: Option<f64>, season: f64) -> [f64; 3] {
+        let Some(value) = provisional else { return [core.level, core.trend, core.rest] };
         for _ in 0..missed {
             core = self.missed(core);
         }
-        self.learned(Some(core), season, value).0
+        self.moved(&core, season, value).parts
     }
 
     /// Returns the forecast of a core that has learned all up to the origin but `missed` minutes, and sees a
     /// `provisional` value there. `seasons` is the season here and at each horizon.
     pub(super) fn path(
         &self,
+        ahead: &Ahead,
         core: Core,
         missed: i64,
         provisional: Option<f64>,
-        seasons: &[f64; FROM_HERE.len()],
+        seasons: &[f32; FROM_HERE.len()],
     ) -> Path {
-        let [here, seasons @ ..] = seasons;
-        let core = self.at_origin(core, missed, provisional, *here);
-        let mut path = Path::default();
-        let Smoothing { phi, rho, .. } = self.smoothing;
-        let ((_, trends), (rests, _)) = (powers(phi), powers(rho));
-        let steps = seasons.iter().zip(trends.iter().zip(&rests));
-        for (point, (season, (trend, rest))) in path.iter_mut().zip(steps) {
-            *point = core.level + trend * core.trend + season + rest * core.rest;
-        }
-        path
+        let [seasons @ .., here] = seasons;
+        let at_origin = self.at_origin(core, missed, provisional, f64::from(*here));
+        let [level, slope, left] = at_origin.map(|part| part as f32);
+        zip3(seasons, &ahead.trends, &ahead.rests, |season, trend, rest| level + trend * slope + season + rest * left)
     }
 
     /// Returns the parts of the same forecast at that horizon, without the season, which is `season` here.
     pub(super) fn parts(&self, core: Core, missed: i64, provisional: Option<f64>, season: f64, at: usize) -> Parts {
-        let core = self.at_origin(core, missed, provisional, season);
-        let Smoothing { phi, rho, .. } = self.smoothing;
-        let ((_, trends), (rests, _)) = (powers(phi), powers(rho));
-        Parts { level: core.level, trend: trends[at] * core.trend, ar: rests[at] * core.rest, ..Parts::default() }
+        let [level, slope, left] = self.at_origin(core, missed, provisional, season);
+        let Ahead { trends, rests } = Ahead::of(self.smoothing);
+        let [trend, rest] = [trends[at], rests[at]].map(f64::from);
+        Parts { level, trend: trend * slope, ar: rest * left, ..Parts::default() }
     }
 }
 
@@ -270,8 +288,9 @@ impl HoltWinters {
         (minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY)
     }
 
-    fn path(&self, origin: &Origin<'_>, seasons: &[f64; FROM_HERE.len()]) -> Option<Path> {
-        Some(self.recursion.path(self.core?, self.missed(origin.minute), origin.provisional, seasons))
+    fn path(&self, origin: &Origin<'_>, seasons: &[f32; FROM_HERE.len()]) -> Option<Path> {
+        let ahead = Ahead::of(self.recursion.smoothing);
+        Some(self.recursion.path(&ahead, self.core?, self.missed(origin.minute), origin.provisional, seasons))
     }
 
     fn gamma(&self) -> f64 {
@@ -302,8 +321,8 @@ impl Model for HoltWinters {
     }
 
     fn parts(&self, view: &View<'_>, at: usize) -> Option<Parts> {
-        let (origin, [here, ..]) = (&view.origin, view.season);
-        let parts = self.recursion.parts(self.core?, self.missed(origin.minute), origin.provisional, here, at);
+        let (origin, [.., here]) = (&view.origin, view.season);
+        let parts = self.recursion.parts(self.core?, self.missed(origin.minute), origin.provisional, here.into(), at);
         Some(Parts { day: view.day(at), ..parts })
     }
 
@@ -321,16 +340,30 @@ impl Model for HoltWinters {
     }
 }
 
-/// Returns `base^h` and `base + ... + base^h` for each horizon, each from shorter ones: faster than loading them from
-/// memory.
-fn powers(base: f64) -> (Path, Path) {
-    let (mut powers, mut sums) = ([base; HORIZONS.len()], [base; HORIZONS.len()]);
-    for next in 1..HORIZONS.len() {
-        let (last, step) = (next - 1, STEPS[next]);
-        powers[next] = powers[last] * powers[step];
-        sums[next] = sums[last] + powers[last] * sums[step];
+/// What trend and rest become at each horizon, in shares of their present values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ahead {
+    /// `phi + ... + phi^h`.
+    trends: Path,
+    /// `rho^h`.
+    rests: Path,
+}
+
+impl Ahead {
+    /// Returns them for these parameters, each horizon from shorter ones.
+    pub(super) const fn of(Smoothing { phi, rho, .. }: Smoothing) -> Self {
+        let (phi, rho) = (phi as f32, rho as f32);
+        let (mut powers, mut trends, mut rests) = ([phi; HORIZONS.len()], [phi; HORIZONS.len()], [rho; HORIZONS.len()]);
+        let mut next = 1;
+        while next < HORIZONS.len() {
+            let (last, step) = (next - 1, STEPS[next]);
+            powers[next] = powers[last] * powers[step];
+            trends[next] = trends[last] + powers[last] * trends[step];
+            rests[next] = rests[last] * rests[step];
+            next += 1;
+        }
+        Self { trends, rests }
     }
-    (powers, sums)
 }
 
 /// For each horizon, the position of the horizon equal to its distance from the previous one.

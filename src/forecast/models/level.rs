@@ -69,7 +69,7 @@ impl Model for Level {
     }
 
     fn foresee(&self, view: &View<'_>) -> Option<Path> {
-        self.seen_from(view).map(|level| [level; HORIZONS.len()])
+        self.seen_from(view).map(|level| [level as f32; HORIZONS.len()])
     }
 
     fn parts(&self, view: &View<'_>, _at: usize) -> Option<Parts> {

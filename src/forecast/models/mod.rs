@@ -24,25 +24,27 @@ mod rows;
 pub mod season;
 pub mod seasonal_difference;
 pub mod seasonal_naive;
+mod view;
 
 #[cfg(test)]
 mod tests;
 
-use self::holt_winters::HoltWinters;
+use self::holt_winters::{Ahead, HoltWinters};
 use self::level::Level;
 pub use self::multiplicative::Profiles;
 use self::multiplicative::{Multiplicative, Profile};
-use self::season::Season;
+use self::season::{Place, Season};
+use self::view::FROM_HERE;
+pub use self::view::{Back, Lagged, View};
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
-use super::recent::LONGEST_MINUTES;
-use super::week::{WEEK, Week};
+use super::week::Week;
 use super::zone::Clock;
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts, Transform};
 
-/// One value for each of [`HORIZONS`].
-pub type Path = [f64; HORIZONS.len()];
+/// One value for each of [`HORIZONS`], in the precision of what is remembered.
+pub type Path = [f32; HORIZONS.len()];
 
 /// What was learned about a signal, shared by its models.
 #[derive(Debug, Clone, Copy)]
@@ -70,135 +72,6 @@ pub struct Origin<'a> {
     pub gap: u32,
     /// What was learned before.
     pub past: Past<'a>,
-}
-
-/// Offsets at which the models read profiles and history: the origin and each horizon.
-const FROM_HERE: [u16; HORIZONS.len() + 1] = from_here();
-
-const fn from_here() -> [u16; HORIZONS.len() + 1] {
-    let (mut minutes, mut index) = ([0; HORIZONS.len() + 1], 0);
-    while index < HORIZONS.len() {
-        minutes[index + 1] = HORIZONS[index];
-        index += 1;
-    }
-    minutes
-}
-
-/// How far back a seasonal rule looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Back {
-    /// One season.
-    Season,
-    /// A week of seasons.
-    Week,
-}
-
-/// The shared history one season, or a week of seasons, ago. A horizon longer than the lag is compared with values two
-/// or more lags back, so that nothing after the origin is read.
-#[derive(Debug, Clone, Copy)]
-pub struct Lagged {
-    /// One lag before the newest value (before the origin, if it has a value).
-    pub here: Option<f64>,
-    /// One lag before each horizon; `None` if one is missing.
-    pub ahead: Option<Path>,
-}
-
-impl Lagged {
-    /// Returns the values `lag` steps back. `read(more)` reads all offsets at `lag + more` steps back.
-    fn of(lag: i64, read: impl Fn(i64) -> [f64; FROM_HERE.len()]) -> Self {
-        let mut values = read(0);
-        let mut more = lag.max(1);
-        while more < i64::from(LONGEST_MINUTES) {
-            let earlier = values.iter_mut().zip(read(more)).zip(FROM_HERE);
-            earlier.filter(|(_, ahead)| i64::from(*ahead) > more).for_each(|((value, earlier), _)| *value = earlier);
-            more += lag.max(1);
-        }
-        let [here, ahead @ ..] = values;
-        let known = ahead.iter().all(|value| !value.is_nan());
-        Self { here: (!here.is_nan()).then_some(here), ahead: known.then_some(ahead) }
-    }
-}
-
-/// An origin with everything that the models read there, looked up once for all of them.
-#[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
-    /// The origin.
-    pub origin: Origin<'a>,
-    /// The season at the origin and at each horizon.
-    pub season: [f64; HORIZONS.len() + 1],
-    /// The mean of the last days at the origin and at each horizon.
-    days: Option<[f64; HORIZONS.len() + 1]>,
-    season_ago: Lagged,
-    week_ago: Lagged,
-}
-
-impl<'a> View<'a> {
-    /// Looks up what the models read at `origin`.
-    pub fn of(origin: &Origin<'a>) -> Self {
-        let Past { history, season, week, .. } = origin.past;
-        let places = week.places(origin.clock.now, &FROM_HERE);
-        let mut view = Self {
-            origin: *origin,
-            season: season.read(&places),
-            days: week.days(&places),
-            season_ago: Lagged::of(season.steps(), |more| {
-                history.near_each(origin.clock.season_ago.plus(-more), &FROM_HERE)
-            }),
-            week_ago: Lagged::of(WEEK * season.steps(), |more| match more {
-                0 => week.ago(&places),
-                _ => week.ago(&week.places(origin.clock.now.plus(-more), &FROM_HERE)),
-            }),
-        };
-        if origin.gap > 0 {
-            view.reach_back(i64::from(origin.gap));
-        }
-        view
-    }
-
-    /// After a gap the newest value is `gap` minutes old: the lagged value it is compared with is taken from as many
-    /// minutes earlier.
-    fn reach_back(&mut self, gap: i64) {
-        let Past { history, week, .. } = self.origin.past;
-        let clock = self.origin.clock;
-        let then = week.places(clock.now.plus(-gap), &[0]);
-        let known = |[value]: [f64; 1]| (!value.is_nan()).then_some(value);
-        // After a long gap these minutes have left the history; the week's coarser cells still exist.
-        let minute = history.near(clock.season_ago.plus(-gap));
-        self.season_ago.here = minute.or_else(|| known(week.days_ago(&then, 1)));
-        self.week_ago.here = known(week.ago(&then));
-    }
-
-    /// Returns the season at that horizon.
-    fn day(&self, at: usize) -> f64 {
-        let [_, ahead @ ..] = self.season;
-        ahead[at]
-    }
-
-    /// Returns the mean of the last days at that horizon.
-    fn days(&self, at: usize) -> Option<f64> {
-        self.days.map(|[_, ahead @ ..]| ahead[at])
-    }
-
-    /// Returns the season at the time of the newest value.
-    fn season_of_newest(&self) -> f64 {
-        let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.season);
-        if gap > 0 { past.season.at(clock.now.plus(-i64::from(gap))) } else { here }
-    }
-
-    /// Returns the mean of the last days at the time of the newest value.
-    fn days_of_newest(&self) -> Option<f64> {
-        let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.days?);
-        let then = || past.week.days(&past.week.places(clock.now.plus(-i64::from(gap)), &[0]));
-        if gap > 0 { then().map(|[then]| then) } else { Some(here) }
-    }
-
-    /// Returns the values at that lag.
-    pub fn lagged(&self, back: Back) -> &Lagged {
-        match back {
-            Back::Season => &self.season_ago,
-            Back::Week => &self.week_ago,
-        }
-    }
 }
 
 /// A forecast model of one signal.
@@ -273,13 +146,13 @@ impl Models {
         }
     }
 
-    /// Lets all models learn `minute`, which is in the history; `season` and `clock` are the season and the wall-clock
-    /// time there.
-    pub fn observe(&mut self, minute: Minute, clock: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
+    /// Lets all models learn `minute`, which is in the history; `here` is the place of the wall-clock time there, and
+    /// `season` the season.
+    pub fn observe(&mut self, minute: Minute, here: Place, value: Option<f64>, season: f64, past: Past<'_>) {
         self.newest = value.or(self.newest);
         self.level.observe(minute, value, past);
         self.holt_winters.learn(minute, value, season, past);
-        let profiles = Profiles::of_week(past.week, &past.week.places(clock, &[0]));
+        let profiles = Profiles::of_week(past.week, here);
         for (model, (_, profile, smoothing)) in self.multiplicative.iter_mut().zip(&MULTIPLICATIVE) {
             model.learn(&self.holt_winters.with(*smoothing), value, profiles.of(*profile), past);
         }
@@ -319,9 +192,15 @@ impl Models {
         }
         hear(SIMPLE.len(), self.holt_winters.foresee(view));
         let missed = self.holt_winters.missed(view.origin.minute);
-        let rows = self.multiplicative.iter().zip(&MULTIPLICATIVE);
-        for (position, (model, (_, profile, smoothing))) in (SIMPLE.len() + 1..).zip(rows) {
-            hear(position, model.foresee(&self.holt_winters.with(*smoothing), *profile, missed, view));
+        let [days, week] = [Profile::Days, Profile::Week].map(|profile| profile.compared(view));
+        let rows = self.multiplicative.iter().zip(MULTIPLICATIVE.iter().zip(&AHEAD));
+        for (position, (model, ((_, profile, smoothing), ahead))) in (SIMPLE.len() + 1..).zip(rows) {
+            let compared = match profile {
+                Profile::Days => &days,
+                Profile::Week => &week,
+            };
+            let rules = self.holt_winters.with(*smoothing);
+            hear(position, compared.as_ref().and_then(|compared| model.foresee(&rules, ahead, missed, compared)));
         }
     }
 
@@ -396,6 +275,10 @@ const MULTIPLICATIVE: [(Row, Profile, Smoothing); 3] = [
     (seasonal("multiplicative_quick"), Profile::Days, QUICK),
     (seasonal("multiplicative_weekly"), Profile::Week, WEEKLY),
 ];
+
+/// What their trends and rests become at each horizon.
+const AHEAD: [Ahead; MULTIPLICATIVE.len()] =
+    [Ahead::of(MULTIPLICATIVE[0].2), Ahead::of(MULTIPLICATIVE[1].2), Ahead::of(MULTIPLICATIVE[2].2)];
 
 /// All models; their weights in the forecast follow the loss that they measurably save.
 pub const CATALOGUE: [Row; SIMPLE.len() + 1 + MULTIPLICATIVE.len()] = catalogue();

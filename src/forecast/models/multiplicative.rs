@@ -17,11 +17,12 @@
 //!                                  +  (m + s + w + e) a    autoregressive
 //! ```
 
-use super::holt_winters::{Core, Recursion};
-use super::season::Places;
+use super::holt_winters::{Ahead, Core, Recursion};
+use super::season::Place;
 use super::{FROM_HERE, Past, Path, View};
-use crate::forecast::week::Week;
-use crate::model::outlook::{HORIZONS, Parts, Transform};
+use crate::forecast::lanes::zip;
+use crate::forecast::week::{WEEK, Week};
+use crate::model::outlook::{Parts, Transform};
 
 /// Name in the catalogue.
 pub const NAME: &str = "multiplicative";
@@ -29,7 +30,7 @@ pub const NAME: &str = "multiplicative";
 /// Share of the usual height that is added to signal and profile.
 const ADDED: f64 = 0.01;
 /// Smallest and largest multiple of the profile.
-const RANGE: (f64, f64) = (0.02, 20.0);
+const RANGE: (f32, f32) = (0.02, 20.0);
 
 /// What the signal is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,16 +60,18 @@ impl Multiplicative {
         self.ratio.iter_mut().zip(ratio).for_each(|(core, ratio)| core.relevel(ratio, 1.0));
     }
 
-    /// Returns the forecast from the origin of `view`, `missed` minutes after the last one learned but one; `None` if
-    /// the profile is unknown.
-    pub(super) fn foresee(&self, rules: &Recursion, profile: Profile, missed: i64, view: &View<'_>) -> Option<Path> {
-        let Compared { profile, added, provisional } = profile.compared(view)?;
-        let ratios = rules.path(self.ratio?, missed, provisional, &[0.0; FROM_HERE.len()]);
-        let mut path: Path = [0.0; HORIZONS.len()];
-        for (point, (ratio, profile)) in path.iter_mut().zip(ratios.iter().zip(&profile)) {
-            *point = self::point(*profile, added, *ratio);
-        }
-        Some(path)
+    /// Returns the forecast of a core that has learned all up to the origin but `missed` minutes.
+    pub(super) fn foresee(
+        &self,
+        rules: &Recursion,
+        ahead: &Ahead,
+        missed: i64,
+        compared: &Compared<'_>,
+    ) -> Option<Path> {
+        let Compared { profile, added, provisional } = compared;
+        let [profile @ .., _] = profile;
+        let ratios = rules.path(ahead, self.ratio?, missed, *provisional, &[0.0; FROM_HERE.len()]);
+        Some(zip(profile, &ratios, |profile, ratio| point(profile, *added as f32, ratio)))
     }
 
     /// Returns the parts of the point at that horizon, in the unit of the signal.
@@ -81,7 +84,8 @@ impl Multiplicative {
         at: usize,
     ) -> Option<Parts> {
         let Compared { profile, added, provisional } = profile.compared(view)?;
-        let (profile, day) = (profile[at], view.day(at));
+        let [profile @ .., _] = profile;
+        let (profile, day) = (f64::from(profile[at]), view.day(at));
         let ratio = rules.parts(self.ratio?, missed, provisional, 0.0, at);
         let (height, week) = (profile + added, profile - view.days(at).unwrap_or(profile));
         let mut parts = Parts {
@@ -92,7 +96,8 @@ impl Multiplicative {
             ar: height * ratio.ar,
             rest: 0.0,
         };
-        parts.complete(point(profile, added, ratio.level + ratio.trend + ratio.ar));
+        let ratio = ratio.level + ratio.trend + ratio.ar;
+        parts.complete(point(profile as f32, added as f32, ratio as f32).into());
         Some(parts)
     }
 }
@@ -107,14 +112,14 @@ impl Profile {
     }
 
     /// Returns the values to compare with; `None` if any is unknown.
-    fn compared(self, view: &View<'_>) -> Option<Compared> {
-        let (here, profile) = match self {
-            Self::Days => view.days.map(|[here, ahead @ ..]| (here, ahead))?,
-            Self::Week => view.week_ago.here.zip(view.week_ago.ahead)?,
+    pub(super) fn compared<'a>(self, view: &'a View<'_>) -> Option<Compared<'a>> {
+        let profile = match self {
+            Self::Days => view.days.as_ref()?,
+            Self::Week => view.week_ago.known()?,
         };
-        let past = view.origin.past;
+        let ([.., here], past) = (profile, view.origin.past);
         let provisional = match view.origin.provisional {
-            Some(value) => Some(ratio(value, here, past)?),
+            Some(value) => Some(ratio(value, f64::from(*here), past)?),
             None => None,
         };
         Some(Compared { profile, added: added(past)?, provisional })
@@ -122,9 +127,9 @@ impl Profile {
 }
 
 /// An origin relative to a profile.
-struct Compared {
-    /// The profile at each horizon.
-    profile: Path,
+pub(super) struct Compared<'a> {
+    /// The profile at each horizon and here.
+    profile: &'a [f32; FROM_HERE.len()],
     /// Offset added to signal and profile.
     added: f64,
     /// The provisional value, as a ratio.
@@ -142,9 +147,8 @@ pub struct Profiles {
 
 impl Profiles {
     /// Reads them at a place.
-    pub fn of_week(week: &Week, places: &Places<1>) -> Self {
-        let (days, [ago]) = (week.days(places).map(|[here]| here), week.ago(places));
-        Self { days, week: (!ago.is_nan()).then_some(ago) }
+    pub fn of_week(week: &Week, here: Place) -> Self {
+        Self { days: week.day(here), week: week.days_ago(here, WEEK) }
     }
 
     pub(super) fn of(&self, profile: Profile) -> Option<f64> {
@@ -161,12 +165,12 @@ fn added(past: Past<'_>) -> Option<f64> {
 }
 
 /// Converts a ratio to the profile back to the signal.
-fn point(profile: f64, added: f64, ratio: f64) -> f64 {
+fn point(profile: f32, added: f32, ratio: f32) -> f32 {
     (profile + added) * ratio.clamp(RANGE.0, RANGE.1) - added
 }
 
 fn ratio(value: f64, profile: f64, past: Past<'_>) -> Option<f64> {
     let added = added(past)?;
     let ratio = (value.max(0.0) + added) / (profile.max(0.0) + added);
-    Some(ratio.clamp(0.0, RANGE.1))
+    Some(ratio.clamp(0.0, RANGE.1.into()))
 }

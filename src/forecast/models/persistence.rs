@@ -8,7 +8,7 @@ pub const NAME: &str = "persistence";
 
 /// Returns the forecast from the newest value.
 pub(super) fn foresee(newest: Option<f64>) -> Option<Path> {
-    newest.map(|value| [value; HORIZONS.len()])
+    newest.map(|value| [value as f32; HORIZONS.len()])
 }
 
 /// Returns the parts of the forecast: all of it is level.

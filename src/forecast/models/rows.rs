@@ -32,14 +32,19 @@ impl Rows {
         Self { rows: cells.chunks(ROW).map(Row::of).collect(), count: cells.len() as u32 }
     }
 
+    /// Returns one cell, which exists.
+    pub fn get(&self, index: usize) -> f32 {
+        self.rows.get(index / ROW).map_or(0.0, |row| row.value(row.cells[index % ROW]))
+    }
+
     /// Copies the cells starting at `first`, all of which exist.
-    pub fn read(&self, first: usize, values: &mut [f64]) {
+    pub fn read(&self, first: usize, values: &mut [f32]) {
         let (mut row, mut within) = (first / ROW, first % ROW);
         let mut rest = values;
         while let Some(cells) = self.rows.get(row).filter(|_| !rest.is_empty()) {
             let (here, next) = rest.split_at_mut(rest.len().min(ROW - within));
             for (value, cell) in here.iter_mut().zip(&cells.cells[within..]) {
-                *value = f64::from(cells.value(*cell));
+                *value = cells.value(*cell);
             }
             (row, within, rest) = (row + 1, 0, next);
         }
@@ -101,9 +106,7 @@ mod tests {
     use super::*;
 
     fn read(rows: &Rows, index: usize) -> f64 {
-        let mut value = [f64::NAN];
-        rows.read(index, &mut value);
-        value[0]
+        rows.get(index).into()
     }
 
     #[test]
@@ -111,10 +114,10 @@ mod tests {
         for count in [1, 7, 36, 48, 288] {
             let cells: Vec<f32> = (0..count).map(|cell| (cell * cell % 101) as f32 - 30.0).collect();
             let rows = Rows::of(&cells);
-            let mut read = vec![f64::NAN; count];
+            let mut read = vec![f32::NAN; count];
             rows.read(0, &mut read);
             for (got, cell) in read.iter().zip(&cells) {
-                assert!((got - f64::from(*cell)).abs() < 101.0 * 1.5 / 65_535.0, "{count}: {got} and not {cell}");
+                assert!((got - cell).abs() < 101.0 * 1.5 / 65_535.0, "{count}: {got} and not {cell}");
             }
         }
         assert_eq!(size_of::<Row>(), 80);

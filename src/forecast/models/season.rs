@@ -9,7 +9,7 @@ use ndarray::Array1;
 use super::SeasonUpdate;
 use super::rows::Rows;
 use crate::forecast::history::History;
-use crate::forecast::lanes::zip3;
+use crate::forecast::lanes::{zip, zip3};
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 
@@ -17,6 +17,9 @@ use crate::model::outlook::HORIZONS;
 const CELLS: u32 = 288;
 /// Maximum number of cells that cover the minutes up to the longest horizon, plus the next minute.
 pub const SPAN: usize = HORIZONS[HORIZONS.len() - 1] as usize + 2;
+/// Cells that are read together: with five-minute cells, all that a forecast needs.
+pub const AT_ONCE: usize = 8;
+const _: () = assert!(SPAN.is_multiple_of(AT_ONCE));
 
 /// A seasonal profile, added to the level.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,13 +41,22 @@ enum Cells {
 }
 
 impl Cells {
+    /// Returns the cell at a position.
+    fn get(&self, index: usize) -> f32 {
+        match self {
+            Self::None => 0.0,
+            Self::Plain(cells) => cells.get(index).copied().unwrap_or(0.0),
+            Self::Short(rows) => rows.get(index),
+        }
+    }
+
     /// Copies the cells starting at `first` (less than `count`), wrapping around at the end.
-    fn read(&self, first: usize, count: usize, values: &mut [f64]) {
+    fn read(&self, first: usize, count: usize, values: &mut [f32]) {
         match self {
             Self::None => values.fill(0.0),
             Self::Plain(cells) => {
                 for (behind, value) in values.iter_mut().enumerate() {
-                    *value = cells.get(wrap(first + behind, count)).copied().map_or(0.0, f64::from);
+                    *value = cells.get(wrap(first + behind, count)).copied().unwrap_or(0.0);
                 }
             }
             Self::Short(rows) => {
@@ -53,7 +65,7 @@ impl Cells {
                 let (here, next) = values.split_at_mut(here);
                 rows.read(first, here);
                 for (behind, value) in next.iter_mut().enumerate() {
-                    rows.read(behind % count, std::slice::from_mut(value));
+                    *value = rows.get(behind % count);
                 }
             }
         }
@@ -80,46 +92,50 @@ impl Cells {
     }
 }
 
-/// Where some minutes are between cell centres, counted from the epoch: the same in every profile with such cells.
+/// Where a minute is between two cell centres, counted from the epoch: the same in every profile with such cells.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The cell whose centre is at the minute, or the last one before it.
+    pub cell: i64,
+    /// Weight of the next cell.
+    share: f32,
+}
+
+impl Place {
+    /// Returns the value at the minute, given those of its cell and of the next one.
+    pub fn between(self, [cell, next]: [f32; 2]) -> f64 {
+        // At a centre the cell's own value counts, whatever its neighbour is.
+        let value = if self.share > 0.0 { cell + self.share * (next - cell) } else { cell };
+        f64::from(value)
+    }
+}
+
+/// Where some minutes are between cell centres.
 #[derive(Debug, Clone, Copy)]
 pub struct Places<const N: usize> {
-    /// The cell whose centre is at the first minute, or the last one before it.
+    /// The cell whose centre is at the time they count from, or the last one before it.
     pub first: i64,
     /// Offset in cells of each minute's left neighbour from the first cell.
-    pub left: [u16; N],
+    left: [i32; N],
+    /// Offset of the right neighbour: the left one again at a centre, where the cell's own value counts, whatever its
+    /// neighbour is.
+    right: [i32; N],
     /// Weight of the right neighbour.
-    pub share: [f64; N],
+    share: [f32; N],
 }
 
 impl<const N: usize> Places<N> {
-    /// Locates the minutes `ahead` of `from`, given the minutes per cell.
-    pub fn of(from: Minute, ahead: &[u16; N], cell_minutes: u32) -> Self {
-        // In half minutes from the centre of the epoch's first cell, so that everything is an integer.
-        let (cell, length) = (i64::from(cell_minutes), 2 * cell_minutes);
-        let begin = from.0.saturating_mul(2).saturating_add(1 - cell);
-        let within = begin.rem_euclid(2 * cell) as u32;
-        let (mut left, mut share) = ([0; N], [0.0; N]);
-        for ((left, share), minutes) in left.iter_mut().zip(&mut share).zip(ahead) {
-            let offset = within + 2 * u32::from(*minutes);
-            (*left, *share) = ((offset / length) as u16, f64::from(offset % length) / f64::from(length));
-        }
-        Self { first: begin.div_euclid(2 * cell), left, share }
-    }
-
-    /// Returns how many cells, from the first one, cover the minutes (ascending) and their right neighbours.
+    /// Returns how many cells, from the first one, to read: those that cover the minutes and their right neighbours,
+    /// in whole [`AT_ONCE`].
     pub fn cells(&self) -> usize {
-        self.left.last().map_or(0, |last| usize::from(*last) + 2)
+        let last = self.right.iter().fold(0, |last, right| last.max(*right)) as usize;
+        ((last / AT_ONCE + 1) * AT_ONCE).min(SPAN)
     }
 
     /// Returns the values at the minutes, interpolated between `cells`, first one first.
-    pub fn between(&self, cells: &[f64; SPAN]) -> [f64; N] {
-        let cell = |index: usize| cells.get(index).copied().unwrap_or(f64::NAN);
-        let [left, right] = [0, 1].map(|side| self.left.map(|left| cell(usize::from(left) + side)));
-        zip3(&left, &right, &self.share, |left, right, share| {
-            let between = left + share * (right - left);
-            // At a centre the cell's own value counts, whatever its neighbour is.
-            if share > 0.0 { between } else { left }
-        })
+    pub fn between(&self, cells: &[f32; SPAN]) -> [f32; N] {
+        let [left, right] = [&self.left, &self.right].map(|offsets| offsets.map(|cell| cells[cell as usize % SPAN]));
+        zip3(&left, &right, &self.share, |left, right, share| left + share * (right - left))
     }
 }
 
@@ -137,7 +153,7 @@ impl Season {
     pub fn plain(mut self) -> Self {
         let mut values = vec![0.0; self.count as usize];
         self.cells.read(0, values.len(), &mut values);
-        self.cells = Cells::Plain(Box::new(values.iter().map(|value| *value as f32).collect()));
+        self.cells = Cells::Plain(Box::new(values.into()));
         self
     }
 
@@ -212,25 +228,50 @@ impl Season {
 
     /// Returns the seasonal value at `minute`.
     pub fn at(&self, minute: Minute) -> f64 {
-        let [value] = self.at_each(minute, &[0]);
-        value
+        self.value(self.place(minute))
+    }
+
+    /// Returns the seasonal value at this place.
+    pub fn value(&self, place: Place) -> f64 {
+        let cell = self.index(place.cell);
+        place.between([cell, wrap(cell + 1, self.count as usize)].map(|cell| self.cells.get(cell)))
     }
 
     /// Returns the seasonal values `ahead` minutes after `from`.
-    pub fn at_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f64; N] {
+    pub fn at_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f32; N] {
         self.read(&self.places(from, ahead))
     }
 
-    /// Locates those minutes in this profile and in any other with the same cells.
+    /// Locates a minute in this profile and in any other with the same cells.
+    pub fn place(&self, minute: Minute) -> Place {
+        let (cell, within) = self.cell_at(minute);
+        Place { cell, share: within as f32 / (2 * self.cell_minutes) as f32 }
+    }
+
+    /// Locates the minutes `ahead` of `from` in this profile and in any other with the same cells.
     pub fn places<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> Places<N> {
-        Places::of(from, ahead, self.cell_minutes)
+        let (first, within) = self.cell_at(from);
+        // A quotient of such small integers is whole only if it is exact.
+        let at = ahead.map(|ahead| (within + 2 * u32::from(ahead)) as f32 / (2 * self.cell_minutes) as f32);
+        let left = at.map(|at| at as i32);
+        let share = zip(&at, &left, |at, left| at - left as f32);
+        let right = zip(&left, &share, |left, share| left + i32::from(share > 0.0));
+        Places { first, left, right, share }
+    }
+
+    /// Returns the cell whose centre is at a minute, or the last one before it, and the distance in half minutes, so
+    /// that everything is an integer.
+    fn cell_at(&self, minute: Minute) -> (i64, u32) {
+        let length = i64::from(self.cell_minutes);
+        let begin = minute.0.saturating_mul(2).saturating_add(1 - length);
+        (begin.div_euclid(2 * length), begin.rem_euclid(2 * length) as u32)
     }
 
     /// Returns the seasonal values at these places.
-    pub fn read<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
+    pub fn read<const N: usize>(&self, places: &Places<N>) -> [f32; N] {
         // Neighbours share cells: each is read once.
         let mut cells = [0.0; SPAN];
-        let count = places.cells().min(SPAN);
+        let count = places.cells();
         self.cells.read(self.index(places.first), self.count as usize, &mut cells[..count]);
         places.between(&cells)
     }
@@ -246,7 +287,7 @@ impl Season {
     ) -> Option<f64> {
         match season_update {
             SeasonUpdate::Correct(by) => {
-                self.correct(clock, by);
+                self.correct(self.place(clock), by);
                 None
             }
             SeasonUpdate::Draw => {
@@ -256,14 +297,13 @@ impl Season {
         }
     }
 
-    /// Adds `correction` at `minute`, split between the two cells by weight.
-    pub fn correct(&mut self, minute: Minute, correction: f64) {
-        let Places { first, share: [share], .. } = self.places(minute, &[0]);
+    /// Adds `correction` at a place, split between the two cells by weight.
+    pub fn correct(&mut self, Place { cell, share }: Place, correction: f64) {
         let count = self.count as usize;
         if self.cells == Cells::None {
             self.cells = Cells::Short(Rows::of(&vec![0.0; count]));
         }
-        let left = self.index(first);
+        let (left, share) = (self.index(cell), f64::from(share));
         self.cells.add(left, correction * (1.0 - share));
         self.cells.add(wrap(left + 1, count), correction * share);
     }
@@ -314,7 +354,11 @@ mod tests {
                 season.cells = kept;
                 for from in 0..1500 {
                     let each = season.at_each(Minute(from), &[0, 1, 30]);
-                    assert_eq!(each, [0, 1, 30].map(|minutes| season.at(Minute(from + minutes))), "{steps} {from}");
+                    assert_eq!(
+                        each,
+                        [0, 1, 30].map(|minutes| season.at(Minute(from + minutes)) as f32),
+                        "{steps} {from}"
+                    );
                 }
             }
         }
@@ -323,7 +367,7 @@ mod tests {
     #[test]
     fn cells_of_one_step_are_the_classical_index() {
         let mut season = Season::classical([1.0, 2.0, 3.0]);
-        season.correct(Minute(4), 0.5);
+        season.correct(season.place(Minute(4)), 0.5);
         let read: Vec<f64> = (0..6).map(|minute| season.at(Minute(minute))).collect();
         assert_eq!(read, [1.0, 2.5, 3.0, 1.0, 2.5, 3.0]);
     }

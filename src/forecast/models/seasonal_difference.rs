@@ -9,8 +9,8 @@ pub const NAME: &str = "seasonal_difference";
 
 /// Returns the forecast from the newest value and from `then`: the values one season, or one week of seasons, ago.
 pub(super) fn foresee(newest: Option<f64>, then: &Lagged) -> Option<Path> {
-    let (now, start) = (newest?, then.here?);
-    then.ahead.map(|ahead| ahead.map(|later| now + later - start))
+    let (now, start) = (newest? as f32, then.here()?);
+    then.ahead().map(|ahead| ahead.map(|later| now + (later - start)))
 }
 
 /// Returns the parts of the point at that horizon. The newest value without its season is the level; the season back
@@ -18,7 +18,7 @@ pub(super) fn foresee(newest: Option<f64>, then: &Lagged) -> Option<Path> {
 /// week, both then and ahead.
 pub(super) fn parts(back: Back, newest: Option<f64>, view: &View<'_>, at: usize) -> Option<Parts> {
     let (now, then, season) = (newest?, view.lagged(back), view.season_of_newest());
-    let (here, ahead) = (then.here?, then.ahead?[at]);
+    let [here, ahead] = [then.here()?, then.ahead()?[at]].map(f64::from);
     let mean_day = (back == Back::Week).then(|| view.days_of_newest().zip(view.days(at))).flatten();
     // Without a mean day the whole change belongs to the day.
     let (days_here, days_ahead) = mean_day.unwrap_or((here, ahead));

@@ -36,7 +36,7 @@ impl Head {
         let mut forecasts = ModelForecasts { paths: MISSING, available: [false; MODELS] };
         self.models.foresee(view, |model, path| {
             let Some(path) = path else { return };
-            forecasts.paths[model] = path.map(|point| limits.hold(point as f32));
+            forecasts.paths[model] = path.map(|point| limits.hold(point));
             forecasts.available[model] = true;
         });
         forecasts

@@ -12,7 +12,7 @@ use super::events::Events;
 use super::height::Height;
 use super::history::{DAY, History};
 use super::intervals::Standing;
-use super::models::season::Season;
+use super::models::season::{Place, Season};
 use super::models::{Models, Origin, Past, SEASONAL_DIFFERENCE, SeasonUpdate, View};
 use super::params::{ForecastParams, Smoothing};
 use super::pending::{DueForecasts, IssuedForecast, Pending, WINDOWS};
@@ -67,9 +67,9 @@ impl Common {
 }
 
 /// The learned state of one signal: a small head that changes with each minute, and larger parts of which a minute
-/// changes a few cells. A step works on a copy of the head, updates the larger parts in place, and commits by writing
-/// the copy back. A step that panics half-way leaves the state as it was, except for its own minute's cells, the season
-/// drawn on the first day, and a history moved to another level.
+/// changes a few cells. A step updates both in place and takes the head back unless it ends: one that panics half-way
+/// leaves the state as it was, except for its own minute's cells (of the last half hour, in which that minute counts
+/// twice), the season drawn on the first day, and a history moved to another level.
 #[derive(Debug, Clone)]
 pub struct SignalState {
     head: Head,
@@ -218,37 +218,39 @@ impl SignalState {
     }
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
-        let Self { head: committed, kept } = self;
+        let Self { head, kept } = self;
+        let mut step = Step { before: *head, head, has_ended: false };
+        let head = &mut *step.head;
         // Separate allocations are read first, so that their cache misses overlap.
         let clock = common.clock(minute);
+        let here = kept.week.place(clock.now);
         let mut due = kept.pending.due_at(minute);
-        let mut head = *committed;
         let seen = value;
         let value = value.map(|value| head.height.plausible(value));
-        let change = value.and_then(|value| head.change(minute, clock, value, &due, kept));
+        let change = value.and_then(|value| head.change(minute, here, value, &due, kept));
         if let Some(change) = change {
             head.relevel(minute, clock, change, kept);
             due = kept.pending.due_at(minute);
         }
-        let season = kept.season.at(clock.now);
-        let settled = kept.recent.half_an_hour_before(minute);
+        let season = kept.season.value(here);
+        let settled = kept.recent.half_an_hour_ago();
         // The detector also sees implausible values, which are not learned.
         head.detector.learn(seen, &expected(minute, &kept.pending));
-        head.score(minute, clock, value, &due, kept, common);
+        head.score(clock, value, &due, kept, common);
         kept.history.push(minute, value);
         kept.week.push(clock.now, value);
         settled.into_iter().for_each(|value| kept.week.learn(clock.now.plus(-i64::from(LONGEST_MINUTES)), value));
-        head.learn(minute, clock, value, season, kept);
+        head.learn(minute, clock, here, value, season, kept);
         let (gap, past) = (head.gap(minute), kept.past(head.ratio_height()));
         let origin = Origin { minute, clock, provisional: None, gap, past };
         let forecasts = head.model_forecasts(&View::of(&origin));
         let issued = head.issue(&origin, kept, &forecasts, common);
         kept.pending.keep(minute, &forecasts.paths, issued.as_ref());
-        kept.recent.keep(minute, issued.map_or(f32::NAN, |IssuedForecast { points, .. }| points.point[0]));
+        kept.recent.keep(issued.map_or(f32::NAN, |IssuedForecast { points, .. }| points.point[0]));
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
         }
-        *committed = head;
+        step.has_ended = true;
     }
 
     /// Writes the outlook at the wall-clock minute `now` to `outlook`. A provisional value of the current minute is
@@ -324,22 +326,29 @@ impl SignalState {
     }
 }
 
+/// A head that a step changes, and what it was before.
+struct Step<'a> {
+    head: &'a mut Head,
+    before: Head,
+    has_ended: bool,
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            *self.head = self.before;
+        }
+    }
+}
+
 impl Head {
     /// Scores all forecasts due at `minute`.
-    fn score(
-        &mut self,
-        minute: Minute,
-        clock: Clock,
-        value: Option<f64>,
-        due: &DueForecasts,
-        kept: &mut Kept,
-        common: &Common,
-    ) {
+    fn score(&mut self, clock: Clock, value: Option<f64>, due: &DueForecasts, kept: &mut Kept, common: &Common) {
         let IssuedForecast { points, maxima } = &due.mixed;
         let standing = self.standing();
         if let Some(value) = value {
             self.scores.outcome(&mut kept.surges, &due.models, points, value, common.loss_keep);
-            let held = kept.recent.held(minute);
+            let held = kept.recent.held();
             let held = if points.is_shifted() { points.as_said(&held) } else { held };
             self.scores.held_outcome(&held, value);
             self.bands
@@ -348,7 +357,7 @@ impl Head {
                 .for_each(|ratio| kept.scale.learn(clock.now, ratio, self.seen));
             self.bands.outcomes(points, value, standing, &common.normal, common.coverage_keep);
         }
-        let ended = kept.recent.push(minute, value, self.every);
+        let ended = kept.recent.push(value, self.every);
         self.bands.windows_ended(ended, maxima, standing, &common.normal, common.coverage_keep);
     }
 
@@ -361,8 +370,8 @@ impl Head {
         (self.range.0 >= 0.0).then(|| self.height.usual())
     }
 
-    fn learn(&mut self, minute: Minute, clock: Clock, value: Option<f64>, season: f64, kept: &mut Kept) {
-        self.models.observe(minute, clock.now, value, season, kept.past(self.ratio_height()));
+    fn learn(&mut self, minute: Minute, clock: Clock, here: Place, value: Option<f64>, season: f64, kept: &mut Kept) {
+        self.models.observe(minute, here, value, season, kept.past(self.ratio_height()));
         let update = self.models.season_update();
         if update == Some(SeasonUpdate::Draw) {
             kept.week.draw(&kept.history, minute, clock.now);

@@ -2,8 +2,10 @@
 
 use super::{Head, Kept};
 use crate::forecast::models::Profiles;
+use crate::forecast::models::season::Place;
 use crate::forecast::pending::DueForecasts;
 use crate::forecast::shift::Change;
+use crate::forecast::week::WEEK;
 use crate::forecast::zone::Clock;
 use crate::model::Minute;
 
@@ -13,18 +15,14 @@ impl Head {
     pub(super) fn change(
         &mut self,
         minute: Minute,
-        clock: Clock,
+        here: Place,
         value: f64,
         due: &DueForecasts,
         kept: &Kept,
     ) -> Option<Change> {
         self.ratio_height()?;
-        let here = kept.week.places(clock.now, &[0]);
-        let [day] = kept.week.days(&here)?;
-        let ago = || {
-            let [ago] = kept.week.ago(&here);
-            ago
-        };
+        let day = kept.week.day(here)?;
+        let ago = || kept.week.days_ago(here, WEEK).unwrap_or(f64::NAN);
         self.shift.notice(minute, value, &due.mixed.points, day, ago)
     }
 
@@ -41,8 +39,8 @@ impl Head {
         self.scores.scale(&mut kept.surges, factor);
         self.bands.scale(factor);
         self.height.scale(factor);
-        let places = kept.week.places(clock.now, &[0]);
-        let ([season], profiles) = (kept.season.read(&places), Profiles::of_week(&kept.week, &places));
+        let here = kept.week.place(clock.now);
+        let (season, profiles) = (kept.season.value(here), Profiles::of_week(&kept.week, here));
         self.models.relevel(level, factor, season, profiles, kept.past(self.ratio_height()));
     }
 }
