@@ -204,7 +204,8 @@ impl Bands {
         let [ten, thirty] = &mut maxima;
         let (near, far) = points.split_at(LAST[0] + 1);
         near.iter().for_each(|point| *ten = zip(ten, point, larger));
-        far.iter().chain([&*ten]).for_each(|point| *thirty = zip(thirty, point, larger));
+        far.iter().for_each(|point| *thirty = zip(thirty, point, larger));
+        *thirty = zip(thirty, ten, larger);
         Rows { points, maxima }
     }
 
