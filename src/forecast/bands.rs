@@ -3,7 +3,7 @@
 //! The maximum over a window has its own forecast: the maximum of the marginal quantiles would be exceeded too often.
 
 use super::discounted::Discounted;
-use super::intervals::{Around, Ends, Levels, Standing, Trackers};
+use super::intervals::{Around, Ends, Row, Standing, Trackers};
 use super::lanes::{larger, smaller, zip, zip3};
 use super::pending::{Issued, IssuedForecast, WINDOWS};
 use super::scores::{Lanes, Moving, longer};
@@ -30,6 +30,9 @@ const MAXIMA: Ends = Ends {
     furthest: 2.0,
     rarely: 1.0,
 };
+/// The positions in [`HORIZONS`] with which the windows end.
+const LAST: [usize; WINDOWS.len()] = [4, 7];
+const _: () = assert!(HORIZONS[LAST[0]] == WINDOWS[0] && HORIZONS[LAST[1]] == WINDOWS[1]);
 /// A change is predicted if the season moves by more than this many errors of a calm minute.
 const CHANGE: f32 = 6.0;
 /// Weight of the distance between the models in the expected error.
@@ -69,9 +72,9 @@ impl Limits {
 #[derive(Debug, Clone, Copy)]
 pub struct Rows {
     /// For each horizon.
-    pub points: [Levels; HORIZONS.len()],
+    pub points: [Row; HORIZONS.len()],
     /// For the maximum over each window.
-    pub maxima: [Levels; WINDOWS.len()],
+    pub maxima: [Row; WINDOWS.len()],
 }
 
 /// The forecast: the path, the state of its signal, and its limits.
@@ -194,37 +197,32 @@ impl Bands {
 
     /// Returns all quantiles for publication.
     pub fn rows(&self, course: &Course<'_>, normal: &QuantileRow) -> Rows {
-        self.quantiles(&self.places(course), course.limits, normal)
+        let places = self.places(course);
+        let points = self.points.rows(&places.points, course.limits, normal);
+        let mut maxima = self.maxima.rows(&places.maxima, course.limits, normal);
+        // A maximum is at least each of its values, and at least that of a shorter window.
+        let [ten, thirty] = &mut maxima;
+        let (near, far) = points.split_at(LAST[0] + 1);
+        near.iter().for_each(|point| *ten = zip(ten, point, larger));
+        far.iter().for_each(|point| *thirty = zip(thirty, point, larger));
+        *thirty = zip(thirty, ten, larger);
+        Rows { points, maxima }
     }
 
     /// Returns the part of the forecast that scoring needs.
     pub fn issued(&self, course: &Course<'_>, normal: &QuantileRow) -> IssuedForecast {
         let places = self.places(course);
-        let Rows { points, maxima } = self.quantiles(&places, course.limits, normal);
-        let [low, high] = POINTS.at.map(|at| points.each_ref().map(|row| row[at]));
-        let [least, most] = MAXIMA.at.map(|at| maxima.each_ref().map(|row| row[at]));
+        let points = |at: usize| self.points.level(at, &places.points, course.limits, normal);
+        let [low, high] = POINTS.at.map(points);
+        let [least, most] = MAXIMA.at.map(|at| {
+            let [ten, thirty] =
+                zip(&self.maxima.level(at, &places.maxima, course.limits, normal), &peaks(&points(at)), larger);
+            [ten, larger(thirty, ten)]
+        });
         IssuedForecast {
             points: issue(places.path, places.points.width, low, high, course.moving),
             maxima: issue(places.peaks, places.maxima.width, least, most, within(course.moving)),
         }
-    }
-
-    fn quantiles(&self, places: &Places, limits: Limits, normal: &QuantileRow) -> Rows {
-        let mut rows = Rows {
-            points: self.points.rows(&places.points, limits, normal),
-            maxima: self.maxima.rows(&places.maxima, limits, normal),
-        };
-        // A maximum is at least each of its values, and at least that of a shorter window.
-        let (mut least, mut below) =
-            ([f32::NEG_INFINITY; QUANTILES.len()], rows.points.iter().zip(HORIZONS).peekable());
-        for (maximum, window) in rows.maxima.iter_mut().zip(WINDOWS) {
-            while let Some((point, _)) = below.next_if(|(_, minutes)| *minutes <= window) {
-                least = zip(&least, point, larger);
-            }
-            least = zip(&least, maximum, larger);
-            *maximum = least;
-        }
-        rows
     }
 
     fn places(&self, course: &Course<'_>) -> Places {
@@ -235,8 +233,9 @@ impl Bands {
         });
         // Models that disagree know less than they did recently: this shows before the first miss, at each horizon.
         let expected = |error: f32, factor: f32, apart: f32| error * factor + APART * apart;
-        let errors = zip3(&errors, &scale.at_each(clock, &HORIZONS), &apart, expected);
-        let maxima_errors = zip3(&maxima_errors, &scale.highest(clock, &WINDOWS), &peaks(&apart), expected);
+        let [factors, highest] = scale.ahead(clock, &HORIZONS);
+        let errors = zip3(&errors, &factors, &apart, expected);
+        let maxima_errors = zip3(&maxima_errors, &LAST.map(|last| highest[last]), &peaks(&apart), expected);
         let peaks = peaks(path);
         Places {
             points: self.points.around(path, &errors, height, &stretch(&HORIZONS, gap)),
@@ -260,7 +259,7 @@ impl Bands {
     /// a random walk's, otherwise the height of the signal.
     fn errors(&self, height: f64, moving: Moving) -> Lanes {
         let mut errors = self.points.errors(&moving);
-        if !errors.iter().any(|error| error.is_nan()) {
+        if !errors.iter().fold(false, |unknown, error| unknown | error.is_nan()) {
             return errors;
         }
         let (mut known, mut known_at) = (height as f32, None);
@@ -295,16 +294,12 @@ fn issue<const N: usize>(
 
 /// Returns in which windows a change is predicted.
 fn within(moving: Moving) -> [bool; WINDOWS.len()] {
-    WINDOWS.map(|window| moving.iter().zip(HORIZONS).any(|(moving, minutes)| *moving && minutes <= window))
+    LAST.map(|last| moving[..=last].iter().fold(false, |any, moving| any | moving))
 }
 
 /// Returns the highest point of the path within each window.
 fn peaks(path: &Lanes) -> [f32; WINDOWS.len()] {
-    WINDOWS.map(|window| {
-        let [first, ..] = *path;
-        let within = path.iter().zip(&HORIZONS).filter(|(_, minutes)| **minutes <= window);
-        within.fold(first, |highest, (point, _)| larger(highest, *point))
-    })
+    LAST.map(|last| path[..=last].iter().copied().fold(f32::NEG_INFINITY, larger))
 }
 
 fn stretch<const N: usize>(ahead: &[u16; N], gap: u32) -> [f32; N] {
@@ -339,7 +334,7 @@ mod tests {
             let clock = Minute(0);
             let course = Course { scale: &scale, clock, path: &path, moving, height: 100.0, apart, gap: 0, limits };
             let Rows { points, maxima } = bands.rows(&course, &normal_quantiles());
-            let width = |row: Levels| row[POINTS.at[1]] - row[POINTS.at[0]];
+            let width = |row: Row| row[POINTS.at[1]] - row[POINTS.at[0]];
             (points.map(width), maxima.map(width))
         };
         let ((still, still_max), (apart, apart_max)) = (rows(0.0), rows(40.0));

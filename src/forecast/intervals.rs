@@ -80,7 +80,15 @@ pub struct Standing {
 }
 
 /// Tracked values at [`QUANTILES`]: adjacent, so that one arithmetic step serves several.
-pub type Levels = [f32; QUANTILES.len()];
+type Levels = [f32; QUANTILES.len()];
+
+/// The quantiles of one number, and the last one twice: twelve lanes take three steps where eleven take five.
+pub type Row = [f32; QUANTILES.len() + 1];
+
+fn row(levels: &Levels) -> Row {
+    let [a, b, c, d, e, f, g, h, i, j, k] = *levels;
+    [a, b, c, d, e, f, g, h, i, j, k, k]
+}
 
 /// [`QUANTILES`] as `f32`.
 const LEVELS: Levels = {
@@ -114,15 +122,15 @@ pub struct Around<const N: usize> {
     middle: [f32; N],
     lower: [f32; N],
     upper: [f32; N],
-    /// Not enough outcomes for learned quantiles.
-    cold: [bool; N],
+    /// Which have not enough outcomes for learned quantiles, if any.
+    cold: Option<[bool; N]>,
 }
 
 /// Returns the unit for a residual of the forecast `point`, where `error` is its expected absolute error
 /// and `scale` the usual height of the signal.
 fn width(point: f64, error: f64, scale: f64) -> f64 {
     let height = point.abs() + 0.1 * scale;
-    (error.max(LEAST_ERROR * height) * height).sqrt().max(f64::from(NO_UNIT))
+    larger((larger(error, LEAST_ERROR * height) * height).sqrt(), f64::from(NO_UNIT))
 }
 
 impl<const N: usize> Trackers<N> {
@@ -215,24 +223,29 @@ impl<const N: usize> Trackers<N> {
             // The first outcomes teach only the spread.
             *residual = if *first { f32::NAN } else { *residual };
         }
-        let normal = normal.map(|normal| normal as f32 * SIGMA);
-        self.quantiles.iter_mut().zip(first).filter(|(_, first)| *first).for_each(|(levels, _)| *levels = normal);
+        if first.contains(&true) {
+            let normal = normal.map(|normal| normal as f32 * SIGMA);
+            self.quantiles.iter_mut().zip(first).filter(|(_, first)| *first).for_each(|(levels, _)| *levels = normal);
+        }
         let published = values.iter().zip(issued.low.iter().zip(&issued.high));
         let tracked = self.quantiles.iter_mut().zip(&residuals).zip(self.spread.means()).zip(published);
         for (((levels, residual), spread), (value, (low, high))) in tracked.filter(|(((_, at), _), _)| !at.is_nan()) {
-            let mut below = levels.map(|quantile| if *residual <= quantile * spread { 1.0 } else { 0.0 });
+            let step =
+                |quantile: f32, below: bool, level: f32| quantile + STEP * (level - if below { 1.0 } else { 0.0 });
+            let mut next = zip(&row(levels), &row(&LEVELS), |quantile, level| {
+                step(quantile, *residual <= quantile * spread, level)
+            });
             // A published end is compared with the published number, widening included: that is what is calibrated.
-            for (at, end) in ends.at.into_iter().zip([low, high]) {
-                below[at] = if value <= end { 1.0 } else { 0.0 };
-            }
+            let [lower, upper] = ends.at;
+            next[upper] = step(levels[upper], value <= high, LEVELS[upper]);
             // A value at the minimum does not move an end that is at the minimum.
-            let [lower, _] = ends.at;
-            if *value <= lowest && low <= value {
-                below[lower] = LEVELS[lower];
-            }
-            *levels = zip3(levels, &below, &LEVELS, |quantile, below, level| quantile + STEP * (level - below));
+            let rests = *value <= lowest && low <= value;
+            next[lower] = if rests { levels[lower] } else { step(levels[lower], value <= low, LEVELS[lower]) };
+            let [a, b, c, d, e, f, g, h, i, j, k, _] = next;
+            *levels = [a, b, c, d, e, f, g, h, i, j, k];
             // They seldom cross.
-            if levels.iter().zip(&levels[1..]).fold(false, |crossed, (lower, upper)| crossed | lower.gt(upper)) {
+            let crossed = zip(&next, &[b, c, d, e, f, g, h, i, j, k, k, k], |lower, upper| lower > upper);
+            if crossed.iter().fold(false, |any, crossed| any | crossed) {
                 let mut least = f32::NEG_INFINITY;
                 for quantile in levels {
                     least = larger(*quantile, least);
@@ -260,44 +273,57 @@ impl<const N: usize> Trackers<N> {
     /// before the origin).
     pub fn around(&self, points: &[f32; N], errors: &[f32; N], height: f64, stretch: &[f32; N]) -> Around<N> {
         let cold = self.outcomes.map(|outcomes| outcomes < ENOUGH);
-        let width = zip(points, errors, |point, error| width(f64::from(point), f64::from(error), height) as f32);
+        let cold = cold.contains(&true).then_some(cold);
+        let width = zip(points, errors, |point, error| width(point.into(), error.into(), height) as f32);
         let units = zip(&width, self.spread.means(), |width, spread| smaller(width * spread, WIDEST));
         let medians = self.quantiles.each_ref().map(|levels| levels[MEDIAN]);
         let mut middle = zip3(points, &medians, &units, |point, median, unit| point + median * unit);
         let [mut lower, mut upper] = self.widening.each_ref().map(|widening| {
-            let wide = zip(widening, &units, |widening, unit| (1.0 + widening) * unit);
-            zip(&wide, stretch, |wide, stretch| wide * stretch)
+            zip3(widening, &units, stretch, |widening, unit, stretch| (1.0 + widening) * unit * stretch)
         });
-        if cold.contains(&true) {
+        if let Some(cold) = &cold {
             let normal = zip(errors, stretch, |error, stretch| stretch * SIGMA * error);
-            middle = zip3(&cold, points, &middle, |cold, point, middle| if cold { point } else { middle });
+            middle = zip3(cold, points, &middle, |cold, point, middle| if cold { point } else { middle });
             [lower, upper] = [lower, upper]
-                .map(|side| zip3(&cold, &normal, &side, |cold, normal, side| if cold { normal } else { side }));
+                .map(|side| zip3(cold, &normal, &side, |cold, normal, side| if cold { normal } else { side }));
         }
         Around { width, middle, lower, upper, cold }
     }
 
     /// Returns the quantiles of each number, never decreasing and within `limits`.
-    pub fn rows(&self, around: &Around<N>, limits: Limits, normal: &QuantileRow) -> [Levels; N] {
-        let mut rows = [[0.0; QUANTILES.len()]; N];
+    #[inline]
+    pub fn rows(&self, around: &Around<N>, limits: Limits, normal: &QuantileRow) -> [Row; N] {
+        let mut rows = [[0.0; QUANTILES.len() + 1]; N];
         // A loop, because a map of arrays would be laid out lane by lane and mostly move numbers.
-        for (lane, (row, learned)) in rows.iter_mut().zip(&self.quantiles).enumerate() {
-            let (middle, median) = (around.middle[lane], learned[MEDIAN]);
-            let mut sides = [around.lower[lane]; QUANTILES.len()];
-            sides[MEDIAN..].fill(around.upper[lane]);
-            let said = |beside: f32, side: f32| limits.hold(middle + beside * side);
-            *row = if around.cold[lane] {
-                zip(normal, &sides, |normal, side| said(normal as f32, side))
-            } else {
-                zip(learned, &sides, |quantile, side| said(quantile - median, side))
+        for (lane, (said, learned)) in rows.iter_mut().zip(&self.quantiles).enumerate() {
+            let (beside, median) = match around.cold {
+                Some(cold) if cold[lane] => (row(&normal.map(|normal| normal as f32)), 0.0),
+                _ => (row(learned), learned[MEDIAN]),
             };
+            let mut sides = [around.lower[lane]; QUANTILES.len() + 1];
+            sides[MEDIAN..].fill(around.upper[lane]);
+            let middle = around.middle[lane];
+            *said = zip(&beside, &sides, |beside, side| limits.hold(middle + (beside - median) * side));
         }
         rows
+    }
+
+    /// Returns the quantile of each number at one position of [`QUANTILES`], as in the [`rows`](Self::rows).
+    #[inline]
+    pub fn level(&self, at: usize, around: &Around<N>, limits: Limits, normal: &QuantileRow) -> [f32; N] {
+        let mut beside = self.quantiles.each_ref().map(|learned| learned[at] - learned[MEDIAN]);
+        if let Some(cold) = &around.cold {
+            beside = zip(&beside, cold, |beside, cold| if cold { normal[at] as f32 } else { beside });
+        }
+        let sides = if at < MEDIAN { &around.lower } else { &around.upper };
+        zip3(&around.middle, &beside, sides, |middle, beside, side| limits.hold(middle + beside * side))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::array::from_fn;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -308,7 +334,7 @@ mod tests {
     fn row(tracker: &Tracker, point: f64, error: f64, height: f64) -> QuantileRow {
         let around = tracker.around(&[point as f32], &[error as f32], height, &[1.0]);
         let [row] = tracker.rows(&around, Limits { low: f32::MIN, high: f32::MAX }, &normal_quantiles());
-        row.map(f64::from)
+        from_fn(|at| row[at].into())
     }
 
     /// Returns the expected error, or `otherwise` before it is known.

@@ -55,7 +55,7 @@ impl SeasonalScale {
     /// Learns that the forecast for `minute` was off by `ratio` times the recent error of calm minutes, after `seen`
     /// minutes. The first outcomes of a cell count equally: in a season of few steps, each cell gets one per season.
     pub fn learn(&mut self, minute: Minute, ratio: f32, seen: u32) {
-        let cell = self.cell(self.offset(minute));
+        let cell = (self.offset(minute) / self.cell_steps) as usize;
         let before = seen as f32 / self.steps as f32 * self.cell_steps as f32;
         let gain = larger(GAIN, 1.0 / (before + 2.0));
         if let Some(factor) = self.factors.get_mut(cell).filter(|_| ratio.is_finite()) {
@@ -63,21 +63,32 @@ impl SeasonalScale {
         }
     }
 
-    /// Returns the factors for forecasts `ahead` minutes after `origin`.
-    pub fn at_each<const N: usize>(&self, origin: Minute, ahead: &[u16; N]) -> [f32; N] {
-        let offset = self.offset(origin);
-        ahead.map(|minutes| self.factor(self.cell(offset + u32::from(minutes))))
+    /// Returns the factors of the minutes `ahead` of `origin`, at least one and ascending, and the highest factor of all
+    /// minutes up to each of them.
+    pub fn ahead<const N: usize>(&self, origin: Minute, ahead: &[u16; N]) -> [[f32; N]; 2] {
+        let (mut at, mut highest) = ([0.0; N], [0.0; N]);
+        let first = self.offset(origin.plus(1));
+        let mut cell = first / self.cell_steps;
+        // The minute after the origin with which the next cell begins.
+        let mut next = 1 + self.end(cell) - first;
+        let mut factor = self.factor(cell as usize);
+        let mut most = factor;
+        for (lane, minutes) in ahead.iter().enumerate() {
+            while u32::from(*minutes) >= next {
+                let (begun, last) = (self.end(cell), self.end(cell) == self.steps);
+                cell = if last { 0 } else { cell + 1 };
+                next += self.end(cell) - if last { 0 } else { begun };
+                factor = self.factor(cell as usize);
+                most = larger(factor, most);
+            }
+            (at[lane], highest[lane]) = (factor, most);
+        }
+        [at, highest]
     }
 
-    /// Returns for each window the highest factor of the `minutes` after `origin`.
-    pub fn highest<const N: usize>(&self, origin: Minute, minutes: &[u16; N]) -> [f32; N] {
-        let offset = self.offset(origin);
-        minutes.map(|minutes| {
-            // Wraps around at the end of the season.
-            let last = offset + u32::from(minutes).min(self.steps);
-            let cells = (offset + 1) / self.cell_steps..=last / self.cell_steps;
-            cells.map(|cell| self.factor(self.cell(cell * self.cell_steps))).fold(0.0, f32::max)
-        })
+    /// Returns the step after the last one of a cell.
+    fn end(&self, cell: u32) -> u32 {
+        ((cell + 1) * self.cell_steps).min(self.steps)
     }
 
     fn factor(&self, cell: usize) -> f32 {
@@ -86,12 +97,6 @@ impl SeasonalScale {
 
     fn offset(&self, minute: Minute) -> u32 {
         minute.0.rem_euclid(i64::from(self.steps)) as u32
-    }
-
-    /// Returns the cell of the step at `offset` from the start of a season.
-    fn cell(&self, offset: u32) -> usize {
-        let within = if offset < self.steps { offset } else { offset % self.steps };
-        (within / self.cell_steps) as usize
     }
 }
 
@@ -129,7 +134,7 @@ mod tests {
         for (minute, low, high) in
             [(NOON - 1, 0.9, 1.1), (NOON, 18.0, 20.0), (NOON + 14, 18.0, 20.0), (NOON + 15, 0.9, 1.1)]
         {
-            let factor = scale.at_each(Minute(20 * 1440 + minute), &[0])[0];
+            let [[factor], _] = scale.ahead(Minute(20 * 1440 + minute - 1), &[1]);
             assert!((low..high).contains(&factor), "{minute}: {factor}");
         }
     }
@@ -138,17 +143,17 @@ mod tests {
     fn a_season_of_few_steps_is_learned_in_a_few_of_them() {
         let mut scale = SeasonalScale::new(24);
         (0..5 * 24).for_each(|step| scale.learn(Minute(step), if step % 24 == 8 { 4.0 } else { 1.0 }, step as u32));
-        let [morning, other] = scale.at_each(Minute(5 * 24), &[8, 9]);
+        let [[morning, other], _] = scale.ahead(Minute(5 * 24), &[8, 9]);
         assert!(morning > 3.0 && (0.9..1.1).contains(&other), "{morning} {other}");
     }
 
     #[test]
     fn a_window_is_as_surprising_as_its_most_surprising_minute() {
         let scale = learned();
-        let at = |minute, minutes| scale.highest(Minute(20 * 1440 + minute), &[minutes])[0];
+        let at = |minute, minutes| scale.ahead(Minute(20 * 1440 + minute), &[minutes])[1][0];
         assert!(at(NOON - 11, 10) < 1.1 && at(NOON - 10, 10) > 18.0 && at(NOON + 13, 10) > 18.0);
         assert!(at(NOON + 14, 30) < 1.1, "the first minute of a window is the one after its origin");
-        assert!(SeasonalScale::new(7).highest(Minute(-3), &[30])[0] <= 1.0);
+        assert_eq!(SeasonalScale::new(7).ahead(Minute(-3), &[30]), [[1.0]; 2]);
     }
 
     #[test]
@@ -158,7 +163,7 @@ mod tests {
             scale.learn(Minute(-5), ratio, 7);
         }
         for minute in [-5, i64::MIN, i64::MAX] {
-            assert!(scale.at_each(Minute(minute), &[1])[0].is_finite());
+            assert!(scale.ahead(Minute(minute), &[1]).as_flattened().iter().all(|factor| factor.is_finite()));
         }
     }
 }

@@ -162,10 +162,11 @@ impl Pending {
         let cells = slots(&HORIZONS, minute).map(|slot| self.points.get(slot).unwrap_or(&Cell::NOTHING));
         let maxima = slots(&WINDOWS, minute).map(|slot| self.maxima.get(slot).copied().unwrap_or(One::NOTHING));
         let points = Issued::of(&cells.map(|cell| cell.mixed), self.since(&HORIZONS, minute));
+        let shifted = points.is_shifted();
         let said = |model: usize| {
             let apart = cells.map(|cell| cell.models[model]);
             let said = zip3(&apart, &points.point, &points.width, Apart::point);
-            zip(&said, &points.since, |said, since| said * since)
+            if shifted { zip(&said, &points.since, |said, since| said * since) } else { said }
         };
         let maxima = Issued::of(&maxima, self.since(&WINDOWS, minute));
         DueForecasts { models: from_fn(said), mixed: IssuedForecast { points, maxima } }

@@ -147,13 +147,17 @@ impl Scores {
         for ((losses, calm), forecasts) in models.filter(|(_, forecasts)| !is_missing(forecasts)) {
             losses.add(&errors(forecasts), keep);
             let saved = saved(forecasts);
-            calm.add(&if surge { only(&saved, &moving, false) } else { saved }, &most, keep);
+            if surge {
+                calm.add_where(&moving.map(|moving| !moving), &saved, &most, keep);
+            } else {
+                calm.add(&saved, &most, keep);
+            }
         }
         if surge {
             let mut known = surges.get();
             for (regrets, forecasts) in known.iter_mut().zip(forecasts).filter(|(_, forecasts)| !is_missing(forecasts))
             {
-                regrets.add(&only(&saved(forecasts), &moving, true), &most, keep);
+                regrets.add_where(&moving, &saved(forecasts), &most, keep);
                 self.surged.iter_mut().zip(&regrets.squares).for_each(|(surged, squares)| *surged |= *squares > 0.0);
             }
             surges.set(&known);
@@ -223,6 +227,10 @@ impl Scores {
         for weights in &mut weights {
             *weights = zip(weights, &parts, |weight, part| weight * part);
         }
+        // No sum is negative.
+        if sums.iter().fold(true, |normal, sum| normal & (*sum >= f32::MIN_POSITIVE) & (*sum <= f32::MAX)) {
+            return weights;
+        }
         for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
             // If no model measurably saves anything, the best one has all the weight; persistence until one is
             // measured.
@@ -260,9 +268,8 @@ fn is_missing(said: &Lanes) -> bool {
 /// Returns the mean over the horizons.
 pub fn mean(lanes: &Lanes) -> f64 {
     // Pairwise: no sum waits for all others.
-    let [one, other, third, fourth]: [f32; HORIZONS.len() / 2] =
-        std::array::from_fn(|lane| lanes[lane] + lanes[lane + HORIZONS.len() / 2]);
-    f64::from((one + other) + (third + fourth)) / HORIZONS.len() as f64
+    let [a, b, c, d, e, f, g, h] = *lanes;
+    f64::from(((a + e) + (b + f)) + ((c + g) + (d + h))) / HORIZONS.len() as f64
 }
 
 /// Returns one minus the ratio of two losses; zero if there was nothing to save.

@@ -1,7 +1,7 @@
 //! The loss that more weight on a model would have saved: when calm, and when a seasonal change is predicted.
 
 use super::{Lanes, MODELS, Moving};
-use crate::forecast::lanes::{larger, smaller};
+use crate::forecast::lanes::{larger, smaller, zip};
 use crate::forecast::three::Three;
 use crate::model::outlook::HORIZONS;
 
@@ -32,11 +32,16 @@ impl Regrets {
 
     /// Adds a saving, clipped at `most`.
     pub(super) fn add(&mut self, saved: &Lanes, most: &Lanes, keep: f32) {
-        for (((sum, squares), saved), most) in self.sum.iter_mut().zip(&mut self.squares).zip(saved).zip(most) {
-            let bounded = larger(-most, smaller(*most, *saved));
-            let next = (*sum * keep + bounded, *squares * keep + bounded * bounded);
-            (*sum, *squares) = if saved.is_finite() { next } else { (*sum, *squares) };
-        }
+        let bounded = zip(saved, most, |saved, most| larger(-most, smaller(most, saved)));
+        self.sum = zip(&self.sum, &bounded, |sum, saved| sum * keep + saved);
+        self.squares = zip(&self.squares, &bounded, |squares, saved| squares * keep + saved * saved);
+    }
+
+    /// The same at some horizons alone.
+    pub(super) fn add_where(&mut self, at: &Moving, saved: &Lanes, most: &Lanes, keep: f32) {
+        let mut added = *self;
+        added.add(saved, most, keep);
+        *self = self.or(&added, *at);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Common, GAP, Head, Kept};
 use crate::forecast::bands::{Course, Limits};
+use crate::forecast::intervals::Row;
 use crate::forecast::lanes::zip;
 use crate::forecast::models::{CATALOGUE, Origin, PERSISTENCE, SEASONAL_DIFFERENCE, View};
 use crate::forecast::pending::MISSING;
@@ -9,7 +10,7 @@ use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
 use crate::forecast::short_minute::ShortMinute;
 use crate::model::Minute;
 use crate::model::outlook::{
-    Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, Readiness, SignalOutlook,
+    Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
 
 /// The forecast of each model from one origin.
@@ -17,6 +18,7 @@ pub(super) struct ModelForecasts {
     /// Within the limits, in the precision of scores and mix; NaN from a model without a forecast.
     pub(super) paths: [Lanes; MODELS],
     pub(super) available: [bool; MODELS],
+    limits: Limits,
 }
 
 /// The combined forecast.
@@ -33,7 +35,7 @@ impl Head {
     /// Returns the forecast of each model, clamped to the limits.
     pub(super) fn model_forecasts(&self, view: &View<'_>) -> ModelForecasts {
         let limits = self.height.limits(self.range);
-        let mut forecasts = ModelForecasts { paths: MISSING, available: [false; MODELS] };
+        let mut forecasts = ModelForecasts { paths: MISSING, available: [false; MODELS], limits };
         self.models.foresee(view, |model, path| {
             let Some(path) = path else { return };
             forecasts.paths[model] = path.map(|point| limits.hold(point));
@@ -45,11 +47,10 @@ impl Head {
     /// Returns the models' forecasts combined by their weights at each horizon, clamped to the limits; `None` without
     /// any.
     pub(super) fn mix(&self, origin: &Origin<'_>, kept: &Kept, forecasts: &ModelForecasts) -> Option<Mix> {
-        let ModelForecasts { paths, available, .. } = forecasts;
+        let ModelForecasts { paths, available, limits } = forecasts;
         if !available[PERSISTENCE] {
             return None;
         }
-        let limits = self.height.limits(self.range);
         let then = available[SEASONAL_DIFFERENCE].then(|| &paths[SEASONAL_DIFFERENCE]);
         let moving = self.bands.moving(&paths[PERSISTENCE], then, origin.gap, self.standing());
         let weights = self.scores.weights_after(origin.gap, &kept.surges, available, moving);
@@ -64,7 +65,7 @@ impl Head {
             apart = zip(&apart, &zip(weights, &off, said), |apart, off| apart + off);
         }
         let path = mixed.map(|point| limits.hold(point));
-        Some(Mix { path, limits, weights, moving, apart })
+        Some(Mix { path, limits: *limits, weights, moving, apart })
     }
 
     pub(super) fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept) -> Course<'a> {
@@ -85,14 +86,14 @@ impl Head {
         let Mix { path, weights, .. } = mix;
         let rows = self.bands.rows(&self.course(origin, mix, kept), &common.normal);
         let (realised, minutes) = self.bands.coverage();
-        let [max_10, max_30] = rows.maxima.map(|row| row.map(f64::from));
+        let [max_10, max_30] = rows.maxima.each_ref().map(quantiles);
         into.origin = origin.minute;
         into.readiness = Readiness::Ready;
         let points = HORIZONS.iter().zip(path).zip(&rows.points);
-        into.points.extend(points.map(|((minutes, point), quantiles)| HorizonPoint {
+        into.points.extend(points.map(|((minutes, point), row)| HorizonPoint {
             minutes: *minutes,
             point: f64::from(*point),
-            quantiles: quantiles.map(f64::from),
+            quantiles: quantiles(row),
         }));
         (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
         let shares = weights.each_ref().map(mean);
@@ -130,4 +131,9 @@ impl Head {
         flags.extend(gap.then_some(ForecastFlag::Gap));
         flags.extend(self.models.flag());
     }
+}
+
+fn quantiles(row: &Row) -> QuantileRow {
+    let [levels @ .., _] = row;
+    levels.map(f64::from)
 }
