@@ -86,8 +86,10 @@ type Levels = [f32; QUANTILES.len()];
 pub type Row = [f32; QUANTILES.len() + 1];
 
 fn row(levels: &Levels) -> Row {
-    let [a, b, c, d, e, f, g, h, i, j, k] = *levels;
-    [a, b, c, d, e, f, g, h, i, j, k, k]
+    let [.., last] = *levels;
+    let mut row = [last; QUANTILES.len() + 1];
+    row[..QUANTILES.len()].copy_from_slice(levels);
+    row
 }
 
 /// [`QUANTILES`] as `f32`.
@@ -241,11 +243,9 @@ impl<const N: usize> Trackers<N> {
             // A value at the minimum does not move an end that is at the minimum.
             let rests = *value <= lowest && low <= value;
             next[lower] = if rests { levels[lower] } else { step(levels[lower], value <= low, LEVELS[lower]) };
-            let [a, b, c, d, e, f, g, h, i, j, k, _] = next;
-            *levels = [a, b, c, d, e, f, g, h, i, j, k];
+            levels.copy_from_slice(&next[..QUANTILES.len()]);
             // They seldom cross.
-            let crossed = zip(&next, &[b, c, d, e, f, g, h, i, j, k, k, k], |lower, upper| lower > upper);
-            if crossed.iter().fold(false, |any, crossed| any | crossed) {
+            if levels.iter().zip(&levels[1..]).fold(false, |crossed, (lower, upper)| crossed | lower.gt(upper)) {
                 let mut least = f32::NEG_INFINITY;
                 for quantile in levels {
                     least = larger(*quantile, least);

@@ -148,7 +148,7 @@ impl Scores {
             losses.add(&errors(forecasts), keep);
             let saved = saved(forecasts);
             if surge {
-                calm.add_where(&moving.map(|moving| !moving), &saved, &most, keep);
+                calm.add_where(moving.map(|moving| !moving), &saved, &most, keep);
             } else {
                 calm.add(&saved, &most, keep);
             }
@@ -157,7 +157,7 @@ impl Scores {
             let mut known = surges.get();
             for (regrets, forecasts) in known.iter_mut().zip(forecasts).filter(|(_, forecasts)| !is_missing(forecasts))
             {
-                regrets.add_where(&moving, &saved(forecasts), &most, keep);
+                regrets.add_where(moving, &saved(forecasts), &most, keep);
                 self.surged.iter_mut().zip(&regrets.squares).for_each(|(surged, squares)| *surged |= *squares > 0.0);
             }
             surges.set(&known);
@@ -227,8 +227,7 @@ impl Scores {
         for weights in &mut weights {
             *weights = zip(weights, &parts, |weight, part| weight * part);
         }
-        // No sum is negative.
-        if sums.iter().fold(true, |normal, sum| normal & (*sum >= f32::MIN_POSITIVE) & (*sum <= f32::MAX)) {
+        if sums.iter().fold(true, |normal, sum| normal & sum.is_normal()) {
             return weights;
         }
         for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
@@ -268,8 +267,9 @@ fn is_missing(said: &Lanes) -> bool {
 /// Returns the mean over the horizons.
 pub fn mean(lanes: &Lanes) -> f64 {
     // Pairwise: no sum waits for all others.
-    let [a, b, c, d, e, f, g, h] = *lanes;
-    f64::from(((a + e) + (b + f)) + ((c + g) + (d + h))) / HORIZONS.len() as f64
+    let [one, other, third, fourth]: [f32; HORIZONS.len() / 2] =
+        std::array::from_fn(|lane| lanes[lane] + lanes[lane + HORIZONS.len() / 2]);
+    f64::from((one + other) + (third + fourth)) / HORIZONS.len() as f64
 }
 
 /// Returns one minus the ratio of two losses; zero if there was nothing to save.

@@ -38,10 +38,10 @@ impl Regrets {
     }
 
     /// The same at some horizons alone.
-    pub(super) fn add_where(&mut self, at: &Moving, saved: &Lanes, most: &Lanes, keep: f32) {
+    pub(super) fn add_where(&mut self, at: Moving, saved: &Lanes, most: &Lanes, keep: f32) {
         let mut added = *self;
         added.add(saved, most, keep);
-        *self = self.or(&added, *at);
+        *self = self.or(&added, at);
     }
 }
 
