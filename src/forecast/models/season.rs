@@ -251,10 +251,11 @@ impl Season {
     /// Locates the minutes `ahead` of `from` in this profile and in any other with the same cells.
     pub fn places<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> Places<N> {
         let (first, within) = self.cell_at(from);
+        let length = (2 * self.cell_minutes) as f32;
+        let offset = ahead.map(|ahead| (within + 2 * u32::from(ahead)) as f32);
         // A quotient of such small integers is whole only if it is exact.
-        let at = ahead.map(|ahead| (within + 2 * u32::from(ahead)) as f32 / (2 * self.cell_minutes) as f32);
-        let left = at.map(|at| at as i32);
-        let share = zip(&at, &left, |at, left| at - left as f32);
+        let left = offset.map(|offset| (offset / length) as i32);
+        let share = zip(&offset, &left, |offset, left| (offset - left as f32 * length) / length);
         let right = zip(&left, &share, |left, share| left + i32::from(share > 0.0));
         Places { first, left, right, share }
     }
