@@ -67,9 +67,10 @@ impl Common {
 }
 
 /// The learned state of one signal: a small head that changes with each minute, and larger parts of which a minute
-/// changes a few cells. A step updates both in place and takes the head back unless it ends: one that panics half-way
-/// leaves the state as it was, except for its own minute's cells (of the last half hour, in which that minute counts
-/// twice), the season drawn on the first day, and a history moved to another level.
+/// changes a few cells. A step works on a copy of the head, updates the larger parts in place, and commits by writing
+/// the copy back. A step that panics half-way leaves the state as it was, except for its own minute's cells (of the last
+/// half hour, in which that minute counts twice), the season drawn on the first day, and a history moved to another
+/// level.
 #[derive(Debug, Clone)]
 pub struct SignalState {
     head: Head,
@@ -218,13 +219,12 @@ impl SignalState {
     }
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
-        let Self { head, kept } = self;
-        let mut step = Step { before: *head, head, has_ended: false };
-        let head = &mut *step.head;
+        let Self { head: committed, kept } = self;
         // Separate allocations are read first, so that their cache misses overlap.
         let clock = common.clock(minute);
         let here = kept.week.place(clock.now);
         let mut due = kept.pending.due_at(minute);
+        let mut head = *committed;
         let seen = value;
         let value = value.map(|value| head.height.plausible(value));
         let change = value.and_then(|value| head.change(minute, here, value, &due, kept));
@@ -250,7 +250,7 @@ impl SignalState {
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
         }
-        step.has_ended = true;
+        *committed = head;
     }
 
     /// Writes the outlook at the wall-clock minute `now` to `outlook`. A provisional value of the current minute is
@@ -323,21 +323,6 @@ impl SignalState {
         let detector = &self.head.detector;
         let Some(value) = origin.provisional else { return detector.newest() };
         detector.look(value, &expected(origin.minute, &self.kept.pending))
-    }
-}
-
-/// A head that a step changes, and what it was before.
-struct Step<'a> {
-    head: &'a mut Head,
-    before: Head,
-    has_ended: bool,
-}
-
-impl Drop for Step<'_> {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            *self.head = self.before;
-        }
     }
 }
 
