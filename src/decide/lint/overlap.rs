@@ -1,8 +1,8 @@
 //! Pairs of rules that can match together, and rules that can never match: a search over intervals.
 //!
-//! A rule demands an interval of each quantity and a state of each flag. What the policy alone does not determine (a
-//! measured bound, `any([..])`) demands nothing, so a pair that is not reported cannot match together; a reported one
-//! possibly cannot either.
+//! A rule demands an interval of each quantity and a state of each flag. What the policy alone does not determine
+//! (`any([..])`, the value of a measured bound within its range) demands nothing, so a pair that is not reported cannot
+//! match together; a reported one possibly cannot either.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,6 @@ use super::{Lint, at};
 use crate::decide::compile::{PolicySet, Rule};
 use crate::decide::fault::PolicyFault;
 use crate::decide::plan::condition::{Condition, Statement, TargetFlag};
-use crate::decide::plan::parameter::Parameter;
 use crate::decide::plan::quantity::{Quantity, Term, View};
 use crate::decide::vocabulary::LONGEST_HORIZON;
 use crate::model::condition::Comparison;
@@ -134,9 +133,9 @@ fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool,
         // It holds only after a while, so its not holding says nothing about now.
         _ if condition.held.is_some() && !truth => return true,
         Statement::Compare { left, comparison, right } => {
-            let Some(bound) = range(right, &set.parameters) else { return true };
             possible = possible_of(left, set);
-            (left.label.to_string(), side(*comparison, truth, bound))
+            // Its label is rounded.
+            (format!("{:?}", left.term), side(*comparison, truth, possible_of(right, set)))
         }
         Statement::Signal(name) => (name.to_string(), Interval::exactly(f64::from(truth))),
         Statement::Target(TargetFlag::CanScaleUp) => flag("at_max_replicas", !truth),
@@ -161,6 +160,11 @@ fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool,
 /// missing.
 fn possible_of(quantity: &Quantity, set: &PolicySet) -> Interval {
     let (low, high) = match &quantity.term {
+        Term::Number(value) => (*value, *value),
+        Term::Parameter(name) => {
+            let parameter = set.parameters.iter().find(|parameter| parameter.name == *name);
+            parameter.map_or((f64::MIN, f64::MAX), |parameter| parameter.range.clone().into_inner())
+        }
         Term::Signal { name, view: View::Current | View::Mean | View::P99 | View::Max, .. } => set.words.range(name),
         Term::LongestRun { .. } => (0.0, LONGEST_HORIZON.as_secs_f64()),
         _ => return Interval::ALL,
@@ -172,20 +176,9 @@ fn flag(name: &str, on: bool) -> (String, Interval) {
     (name.to_owned(), Interval::exactly(f64::from(on)))
 }
 
-/// Returns the least and greatest value of a bound that does not depend on measurements.
-fn range(bound: &Quantity, parameters: &[Parameter]) -> Option<(f64, f64)> {
-    match &bound.term {
-        Term::Number(value) => Some((*value, *value)),
-        Term::Parameter(name) => {
-            let parameter = parameters.iter().find(|parameter| parameter.name == *name)?;
-            Some((*parameter.range.start(), *parameter.range.end()))
-        }
-        _ => None,
-    }
-}
-
-/// Returns the values for which a comparison has this truth value with some bound in the range.
-fn side(comparison: Comparison, truth: bool, (least, greatest): (f64, f64)) -> Interval {
+/// Returns the values for which a comparison with some value of `bound` has this truth value.
+fn side(comparison: Comparison, truth: bool, bound: Interval) -> Interval {
+    let ((least, _), (greatest, _)) = (bound.low, bound.high);
     match (comparison, truth) {
         (Comparison::Above, true) | (Comparison::AtMost, false) => Interval { low: (least, false), ..Interval::ALL },
         (Comparison::AtLeast, true) | (Comparison::Below, false) => Interval { low: (least, true), ..Interval::ALL },

@@ -99,6 +99,13 @@ fn what_says_nothing_is_found() {
     let always = "always-holds: t.rhai:1:1: rule r: ";
     check(&one("when(any([s.rollout, !s.rollout])), restart()"), &[always]);
     check(&one("when(s.can_scale_up), unless(all([s.rollout, !s.rollout])), restart()"), &[always]);
+    check(&one("when(s.can_scale_up), when(ms(3) > ms(2)), restart()"), &[&format!("{always}when(3 ms > 2 ms)")]);
+    check(&one("when(s.can_scale_up), unless(ms(3) < ms(2)), restart()"), &[always]);
+    check(&one("when(s.can_scale_up), when(ms(2) > ms(3)), restart()"), &["never-matches: "]);
+    let bounded = "param(\"x\", ms(5), #{ min: ms(3), max: ms(9), doc: \"x\" });\n";
+    let found =
+        findings(&[("t.rhai", &format!("{bounded}{}", one("when(s.can_scale_up), when(p.x > ms(2)), restart()")))]);
+    assert!(found.len() == 1 && found[0].starts_with("always-holds: t.rhai:2:1: "), "{found:?}");
     check(&one("when(any([s.rollout, s.can_scale_up])), restart()"), &[]);
     for action in [
         "scale_by(1.0)",
@@ -189,6 +196,27 @@ fn rules_that_can_match_together_are_found() {
         ("when(s.cpu.current > p.low)", "when(s.cpu.current < pct(20))", true),
         ("when(s.cpu.current > p.low)", "when(s.cpu.current < pct(5))", false),
         ("when(s.cpu.current > s.errors.current)", "when(s.cpu.current < pct(5))", true),
+        // Quantities whose labels are the same after rounding.
+        (
+            "when(s.replicas.current * usd_per_hour(0.012) > usd_per_hour(0.10))",
+            "when(s.replicas.current * usd_per_hour(0.008) < usd_per_hour(0.09))",
+            true,
+        ),
+        (
+            "when(s.replicas.current * usd_per_hour(0.012) > usd_per_hour(0.10))",
+            "when(s.replicas.current * usd_per_hour(0.012) < usd_per_hour(0.09))",
+            false,
+        ),
+        (
+            "when(s.p99.longest_run_above(ms(200.1)) > \"2m\")",
+            "when(s.p99.longest_run_above(ms(200.4)) < \"1m\")",
+            true,
+        ),
+        (
+            "when(s.rps.current.needs_replicas(rps(0.11), 1) > 9)",
+            "when(s.rps.current.needs_replicas(rps(0.14), 1) < 8)",
+            true,
+        ),
         ("when(s.maintenance)", "unless(s.maintenance)", false),
         ("when(s.maintenance)", "when(!s.maintenance)", false),
         ("when(s.maintenance)", "when(s.maintenance)", true),
