@@ -210,7 +210,7 @@ fn rule_options(options: Map) -> Result<(i64, Goal), String> {
 }
 
 fn declare_parameter(declarations: &mut Declarations, name: &str, default: &Dynamic, options: Map, position: Position) {
-    match params::read(name, default, options) {
+    match params::read(name, default, options, (&declarations.path, position)) {
         Ok(parameter) if declarations.declare("parameter", name, position) => declarations.parameters.push(parameter),
         Ok(_) => (),
         Err(error) => declarations.failed(position, &explain(&error, LOAD_OPERATIONS).0),

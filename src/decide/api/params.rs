@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Engine, Map};
+use rhai::{Dynamic, Engine, Map, Position};
 
 use crate::decide::api::fields::Fields;
 use crate::decide::api::quantity::{ScriptResult, quantity, quantity_in};
@@ -16,11 +16,16 @@ use crate::model::SignalName;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Params;
 
-/// Reads the arguments of `param(name, default, options)`.
+/// Reads the arguments of `param(name, default, options)`, written at a position of a file.
 ///
 /// # Errors
 /// When one of them is invalid, or the default is outside the bounds.
-pub(crate) fn read(name: &str, default: &Dynamic, options: Map) -> ScriptResult<Parameter> {
+pub(crate) fn read(
+    name: &str,
+    default: &Dynamic,
+    options: Map,
+    (file, position): (&Arc<str>, Position),
+) -> ScriptResult<Parameter> {
     if SignalName::new(name).is_none() {
         return Err(format!("param: `{name}` is not a name (a-z, 0-9, _, a letter first)").into());
     }
@@ -41,7 +46,7 @@ pub(crate) fn read(name: &str, default: &Dynamic, options: Map) -> ScriptResult<
         None => String::new(),
     };
     let default = number(&start)?;
-    let parameter = Parameter { name: name.into(), unit, default, range, doc };
+    let parameter = Parameter { name: name.into(), unit, default, range, doc, file: Arc::clone(file), position };
     parameter.check(default).map_err(|fault| format!("param: the default {fault}"))?;
     Ok(parameter)
 }

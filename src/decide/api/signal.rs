@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rhai::{Dynamic, Engine, FLOAT};
 
@@ -11,7 +12,7 @@ use crate::decide::api::span::parse_span;
 use crate::decide::fault::{FaultKind, Told};
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{Origin, Pods, Quantity, Span, Term, View};
-use crate::decide::vocabulary::{REGION, RESERVED, Vocabulary};
+use crate::decide::vocabulary::{LONGEST_HORIZON, REGION, RESERVED, Vocabulary};
 use crate::model::explain::did_you_mean;
 use crate::model::outlook::quantile_index;
 use crate::model::{QUANTILES, SignalName, Unit};
@@ -48,15 +49,17 @@ impl Signal {
     }
 
     fn at(&self, span: &str) -> ScriptResult<Quantity> {
-        Ok(self.view(&format!("at({span})"), self.unit, View::At(parse_span(span)?)))
+        let word = format!("at({span})");
+        Ok(self.view(&word, self.unit, View::At(ahead(&word, span)?)))
     }
 
     fn change_at(&self, span: &str) -> ScriptResult<Quantity> {
-        Ok(self.view(&format!("change_at({span})"), Unit::Ratio, View::ChangeAt(parse_span(span)?)))
+        let word = format!("change_at({span})");
+        Ok(self.view(&word, Unit::Ratio, View::ChangeAt(ahead(&word, span)?)))
     }
 
     fn quantile(&self, word: &str, level: f64, span: &str) -> ScriptResult<Quantity> {
-        Ok(self.view(word, self.unit, View::Quantile(tracked(level)?, parse_span(span)?)))
+        Ok(self.view(word, self.unit, View::Quantile(tracked(level)?, ahead(word, span)?)))
     }
 
     fn quantile_of_max(&self, word: &str, level: f64, span: &str) -> ScriptResult<Quantity> {
@@ -100,6 +103,16 @@ impl Window {
         };
         Ok(signal.view(&format!("over({}).{word}", self.span), unit, view))
     }
+}
+
+/// Reads how far ahead a view looks.
+fn ahead(word: &str, span: &str) -> ScriptResult<Duration> {
+    let ahead = parse_span(span)?;
+    if ahead > LONGEST_HORIZON {
+        let minutes = LONGEST_HORIZON.as_secs() / 60;
+        return Err(format!("{word}: the forecast reaches {minutes} minutes ahead").into());
+    }
+    Ok(ahead)
 }
 
 /// Returns the position of a tracked quantile.

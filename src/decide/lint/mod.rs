@@ -11,6 +11,7 @@ pub(super) mod names;
 mod overlap;
 mod signals;
 
+use self::overlap::possible_of;
 use crate::decide::compile::{PolicySet, Rule, is_source};
 use crate::decide::fault::PolicyFault;
 use crate::decide::plan::action::{Refused, Wanted};
@@ -37,8 +38,7 @@ pub const LINTS: [(&str, &str); 12] = [
     ("always-holds", "a condition is true whenever it is known"),
     ("no-op-action", "an action changes nothing"),
     ("not-forecast", "a rule reads the forecast of a signal that has none"),
-    ("beyond-horizon", "a rule looks further ahead than the forecast reaches"),
-    ("cost-in-maintenance", "a cost rule does not check maintenance"),
+    ("cost-in-maintenance", "a cost rule, or one that lowers, does not check maintenance"),
     (
         "unbounded-action",
         "the size of an action is a measured value without a limit, or a parameter outside the action's range",
@@ -47,6 +47,7 @@ pub const LINTS: [(&str, &str); 12] = [
     ("unbounded-parameter", "a parameter has no min or max"),
     ("unused-parameter", "no rule reads the parameter"),
     ("unused-name", "a variable, constant, function or import is not used"),
+    ("no-expectation", "a test expects nothing of a decision"),
 ];
 
 /// Returns every finding in a set and its source files, in the order of files and lines.
@@ -54,11 +55,11 @@ pub fn lint<'a>(set: &PolicySet, files: impl IntoIterator<Item = (&'a str, &'a s
     let files: Vec<_> = files.into_iter().filter(|(path, _)| is_source(path) && !path.ends_with(DATA_SUFFIX)).collect();
     let mut found = overlap::find(set);
     found.extend(signals::find(set));
-    set.rules.iter().for_each(|rule| found.extend(odd_rule(rule)));
+    set.rules.iter().for_each(|rule| found.extend(odd_rule(rule, set)));
     set.rules.iter().for_each(|rule| found.extend(beyond_range(rule, set)));
     for (position, parameter) in set.parameters.iter().enumerate() {
         let used = set.rules.iter().any(|rule| rule.parameters.contains(&position));
-        found.extend(odd_parameter(parameter, used, &files));
+        found.extend(odd_parameter(parameter, used));
     }
     files.iter().for_each(|(path, text)| found.extend(names::unused(path, text)));
     found.sort();
@@ -69,13 +70,18 @@ fn at(rule: &Rule, id: &'static str, message: String) -> Lint {
     Lint { fault: rule.fault(rule.position, message), id }
 }
 
-fn odd_rule(rule: &Rule) -> Vec<Lint> {
+fn odd_rule(rule: &Rule, set: &PolicySet) -> Vec<Lint> {
     let mut found = Vec::new();
     let guarded = rule.body.conditions.iter().any(|(condition, negated)| ends_with_maintenance(condition, !negated));
-    if rule.goal == Goal::Cost && !guarded {
-        let message = "it is a cost rule and does not check maintenance, or acts only during maintenance: add \
-         unless(s.maintenance)";
-        found.push(at(rule, "cost-in-maintenance", message.to_owned()));
+    let saves = match rule.goal {
+        Goal::Cost => Some("is a cost rule"),
+        Goal::Protect => lowers(&rule.body.action, set).then_some("lowers"),
+    };
+    if let Some(saves) = saves.filter(|_| !guarded) {
+        let message = format!(
+            "it {saves} and does not check maintenance, or acts only during maintenance: add unless(s.maintenance)"
+        );
+        found.push(at(rule, "cost-in-maintenance", message));
     }
     if is_idle(&rule.body.action) {
         found.push(at(
@@ -90,6 +96,16 @@ fn odd_rule(rule: &Rule) -> Vec<Lint> {
         found.push(at(rule, "unbounded-action", message));
     }
     found
+}
+
+/// Returns whether an action lowers, whatever its inputs: no factor is above one, and one can be below.
+fn lowers(action: &Wanted, set: &PolicySet) -> bool {
+    let factors = match action {
+        Wanted::ScaleBy(_) | Wanted::Resize { .. } => action.sizes(),
+        _ => Vec::new(),
+    };
+    let possible = || factors.iter().map(|factor| possible_of(factor, set));
+    possible().all(|factor| factor.high.0 <= 1.0) && possible().any(|factor| factor.low.0 < 1.0)
 }
 
 /// Returns whether a condition can have this truth value only without maintenance.
@@ -152,10 +168,12 @@ fn is_unbounded(size: &Quantity) -> bool {
     size.origin == Origin::Measured && !matches!(size.term, Term::Both(Operator::Min, _))
 }
 
-fn odd_parameter(parameter: &Parameter, used: bool, files: &[(&str, &str)]) -> Vec<Lint> {
+fn odd_parameter(parameter: &Parameter, used: bool) -> Vec<Lint> {
     let name = &parameter.name;
     let mut found = Vec::new();
-    let mut add = |id, message| found.push(Lint { fault: declared(name, files, message), id });
+    let mut add = |id, message: String| {
+        found.push(Lint { fault: PolicyFault::at(&parameter.file, parameter.position, message), id });
+    };
     if !used {
         add("unused-parameter", format!("no rule reads parameter `{name}`: delete it"));
     }
@@ -174,19 +192,4 @@ fn odd_parameter(parameter: &Parameter, used: bool, files: &[(&str, &str)]) -> V
         add("unbounded-parameter", format!("parameter `{name}` accepts any value a service sets: add {missing}"));
     }
     found
-}
-
-/// Returns a fault at the declaration of a parameter.
-fn declared(name: &str, files: &[(&str, &str)], message: String) -> PolicyFault {
-    let call = format!("param(\"{name}\"");
-    let found = files.iter().find_map(|(path, text)| {
-        let (line, content) = text.lines().enumerate().find(|(_, content)| content.contains(&call))?;
-        Some((*path, line.saturating_add(1), content.find(&call)?.saturating_add(1)))
-    });
-    match found {
-        Some((path, line, column)) => {
-            PolicyFault { line: Some(line), column: Some(column), ..PolicyFault::of(path, message) }
-        }
-        None => PolicyFault::of("", message),
-    }
 }

@@ -1,7 +1,7 @@
 //! Names that a file declares: unused ones, and those that already mean something else. Found in the text, where
 //! closures and strings are as visible as code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lint;
 use crate::decide::fault::PolicyFault;
@@ -18,6 +18,8 @@ struct Word<'a> {
 /// Returns the names that a file declares but does not use. A leading `_` marks this as intended.
 pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
     let Text { words, .. } = read(text);
+    let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+    words.iter().for_each(|word| *uses.entry(word.text).or_default() += 1);
     let declared = words.windows(2).filter_map(|pair| {
         let [keyword, name] = pair else { return None };
         let what = match keyword.text {
@@ -28,8 +30,7 @@ pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
             "fn" if !path.starts_with(LIBRARY) => "function",
             _ => return None,
         };
-        let uses = words.iter().filter(|word| word.text == name.text).count();
-        (uses == 1 && !name.text.starts_with('_')).then_some((what, name))
+        (uses.get(name.text) == Some(&1) && !name.text.starts_with('_')).then_some((what, name))
     });
     let found = declared.map(|(what, name)| {
         let message = format!("{what} `{}` is not used: delete it", name.text);

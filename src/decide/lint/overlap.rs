@@ -10,17 +10,17 @@ use super::{Lint, at};
 use crate::decide::compile::{PolicySet, Rule};
 use crate::decide::fault::PolicyFault;
 use crate::decide::plan::condition::{Condition, Statement, TargetFlag};
-use crate::decide::plan::quantity::{Quantity, Term, View};
+use crate::decide::plan::quantity::{Operator, Quantity, Term, View};
 use crate::decide::vocabulary::LONGEST_HORIZON;
 use crate::model::condition::Comparison;
 
 /// What a rule demands of one quantity or flag.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Interval {
+pub(super) struct Interval {
     /// Lowest value, and whether it is part of the interval.
-    low: (f64, bool),
+    pub(super) low: (f64, bool),
     /// Highest value, and whether it is part of the interval.
-    high: (f64, bool),
+    pub(super) high: (f64, bool),
 }
 
 impl Interval {
@@ -58,12 +58,7 @@ pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
     for (position, (rule, asked)) in set.rules.iter().zip(&demands).enumerate() {
         found.extend(idle(rule, set));
         let Some(asked) = asked else {
-            found.push(at(
-                rule,
-                "never-matches",
-                "no input satisfies all its conditions: they contradict each other, or the declared range of a signal"
-                    .to_owned(),
-            ));
+            found.push(at(rule, "never-matches", contradiction(rule, set)));
             continue;
         };
         for (other, others) in set.rules.iter().zip(&demands).take(position) {
@@ -101,18 +96,40 @@ fn meet(left: &BTreeMap<String, Interval>, right: &BTreeMap<String, Interval>) -
     left.iter().all(|(key, asked)| right.get(key).is_none_or(|other| asked.and(*other).is_some()))
 }
 
+/// Returns which conditions of a rule contradict each other: if any do, one does alone, or two do.
+fn contradiction(rule: &Rule, set: &PolicySet) -> String {
+    let conditions = &rule.body.conditions;
+    let is_possible = |chosen: &[&(Condition, bool)]| {
+        let mut all = BTreeMap::new();
+        chosen.iter().all(|(condition, negated)| ask(&mut all, condition, !negated, set))
+    };
+    if let Some(alone) = conditions.iter().find(|one| !is_possible(&[one])) {
+        return format!("no input satisfies {}: change it, or the declared range of its signal", clause(alone));
+    }
+    let against = |(at, one)| {
+        let earlier = conditions.iter().take(at).find(|other| !is_possible(&[other, one]))?;
+        Some(format!("{} and {}", clause(earlier), clause(one)))
+    };
+    let both = conditions.iter().enumerate().find_map(against);
+    format!("no input satisfies {}: change or delete one", both.as_deref().unwrap_or("all its conditions"))
+}
+
+/// Returns a condition as its clause.
+fn clause((condition, negated): &(Condition, bool)) -> String {
+    format!("{}({})", if *negated { "unless" } else { "when" }, condition.phrase())
+}
+
 /// Finds conditions that hold for every input: the negation is unsatisfiable.
 fn idle(rule: &Rule, set: &PolicySet) -> Vec<Lint> {
     let always = |(condition, negated): &&(Condition, bool)| {
         condition.held.is_none() && !ask(&mut BTreeMap::new(), condition, *negated, set)
     };
-    let found = rule.body.conditions.iter().filter(always).map(|(condition, negated)| {
-        let word = if *negated { "unless" } else { "when" };
-        let (phrase, when) = (condition.phrase(), "is true whenever it is known, so it only tests for data: fix it");
-        let message = if condition.may_be_unknown() {
-            format!("{word}({phrase}) {when}")
+    let found = rule.body.conditions.iter().filter(always).map(|one| {
+        let clause = clause(one);
+        let message = if one.0.may_be_unknown() {
+            format!("{clause} is true whenever it is known, so it only tests for data: fix it")
         } else {
-            format!("{word}({phrase}) is always true: delete or fix it")
+            format!("{clause} is always true: delete or fix it")
         };
         at(rule, "always-holds", message)
     });
@@ -158,7 +175,7 @@ fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool,
 
 /// Returns the possible values of a quantity as far as known: a measured value outside its declared range counts as
 /// missing.
-fn possible_of(quantity: &Quantity, set: &PolicySet) -> Interval {
+pub(super) fn possible_of(quantity: &Quantity, set: &PolicySet) -> Interval {
     let (low, high) = match &quantity.term {
         Term::Number(value) => (*value, *value),
         Term::Parameter(name) => {
@@ -167,6 +184,11 @@ fn possible_of(quantity: &Quantity, set: &PolicySet) -> Interval {
         }
         Term::Signal { name, view: View::Current | View::Mean | View::P99 | View::Max, .. } => set.words.range(name),
         Term::LongestRun { .. } => (0.0, LONGEST_HORIZON.as_secs_f64()),
+        Term::Both(operator @ (Operator::Min | Operator::Max), pair) => {
+            let pick = if *operator == Operator::Min { f64::min } else { f64::max };
+            let (left, right) = (possible_of(&pair.0, set), possible_of(&pair.1, set));
+            (pick(left.low.0, right.low.0), pick(left.high.0, right.high.0))
+        }
         _ => return Interval::ALL,
     };
     Interval { low: (low, true), high: (high, true) }

@@ -4,7 +4,7 @@ use super::{Lint, at};
 use crate::decide::compile::{PolicySet, Rule};
 use crate::decide::plan::condition::Condition;
 use crate::decide::plan::quantity::{Quantity, Term, View};
-use crate::decide::vocabulary::{LONGEST_HORIZON, Vocabulary};
+use crate::decide::vocabulary::Vocabulary;
 
 /// Returns the findings in a set.
 pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
@@ -32,21 +32,11 @@ fn parts<'a>(quantity: &'a Quantity, all: &mut Vec<&'a Quantity>) {
 }
 
 fn unforeseen(rule: &Rule, quantity: &Quantity, words: &Vocabulary) -> Option<Lint> {
-    let (name, ahead) = match &quantity.term {
-        Term::Signal { name, view: View::At(ahead) | View::ChangeAt(ahead) | View::Quantile(_, ahead), .. } => {
-            (name, Some(*ahead))
-        }
-        Term::Signal { name, view: View::Predicted | View::ForecastChange | View::OfMax(..), .. }
-        | Term::LongestRun { name, .. } => (name, None),
+    let name = match &quantity.term {
+        Term::Signal { view: View::Current | View::Mean | View::P99 | View::Max | View::Change, .. } => return None,
+        Term::Signal { name, .. } | Term::LongestRun { name, .. } if !words.is_forecast(name) => name,
         _ => return None,
     };
-    let label = &quantity.label;
-    if !words.is_forecast(name) {
-        let message = format!("{label} is never known: the settings have `forecast: false` for {name}");
-        return Some(at(rule, "not-forecast", message));
-    }
-    ahead.filter(|ahead| *ahead > LONGEST_HORIZON).map(|_| {
-        let minutes = LONGEST_HORIZON.as_secs() / 60;
-        at(rule, "beyond-horizon", format!("{label} is never known: the forecast reaches only {minutes} minutes ahead"))
-    })
+    let message = format!("{} is never known: the settings have `forecast: false` for {name}", quantity.label);
+    Some(at(rule, "not-forecast", message))
 }

@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use rhai::Position;
+
 use crate::model::{MASKED, ServiceSpec, Unit};
 
 /// One `param(..)` of a set.
@@ -18,6 +20,10 @@ pub struct Parameter {
     pub range: RangeInclusive<f64>,
     /// What it is for.
     pub doc: String,
+    /// Path of the file that declares it.
+    pub(crate) file: Arc<str>,
+    /// Where in the file.
+    pub(crate) position: Position,
 }
 
 impl Parameter {

@@ -226,7 +226,6 @@ fn what_is_missing_is_unknown_and_says_why() {
         ("s.queue.predicted > 1", "stale for 90 s"),
         ("s.rps.predicted > rps(1)", "no forecast yet: 3 of 10 minutes seen"),
         ("s.rps.forecast_change > pct(1)", "a change relative to zero is undefined"),
-        ("s.cpu.at(\"31m\") > pct(1)", "no forecast 1860 s ahead"),
         ("s.maintenance", "absent: no such series"),
         ("s.replicas.current > 1", "not found"),
         ("s.rollout", "not found"),
