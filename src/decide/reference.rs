@@ -219,9 +219,12 @@ pub const WORDS: [Word; 90] = [
         "No raise above this replica count (1 to 100,000, rounded up); the lowest of several caps counts. If the count \
          is unknown, nothing is raised. Replicas already above it are not lowered.",
     ),
-    test("test(\"a\", || given(#{ \"cpu.current\": pct(70) }).decide());", "A test: its name and its body."),
     test(
-        "test(\"b\", || given(#{ \"p99.predicted\": ms(231), can_scale_up: true }).decide());",
+        "test(\"a\", || given(#{ \"cpu.current\": pct(70) }).decide().expect(\"busy\"));",
+        "A test: its name and its body.",
+    ),
+    test(
+        "test(\"b\", || given(#{ \"p99.predicted\": ms(231), can_scale_up: true }).decide().expect_matched(\"name\"));",
         "What is known of a service; everything else is unknown. Exception: if any fact about the target is given, it \
          has 5 replicas, all ready, and room in its bounds both ways unless stated otherwise. Impossible values and \
          combinations are refused. Facts are flags, views of signals (`current mean predicted forecast_change upper95 \
@@ -230,16 +233,16 @@ pub const WORDS: [Word; 90] = [
          capacity.floor capacity.per_pod` and `p.<parameter>`.",
     ),
     test(
-        "test(\"c\", || given(#{}).set(\"cpu.current\", pct(9)).without(\"cpu\").decide());",
+        "test(\"c\", || given(#{}).set(\"cpu.current\", pct(9)).without(\"cpu\").decide().expect_unknown(\"busy\"));",
         "The same with one more fact, or one signal less (also `replicas` and `capacity`). Both return a copy and \
          change nothing in place; an unused result fails the test.",
     ),
     test(
-        "test(\"d\", || timeline(\"15s\").set(\"cpu.current\", pct(9)).run(\"2m\"));",
+        "test(\"d\", || timeline(\"15s\").set(\"cpu.current\", pct(9)).run(\"2m\").expect_none());",
         "A service over time, with a decision at each step; `run` lets time pass and returns its decisions.",
     ),
     test(
-        "test(\"e\", || { for_each_signal(|name| given(#{}).without(name).decide()); });",
+        "test(\"e\", || { for_each_signal(|name| given(#{}).without(name).decide().expect_no_rule_reading(name)); });",
         "Calls a function with the name of every signal that a rule reads.",
     ),
     test(
@@ -287,7 +290,10 @@ pub const WORDS: [Word; 90] = [
         "test(\"o\", || given(#{ can_scale_up: true }).decide().expect(\"name\").expect_action(\"restart pods\"));",
         "Expectations can be chained.",
     ),
-    test("test(\"q\", || { if 1 > 2 { throw \"no\"; } });", "A test that throws fails."),
+    test(
+        "test(\"q\", || { given(#{}).decide().expect_none(); if 1 > 2 { throw \"no\"; } });",
+        "A test that throws fails.",
+    ),
     test(
         "test(\"r\", || timeline(\"15s\").set(#{ can_scale_up: true }).run(\"15s\").expect(\"name\"));",
         "Several facts at once.",
@@ -322,6 +328,7 @@ pub fn reference() -> String {
             let _ = writeln!(page, "| `{example}` | {} |", word.meaning.replace('|', "\\|"));
         }
     }
+    page.push_str(RHAI);
     page.push_str(
         "\n## Standard signals\n\nDeclared by flyball itself; they have no data unless the settings configure them. \
          All other signals are declared under `signals` in the settings.\n\n| name | unit | range | is \
@@ -332,6 +339,15 @@ pub fn reference() -> String {
     }
     page
 }
+
+/// What of the script language itself may be used.
+const RHAI: &str = "\n## Rhai\n\nPolicies are [Rhai](https://rhai.rs/book) scripts, which run when the set is loaded. Of \
+    Rhai itself they have `let`, `const`, `fn`, `|x| ..`, `if`, `for`, `while`, `loop`, `return`, `throw`, arithmetic, \
+    comparison and logic on plain numbers, bools and texts, `${..}` in texts between backquotes, and its standard \
+    functions of numbers, texts, lists and maps, such as `map`, `filter`, `reduce`, `push`, `contains`, `keys`, `sort`, \
+    `round`. They build clauses; none of them sees a measured value. Absent are `eval`, `export`, `switch`, `curry`, \
+    `Fn`, `try`, `print`, `debug`, time, random numbers and files. A rule may take 5,000 operations, the top level of \
+    a file 200,000; a text holds up to 4,096 bytes, a list or a map up to 256 elements.\n";
 
 /// Title, introduction, and which words belong under it.
 type Section = (&'static str, &'static str, fn(Place) -> bool);
@@ -356,5 +372,11 @@ const SECTIONS: [Section; 7] = [
         |place| place == Place::Action,
     ),
     ("Limits", "One per limit: what it forbids.", |place| place == Place::Limit),
-    ("Tests", "The content of files that end in `_test.rhai`.", |place| place == Place::Test),
+    (
+        "Tests",
+        "The content of files that end in `_test.rhai`. A test has to expect something of what it decides: decisions that \
+         no expectation looks at do not count as covered, and `flyball policy check --strict` reports a test without \
+         any.",
+        |place| place == Place::Test,
+    ),
 ];

@@ -85,6 +85,27 @@ fn check_looks_at_the_tests_too() {
     assert_eq!((&json["tests"], &json["tests_ran"]), (&1.into(), &false.into()));
 }
 
+/// A test that expects nothing cannot fail, so it is no gate.
+#[test]
+fn a_test_without_an_expectation_is_found() {
+    let idle = format!("{TEST}test(\"idle\", || {{ given(#{{}}).decide(); }});\ntest(\"empty\", || {{ }});\n");
+    let files = [("t.rhai", RULE), ("t_test.rhai", &*idle)];
+    let (code, text, _directory) = flyball(&files, &["check", "set", "--strict"]);
+    assert_eq!(code, Some(1), "{text}");
+    for (line, name) in [(2, "idle"), (3, "empty")] {
+        let finding = format!("warning: set/t_test.rhai:{line}:1: test `{name}` expects nothing");
+        assert!(text.contains(&finding), "{text}");
+    }
+    assert!(text.contains("; 2 warnings; 3 tests passed"), "{text}");
+    let (code, text, _directory) = flyball(&files, &["test", "set"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("ok     t_test.rhai: empty (it expects nothing)\n"), "{text}");
+    assert!(text.contains("r: when(cpu.current > 60.0 %) was never false, unknown"), "{text}");
+    let (_, text, _directory) = flyball(&files, &["test", "set", "-o", "json"]);
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!([0, 1, 2].map(|test| json["tests"][test]["expects"].clone()), [true, false, false]);
+}
+
 #[test]
 fn a_fault_is_shown_with_its_line_and_a_caret() {
     let faulty = RULE.replace("current", "curent");

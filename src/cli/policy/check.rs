@@ -89,6 +89,7 @@ impl Checked {
         };
         match run_tests(&set, &source.vocabulary, source.texts(), &wanted, &|| Arc::clone(&deadline)) {
             Ok(report) => {
+                checked.warnings.extend(report.idle());
                 checked.refused.extend(report.tests.into_iter().filter_map(|test| {
                     let failure = test.failure?;
                     let message = format!("{} (test `{}`)", failure.message, test.name);

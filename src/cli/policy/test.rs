@@ -148,7 +148,8 @@ fn patience() -> impl Fn() -> Deadline {
 fn text(source: &Source, report: &TestReport) -> anyhow::Result<()> {
     for test in &report.tests {
         let word = if test.failure.is_some() { "FAILED" } else { "ok" };
-        print_finding(format!("{word:<6} {}: {}", escape_controls(&test.file), escape_controls(&test.name)))?;
+        let idle = if test.expects || test.failure.is_some() { "" } else { " (it expects nothing)" };
+        print_finding(format!("{word:<6} {}: {}{idle}", escape_controls(&test.file), escape_controls(&test.name)))?;
         if let Some(failure) = &test.failure {
             print_finding(show::fault(source, failure, false))?;
         }
@@ -174,7 +175,7 @@ fn coverage(coverage: &Coverage) -> anyhow::Result<()> {
 fn json(report: &TestReport) -> serde_json::Value {
     let tests = report.tests.iter().map(|test| {
         let failure = test.failure.as_ref().map(|failure| show::json(failure, None));
-        json!({ "name": test.name, "file": test.file, "line": test.line, "failure": failure })
+        json!({ "name": test.name, "file": test.file, "line": test.line, "expects": test.expects, "failure": failure })
     });
     let conditions = report.coverage.rules.iter().flat_map(|rule| {
         rule.conditions.iter().map(|condition| {

@@ -10,6 +10,26 @@ const BASE: &str = "param(\"limit\", ms(200), #{ min: ms(1), max: secs(9), doc: 
     rule(\"late\", #{ priority: 3, goal: \"protect\" }, |s, p| [when(s.p99.current > p.limit), restart()]);\n\
     limit(\"limited\", |s, p| [when(s.maintenance), veto(\"lower\", \"why\")]);\n";
 
+/// What the page says of the script language is so.
+#[test]
+fn what_the_page_lists_of_rhai_works() {
+    let body = "let a = [3, 1, 2].map(|x| x * 2).filter(|x| x > 2);\n\
+        a.push(8); a.sort();\n\
+        let m = #{ b: a.reduce(|sum, x| sum + x, 0) };\n\
+        let n = 0; while n < 2 { n += 1; } loop { if n > 3 { break; } n += 1; }\n\
+        let list = [];\n\
+        for x in a { list.push(when(s.queue.current > x)); }\n\
+        if a.contains(8) && m.keys().len() == 1 { list.push(note(`sum ${m.b}, ${(1.26).round()}`)); }\n\
+        list.push(restart()); return list;";
+    let set =
+        set(&format!("const _C = 1;\nrule(\"r\", #{{ priority: 1, goal: \"protect\" }}, |s, p| {{\n{body}\n}});"));
+    let made = Case::new().decide(&mut Decider::new(), &set);
+    assert_eq!((made.rules[0].conditions.len(), &*made.rules[0].notes[0]), (3, "sum 18, 1.0"));
+    for word in ["eval(\"1\")", "switch 1 { _ => 1 }", "print(1)", "timestamp()", "rand()", "sleep(1)"] {
+        assert!(try_set(&one(&format!("when({word} == 1), restart()"))).is_err(), "{word}");
+    }
+}
+
 #[test]
 fn every_example_loads_and_every_test_passes() {
     let recording = recorded(&Case::new(), 1);
@@ -40,6 +60,7 @@ fn every_example_loads_and_every_test_passes() {
         let report =
             run_tests(&set, &vocabulary(), files, &|_| true, &never).unwrap_or_else(|faults| panic!("{faults:?}"));
         assert_eq!(report.tests.len(), usize::from(word.place == Place::Test), "{example}");
+        assert!(report.tests.iter().all(|test| test.expects), "{example} expects nothing");
         assert_eq!(report.failures().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new(), "{example}");
     }
 }

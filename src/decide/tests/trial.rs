@@ -149,17 +149,38 @@ fn coverage_counts_each_truth_of_each_condition() {
     };
     let all = "true, false, unknown";
     assert_eq!(seen(""), (0.0, vec![all.to_owned(), all.into(), "true, false".into(), all.into()]));
-    let (share, missing) = seen(&format!("test(\"a\", || {BUSY}.decide());"));
+    let (share, missing) = seen(&format!("test(\"a\", || {BUSY}.decide().expect(\"r\"));"));
     assert_eq!(missing, ["false, unknown", "false, unknown", "false", "true, false"]);
     assert!((share - 4.0 / 11.0).abs() < 1e-9, "{share}");
     let full = format!(
-        "test(\"a\", || {BUSY}.decide());\n\
-         test(\"b\", || given(#{{}}).decide());\n\
-         test(\"c\", || {{ {BUSY}.set(\"queue.current\", 1).set(\"can_scale_up\", false).set(\"maintenance\", true).decide(); }});\n\
-         test(\"e\", || given(#{{ \"cpu.current\": pct(10) }}).decide());\n\
-         test(\"d\", || timeline(\"15s\").set(\"cpu.current\", pct(60)).run(\"2m\"));"
+        "test(\"a\", || {BUSY}.decide().expect(\"r\"));\n\
+         test(\"b\", || given(#{{}}).decide().expect_none());\n\
+         test(\"c\", || {{ {BUSY}.set(\"queue.current\", 1).set(\"can_scale_up\", false).set(\"maintenance\", true).decide().expect_none(); }});\n\
+         test(\"e\", || given(#{{ \"cpu.current\": pct(10) }}).decide().expect_not_matched(\"held\"));\n\
+         test(\"d\", || timeline(\"15s\").set(\"cpu.current\", pct(60)).run(\"2m\").expect(\"held\"));"
     );
     assert_eq!(seen(&full), (1.0, vec![String::new(); 4]));
+}
+
+/// A decision that no expectation looks at proves nothing.
+#[test]
+fn what_no_expectation_looks_at_is_not_covered() {
+    let share = |words: &str| report(&format!("test(\"x\", || {{ {words} }});")).unwrap().coverage.share();
+    for (words, covered) in [
+        (format!("{BUSY}.decide();"), 0),
+        ("timeline(\"15s\").set(\"cpu.current\", pct(60)).run(\"2m\");".to_owned(), 0),
+        (format!("{BUSY}.decide(); given(#{{ \"cpu.current\": pct(60) }}).decide().expect_none();"), 4),
+        (format!("let made = {BUSY}.decide(); made.expect(\"r\"); made.expect_matched(\"r\");"), 4),
+        // An expectation on a run looks at all its decisions, and at no other run.
+        (
+            "let t = timeline(\"15s\").set(\"cpu.current\", pct(60)); t.run(\"1m\"); t.run(\"15s\").expect(\"held\");"
+                .to_owned(),
+            4,
+        ),
+        ("let t = timeline(\"15s\").set(\"cpu.current\", pct(60)); t.run(\"75s\").expect(\"held\");".to_owned(), 5),
+    ] {
+        assert!((share(&words) - f64::from(covered) / 11.0).abs() < 1e-9, "{words}: {}", share(&words) * 11.0);
+    }
 }
 
 #[test]
@@ -338,6 +359,7 @@ fn a_recording_is_decided_on_again_with_a_past() {
         ("never: [\"x\"]", "the set has no rule `x`; known: r, held"),
         ("never: \"r\"", "test_replay: `never` and `expect` are lists"),
         ("ever: [\"r\"]", "test_replay: unknown option `ever`"),
+        ("never: [\"r\"], expect: [\"r\"]", "test_replay: r is in both `never` and `expect`"),
     ] {
         let refused = replay(options);
         assert!(refused.starts_with("refused: ") && refused.contains(expected), "{options}: {refused}");

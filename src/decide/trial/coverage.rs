@@ -73,17 +73,13 @@ impl Coverage {
         Self { rules: rules.collect() }
     }
 
-    /// Counts a decision of the same set.
-    pub(super) fn saw(&mut self, proposal: &Proposal) {
-        for (rule, trace) in self.rules.iter_mut().zip(&proposal.rules) {
-            let mut truths = Vec::new();
-            trace.conditions.iter().for_each(|seen| within(seen, seen.holds, &mut truths));
-            for (condition, holds) in rule.conditions.iter_mut().zip(truths) {
-                match holds {
-                    Truth::True => condition.seen_true = true,
-                    Truth::False => condition.seen_false = true,
-                    Truth::Unknown => condition.seen_unknown = Some(true),
-                }
+    /// Counts what was seen in decisions of the same set.
+    pub(super) fn add(&mut self, truths: &Truths) {
+        for (rule, truths) in self.rules.iter_mut().zip(&truths.0) {
+            for (condition, seen) in rule.conditions.iter_mut().zip(truths) {
+                condition.seen_true |= seen.is_true;
+                condition.seen_false |= seen.is_false;
+                condition.seen_unknown = if seen.is_unknown { Some(true) } else { condition.seen_unknown };
             }
         }
     }
@@ -94,6 +90,36 @@ impl Coverage {
         let possible: usize = conditions().map(ConditionCoverage::possible).sum();
         let seen: usize = conditions().map(ConditionCoverage::seen).sum();
         if possible == 0 { 1.0 } else { seen as f64 / possible as f64 }
+    }
+}
+
+/// The truth values that some decisions of a set gave: for each rule, of each of its conditions and their parts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Truths(Vec<Vec<Seen>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    is_true: bool,
+    is_false: bool,
+    is_unknown: bool,
+}
+
+impl Truths {
+    /// Adds those of another decision.
+    pub(super) fn add(&mut self, proposal: &Proposal) {
+        self.0.resize_with(proposal.rules.len(), Vec::new);
+        for (rule, trace) in self.0.iter_mut().zip(&proposal.rules) {
+            let mut truths = Vec::new();
+            trace.conditions.iter().for_each(|seen| within(seen, seen.holds, &mut truths));
+            rule.resize(rule.len().max(truths.len()), Seen::default());
+            for (seen, holds) in rule.iter_mut().zip(truths) {
+                match holds {
+                    Truth::True => seen.is_true = true,
+                    Truth::False => seen.is_false = true,
+                    Truth::Unknown => seen.is_unknown = true,
+                }
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rhai::Dynamic;
 
 use super::Bench;
+use super::coverage::Truths;
 use crate::decide::api::quantity::{ScriptResult, quantity_in};
 use crate::decide::compile::Rule;
 use crate::decide::plan::quantity::Term;
@@ -20,6 +21,8 @@ pub(super) struct Decisions {
     /// The first that acts, and how many came before it.
     first_act: Option<(usize, Arc<Proposal>)>,
     last: Arc<Proposal>,
+    /// What they saw: it counts once an expectation looks at them.
+    seen: Arc<Truths>,
     /// The condition named last.
     named: Option<Arc<ConditionTrace>>,
 }
@@ -28,11 +31,12 @@ impl Decisions {
     /// Returns a run before its first decision.
     pub(super) fn none(bench: &Arc<Bench>) -> Self {
         let last = Arc::new(Proposal::nothing("no decision was made"));
-        Self { bench: Arc::clone(bench), made: 0, first_act: None, last, named: None }
+        Self { bench: Arc::clone(bench), made: 0, first_act: None, last, seen: Arc::default(), named: None }
     }
 
     /// Adds the next decision.
     pub(super) fn add(&mut self, decision: Proposal) {
+        Arc::make_mut(&mut self.seen).add(&decision);
         self.last = Arc::new(decision);
         if self.first_act.is_none() && matches!(self.last.choice, Choice::Act { .. }) {
             self.first_act = Some((self.made, Arc::clone(&self.last)));
@@ -43,6 +47,12 @@ impl Decisions {
     /// Returns the run if it has decisions.
     pub(super) fn some(self) -> ScriptResult<Self> {
         if self.made == 0 { Err("the run is shorter than one step: no decision was made".into()) } else { Ok(self) }
+    }
+
+    /// Records that an expectation looks at them.
+    pub(super) fn looked_at(self) -> Self {
+        self.bench.looked_at(&self.seen);
+        self
     }
 
     /// Expects that the last decision acts on this rule.

@@ -190,16 +190,14 @@ impl Given {
         }
     }
 
-    /// Decides at `now` and counts the coverage.
+    /// Decides at `now`.
     ///
     /// # Errors
     /// When what is given contradicts itself.
     pub(super) fn decide(&self, state: &mut Decider, interval: Duration, now: Now) -> ScriptResult<Proposal> {
         let (spec, features, outlook) = self.scene(interval, now);
         self.agree(&features.target, spec.bounds)?;
-        let proposal = decide(state, &self.bench.set, &spec, &features, &outlook, now);
-        self.bench.saw(&proposal);
-        Ok(proposal)
+        Ok(decide(state, &self.bench.set, &spec, &features, &outlook, now))
     }
 
     /// Refuses inverted bounds, and flags that contradict the count and the bounds.

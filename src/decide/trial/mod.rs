@@ -1,8 +1,8 @@
 //! The tests of a policy set: `*_test.rhai` files, run against the set before it goes live, and by hand.
 //!
 //! A test states what is known ([`given`], [`timeline`]), decides, and expects. It runs the same `decide` as the loop,
-//! over features and an outlook built from its statements; everything else is unknown. Every decision counts towards
-//! the [`Coverage`] of the set.
+//! over features and an outlook built from its statements; everything else is unknown. Every decision that it expects
+//! something of counts towards the [`Coverage`] of the set.
 //!
 //! | file | duty |
 //! |---|---|
@@ -29,15 +29,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
 
+use coverage::Truths;
 pub use coverage::{ConditionCoverage, Coverage, RuleCoverage};
 
 use crate::decide::compile::{PolicySet, parse};
 use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, Spent, guarded, standard_library};
 use crate::decide::fault::{Failure, PolicyFault, explain};
+use crate::decide::lint::Lint;
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::policy_path::{DATA_SUFFIX, RECORDING_SUFFIX, TEST_SUFFIX};
-use crate::model::{Proposal, Role, ServiceId, SignalName, SignalSpec, Unit};
+use crate::model::{Role, ServiceId, SignalName, SignalSpec, Unit};
 
 /// Scrape interval of the sources if a test makes its decisions one by one.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -53,6 +55,10 @@ pub struct TestResult {
     pub file: String,
     /// Line where it starts, from 1.
     pub line: Option<usize>,
+    /// Column, from 1.
+    pub column: Option<usize>,
+    /// Whether it expected anything of a decision.
+    pub expects: bool,
     /// The failed expectation and its place; `None`: it passed.
     pub failure: Option<PolicyFault>,
 }
@@ -70,6 +76,18 @@ impl TestReport {
     /// Returns the failures.
     pub fn failures(&self) -> impl Iterator<Item = &PolicyFault> {
         self.tests.iter().filter_map(|test| test.failure.as_ref())
+    }
+
+    /// Returns a finding for each test that passed without expecting anything.
+    pub fn idle(&self) -> impl Iterator<Item = Lint> {
+        self.tests.iter().filter(|test| test.failure.is_none() && !test.expects).map(|test| {
+            let message = format!(
+                "test `{}` expects nothing, so it cannot fail: expect something of what it decides, or delete it",
+                test.name
+            );
+            let (line, column) = (test.line, test.column);
+            Lint { fault: PolicyFault { line, column, ..PolicyFault::of(&test.file, message) }, id: "no-expectation" }
+        })
     }
 }
 
@@ -114,6 +132,8 @@ pub(super) struct Bench {
     coverage: Mutex<Coverage>,
     written: Mutex<Vec<Test>>,
     faults: Mutex<Vec<PolicyFault>>,
+    /// Whether the running test expected anything of a decision.
+    expects: Mutex<bool>,
     /// Where the running test made its first change that it did not use.
     unused: Mutex<Option<Position>>,
     /// Path and AST of the file whose top level is running.
@@ -127,8 +147,10 @@ impl Bench {
         expired()
     }
 
-    fn saw(&self, proposal: &Proposal) {
-        self.coverage.lock().saw(proposal);
+    /// Counts decisions that an expectation looks at.
+    fn looked_at(&self, seen: &Truths) {
+        *self.expects.lock() = true;
+        self.coverage.lock().add(seen);
     }
 
     fn declare(&self, context: &NativeCallContext<'_>, name: &str, body: Body) {
@@ -178,6 +200,7 @@ pub fn run_tests<'a>(
         coverage: Mutex::new(Coverage::of(set)),
         written: Mutex::default(),
         faults: Mutex::default(),
+        expects: Mutex::default(),
         unused: Mutex::default(),
         file: Mutex::default(),
     });
@@ -235,15 +258,17 @@ const UNUSED: &str = "the result of set(..) or without(..) is unused, and they c
 fn not_run(test: &Test, last: &Test) -> TestResult {
     let message = format!("not run: the time limit for all tests was reached in `{}` of {}", last.name, last.file);
     let failure = PolicyFault::at(&test.file, test.position, message);
-    result(test, Some(failure))
+    result(test, false, Some(failure))
 }
 
-fn result(test: &Test, failure: Option<PolicyFault>) -> TestResult {
-    TestResult { name: test.name.clone(), file: test.file.to_string(), line: test.position.line(), failure }
+fn result(test: &Test, expects: bool, failure: Option<PolicyFault>) -> TestResult {
+    let (line, column) = (test.position.line(), test.position.position());
+    TestResult { name: test.name.clone(), file: test.file.to_string(), line, column, expects, failure }
 }
 
 fn run(test: &Test, engine: &MeteredEngine, bench: &Bench) -> TestResult {
     *bench.unused.lock() = None;
+    *bench.expects.lock() = false;
     let ended = match &test.body {
         Body::Script(body) => guarded(|| body.call::<Dynamic>(engine.fresh(), &test.ast, ()).map(drop)),
         Body::Replay(replay) => guarded(|| replay.run(bench)),
@@ -260,5 +285,6 @@ fn run(test: &Test, engine: &MeteredEngine, bench: &Bench) -> TestResult {
             Some(PolicyFault::at(&test.file, position, message))
         }
     };
-    result(test, failure)
+    let expects = *bench.expects.lock();
+    result(test, expects, failure)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, Map};
 
+use super::coverage::Truths;
 use super::given::{Given, start};
 use super::{Bench, INTERVAL, signal};
 use crate::decide::api::quantity::ScriptResult;
@@ -48,6 +49,9 @@ impl Replay {
         if replay.never.is_empty() && replay.expect.is_empty() {
             return Err("test_replay: nothing is expected: add never: [..] or expect: [..]".into());
         }
+        if let Some(rule) = replay.never.iter().find(|rule| replay.expect.contains(rule)) {
+            return Err(format!("test_replay: {rule} is in both `never` and `expect`: remove it from one").into());
+        }
         Ok(replay)
     }
 
@@ -65,6 +69,7 @@ impl Replay {
         let Some(first) = records.first().map(|record| record.at) else { return Err("it contains no decision".into()) };
         let mut missing: Vec<&String> = self.expect.iter().collect();
         let mut deciders: BTreeMap<ServiceId, Decider> = BTreeMap::new();
+        let mut seen = Truths::default();
         for record in &records {
             // One call of a script makes thousands of decisions: its engine cannot check the clock meanwhile.
             if let Some(spent) = bench.spent() {
@@ -76,7 +81,7 @@ impl Replay {
             let decider = deciders.entry(record.id.service.clone()).or_default();
             decider.recall(&record.proposal, now);
             let made = decide(decider, &bench.set, &spec, &record.features, &record.outlook, now);
-            bench.saw(&made);
+            seen.add(&made);
             if let Some(rule) = self.never.iter().find(|never| is_masked(&made, never)) {
                 return Err(format!(
                     "{rule} could not be evaluated in {} of {}: it reads a masked value",
@@ -91,6 +96,7 @@ impl Replay {
                 }
             }
         }
+        bench.looked_at(&seen);
         match missing.first() {
             None => Ok(()),
             Some(rule) => Err(format!("{rule} acts in none of {} recorded cycles", records.len()).into()),

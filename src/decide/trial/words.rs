@@ -86,15 +86,18 @@ fn register_timeline(engine: &mut Engine) {
 }
 
 fn register_expectations(engine: &mut Engine) {
-    engine.register_fn("expect", |made: Decisions, rule: &str| made.acts_by(rule));
-    engine.register_fn("expect_stands", |made: Decisions, limit: &str| made.expect_stands(limit));
-    engine.register_fn("expect_none", |made: Decisions| made.expect_none());
-    engine.register_fn("expect_action", |made: Decisions, words: &str| made.expect_action(words));
+    engine.register_fn("expect", |made: Decisions, rule: &str| made.looked_at().acts_by(rule));
+    engine.register_fn("expect_stands", |made: Decisions, limit: &str| made.looked_at().expect_stands(limit));
+    engine.register_fn("expect_none", |made: Decisions| made.looked_at().expect_none());
+    engine.register_fn("expect_action", |made: Decisions, words: &str| made.looked_at().expect_action(words));
     for word in ["matched", "not_matched", "unknown", "error"] {
-        engine
-            .register_fn(format!("expect_{word}"), move |made: Decisions, rule: &str| made.expect_outcome(rule, word));
+        engine.register_fn(format!("expect_{word}"), move |made: Decisions, rule: &str| {
+            made.looked_at().expect_outcome(rule, word)
+        });
     }
-    engine.register_fn("expect_no_rule_reading", |made: Decisions, signal: &str| made.expect_no_rule_reading(signal));
-    engine.register_fn("because", |made: Decisions, text: &str| made.because(text));
-    engine.register_fn("margin_at_least", |made: Decisions, least: Dynamic| made.margin_at_least(&least));
+    engine.register_fn("expect_no_rule_reading", |made: Decisions, signal: &str| {
+        made.looked_at().expect_no_rule_reading(signal)
+    });
+    engine.register_fn("because", |made: Decisions, text: &str| made.looked_at().because(text));
+    engine.register_fn("margin_at_least", |made: Decisions, least: Dynamic| made.looked_at().margin_at_least(&least));
 }
