@@ -149,6 +149,9 @@ pub struct PolicyStatus {
     pub rolled_back: Option<PolicyRevision>,
     /// Faults of the last loaded set, if it was refused.
     pub faults: Vec<String>,
+    /// Warnings about the active policy sets: valid, but probably a mistake.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The last order of an operator.
     pub last_order: Option<PolicyOrderEnd>,
     /// Origins of the revisions named here, if known.

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::release::{Compiling, Loader, Release};
 use super::replay::{Recorded, replay};
-use super::status::{Reported, note};
+use super::status::{Reported, note, warn};
 use crate::cycle::staging::{RolledBack, Scope, Staged, Staging, Step};
 use crate::decide::{PolicySet, Vocabulary};
 use crate::instrument::ProcessMetrics;
@@ -94,9 +94,12 @@ impl InForce {
         if let Some(in_force) = &before.in_force {
             release.replay = replay(&in_force.release, &release, recorded);
         }
-        let staged = staged(release);
+        let (warnings, staged) = (release.warnings(), staged(release));
         let step = self.change(|staging| staging.loaded(staged, before.returns, now));
         note(step.as_ref(), &files.origin, metrics);
+        if matches!(step, Some(Step::InForce(_) | Step::Candidate(_))) {
+            warn(&files.origin, &warnings);
+        }
         self.settle(&files.origin, PolicyFaults { all: Vec::new(), namespaces }, metrics);
     }
 
@@ -137,6 +140,8 @@ impl InForce {
             staging.in_force.as_ref().map(|staged| Step::InForce(staged.revision.clone()))
         });
         note(step.as_ref(), "the state directory", metrics);
+        let warnings = self.staging().in_force.as_ref().map(|staged| staged.release.warnings());
+        warn("the state directory", &warnings.unwrap_or_default());
     }
 
     /// Persists what has to outlive the process.
@@ -295,6 +300,35 @@ mod tests {
         assert_eq!(compared(former.clone()), 1);
         let present = to(7).unwrap();
         assert_eq!((compared(former), compared(present)), (0, 1));
+    }
+
+    /// A team rule against a fleet rule of the same rank is in no directory that `policy check` reads.
+    #[test]
+    fn what_is_likely_a_mistake_is_shown_for_the_active_sets() {
+        let rule = |name: &str, when: &str, action: &str| {
+            format!("rule(\"{name}\", #{{ priority: 1, goal: \"protect\" }}, |s, p| [when({when}), {action}]);")
+        };
+        let file = |path: &str, text: String| PolicyFile { path: path.to_owned(), text: text.into() };
+        let fleet = format!("let unused = 1;\n{}", rule("up", "s.can_scale_up", "scale_by(2)"));
+        let team = rule("down", "s.rollout", "scale_to(3)");
+        let files = PolicyFiles {
+            origin: "test".to_owned(),
+            files: Ok(vec![file("t.rhai", fleet)]),
+            namespaces: [("shop".to_owned(), Ok(vec![file("shop/t.rhai", team)]))].into(),
+        };
+        let unused = "t.rhai:1:5: variable `unused` is not used: delete it";
+        let pair = "namespace shop: t.rhai:2:1: rule up: it can match together with down at equal priority and goal";
+        for soak in [Duration::ZERO, Duration::from_mins(10)] {
+            let in_force = InForce::staged(soak);
+            if !soak.is_zero() {
+                announce(&in_force, &rule("other", "s.can_scale_up", "scale_by(3)"));
+            }
+            in_force.take(&files, &Vocabulary::of([]).unwrap(), || Arc::new(|| None), &Metrics::new().process());
+            let status = serde_json::to_value(in_force.status(Duration::ZERO)).unwrap();
+            let shown = if soak.is_zero() { &status } else { &status["candidate"] };
+            let shown: Vec<_> = shown["warnings"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+            assert!(shown.len() == 2 && shown[0] == unused && shown[1].starts_with(pair), "{shown:#?}");
+        }
     }
 
     #[test]

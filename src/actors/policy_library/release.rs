@@ -9,6 +9,9 @@ use crate::model::{PolicyComparison, PolicyRevision, Provenance};
 use crate::ports::policy_memory::GoodFiles;
 use crate::ports::{PolicyFile, PolicyFiles};
 
+/// Most warnings that are listed.
+const MOST_WARNINGS: usize = 100;
+
 /// The set of all services, and those of namespaces with policies of their own.
 #[derive(Debug, Clone)]
 pub(super) struct Release {
@@ -18,8 +21,8 @@ pub(super) struct Release {
     pub(super) namespaces: BTreeMap<String, Arc<PolicySet>>,
     /// What it was made of.
     pub(super) files: GoodFiles,
-    /// What loads but is likely a mistake.
-    pub(super) warnings: Vec<String>,
+    /// What loads but is likely a mistake, in each of its sets, by namespace; the set of all others has the empty name.
+    pub(super) warnings: BTreeMap<String, Warnings>,
     /// How it compares with the active release on recorded inputs, as of its load.
     pub(super) replay: PolicyComparison,
 }
@@ -34,6 +37,21 @@ impl Release {
     pub(super) fn revisions(&self) -> BTreeMap<String, PolicyRevision> {
         let own = self.namespaces.iter().map(|(namespace, set)| (namespace.clone(), set.revision().clone()));
         std::iter::once((String::new(), self.all.revision().clone())).chain(own).collect()
+    }
+
+    /// Returns what loads but is likely a mistake; what is in the set of all services is not repeated for namespaces.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let all: BTreeSet<_> = self.warnings.get("").into_iter().flatten().collect();
+        let own = self.warnings.iter().filter(|(namespace, _)| !namespace.is_empty()).flat_map(|(namespace, found)| {
+            let own = found.iter().filter(|found| !all.contains(found));
+            own.map(move |found| format!("namespace {namespace}: {found}"))
+        });
+        let mut found: Vec<_> = self.warnings.get("").into_iter().flatten().cloned().chain(own).collect();
+        if let Some(more) = found.len().checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
+            found.truncate(MOST_WARNINGS);
+            found.push(format!("{more} more warnings; they are listed once the first ones are fixed"));
+        }
+        found
     }
 
     /// Returns where its sets come from, by revision, if they say so.
@@ -56,6 +74,7 @@ impl Parts for Release {
         let base = from("");
         let mut mixed = Self { namespaces: BTreeMap::new(), replay: newer.replay.clone(), ..base.clone() };
         (mixed.files.namespaces, mixed.files.bases) = (BTreeMap::new(), BTreeMap::new());
+        mixed.warnings.retain(|namespace, _| namespace.is_empty());
         for namespace in self.namespaces.keys().chain(newer.namespaces.keys()) {
             let from = from(namespace);
             let GoodFiles { files, namespaces, bases, .. } = &from.files;
@@ -65,6 +84,7 @@ impl Parts for Release {
             }
             mixed.files.namespaces.insert(namespace.clone(), namespaces.get(namespace).cloned().unwrap_or_default());
             mixed.namespaces.insert(namespace.clone(), from.of(namespace).clone());
+            mixed.warnings.insert(namespace.clone(), from.warnings.get(namespace).cloned().unwrap_or_default());
         }
         mixed
     }
@@ -72,6 +92,9 @@ impl Parts for Release {
 
 /// What is wrong with files, one fault per line.
 pub(super) type Faults = Vec<String>;
+
+/// What is likely a mistake, one finding per line.
+type Warnings = Vec<String>;
 
 /// Creates the deadline of one compilation.
 pub(super) type Compiling = fn() -> Deadline;
@@ -96,21 +119,21 @@ impl Loader<'_> {
     ) -> Result<(Release, BTreeMap<String, Faults>), Faults> {
         let base = files.files.as_ref().map_err(|error| vec![error.clone()])?;
         let with = |own: &[PolicyFile]| self.tested(&base.iter().chain(own).collect::<Vec<_>>());
-        let all = with(&[])?;
-        let texts = || base.iter().map(|file| (file.path.as_str(), &*file.text));
-        let warnings = lint(&all, texts()).into_iter().map(|found| found.fault.to_string()).collect();
+        let (all, found) = with(&[])?;
+        let warnings = [(String::new(), found)].into();
         let good = GoodFiles { origin: files.origin.clone(), files: base.clone(), ..GoodFiles::default() };
         let mut release =
             Release { all, namespaces: BTreeMap::new(), files: good, warnings, replay: PolicyComparison::default() };
         let mut faults = BTreeMap::new();
         for (namespace, own) in &files.namespaces {
             let compiled = own.as_ref().map_err(|error| vec![error.clone()]);
-            let compiled = compiled.and_then(|own| Ok((with(own)?, own.clone())));
+            let compiled = compiled.and_then(|own| Ok((with(own)?, own)));
             // Its last good files stay, combined with the current common set, or, if that fails, as they were.
             let last_good = || {
                 let last = last?;
                 let (set, own) = (last.namespaces.get(namespace)?, last.files.namespaces.get(namespace)?);
-                Some((with(own).unwrap_or_else(|_| set.clone()), own.clone()))
+                let as_it_was = || (set.clone(), last.warnings.get(namespace).cloned().unwrap_or_default());
+                Some((with(own).unwrap_or_else(|_| as_it_was()), own))
             };
             let taken = match compiled {
                 Ok(taken) => Some(taken),
@@ -119,9 +142,10 @@ impl Loader<'_> {
                     last_good()
                 }
             };
-            if let Some((set, own)) = taken {
+            if let Some(((set, found), own)) = taken {
                 release.namespaces.insert(namespace.clone(), set);
-                release.files.namespaces.insert(namespace.clone(), own);
+                release.warnings.insert(namespace.clone(), found);
+                release.files.namespaces.insert(namespace.clone(), own.clone());
             }
         }
         Ok((release, faults))
@@ -136,16 +160,17 @@ impl Loader<'_> {
         let (mut release, _) = self.load(&announced(files), None)?;
         for (namespace, base) in bases {
             let own = own.get(&namespace).cloned().unwrap_or_default();
-            let set = self.tested(&base.iter().chain(&own).collect::<Vec<_>>())?;
+            let (set, found) = self.tested(&base.iter().chain(&own).collect::<Vec<_>>())?;
             release.namespaces.insert(namespace.clone(), set);
+            release.warnings.insert(namespace.clone(), found);
             release.files.namespaces.insert(namespace.clone(), own);
             release.files.bases.insert(namespace, base);
         }
         Ok(release)
     }
 
-    /// Compiles a set and runs its own tests; one that fails them is as bad as one that does not compile.
-    fn tested(self, files: &[&PolicyFile]) -> Result<Arc<PolicySet>, Faults> {
+    /// Compiles a set, lints it and runs its own tests; one that fails them is as bad as one that does not compile.
+    fn tested(self, files: &[&PolicyFile]) -> Result<(Arc<PolicySet>, Warnings), Faults> {
         let texts = || files.iter().map(|file| (file.path.as_str(), &*file.text));
         let deadline = (self.deadline)();
         let set = Arc::new(compile(texts(), self.vocabulary, &deadline).map_err(|faults| worded(&faults))?);
@@ -153,7 +178,12 @@ impl Loader<'_> {
         let report = report.map_err(|faults| worded(&faults))?;
         let failed = report.tests.iter().filter_map(|test| Some((test, test.failure.as_ref()?)));
         let failed: Vec<_> = failed.map(|(test, failure)| format!("{failure} (test `{}`)", test.name)).collect();
-        if failed.is_empty() { Ok(set) } else { Err(failed) }
+        if !failed.is_empty() {
+            return Err(failed);
+        }
+        let found = lint(&set, texts()).into_iter().chain(report.idle());
+        let found = found.map(|found| found.fault.to_string()).collect();
+        Ok((set, found))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::{CandidateDecision, Choice, DecisionId, PolicyComparison, Poli
 use crate::ports::policy_memory::{CandidateStatus, PolicyOrderEnd, PolicyStatus};
 use crate::ports::{Awaited, PolicyFaults};
 
-/// Faults logged of a refused set; the status lists all of them.
+/// Faults of a refused set, and warnings of a loaded one, that are logged; the status lists all of them.
 const LOGGED: usize = 10;
 
 /// What is reported.
@@ -81,7 +81,7 @@ impl InForce {
                 revision: revision.clone(),
                 in_force_in: candidate.last().saturating_sub(now).as_secs(),
                 sets_in_force_in_seconds: candidate.due.iter().map(|(namespace, due)| left(namespace, *due)).collect(),
-                warnings: release.warnings.clone(),
+                warnings: release.warnings(),
                 replay: release.replay.clone(),
                 live: live.map(|(_, comparison)| comparison.clone()).unwrap_or_default(),
             }
@@ -106,6 +106,7 @@ impl InForce {
             candidate,
             rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
             faults: worded(&reported.faults),
+            warnings: in_force.map(|staged| staged.release.warnings()).unwrap_or_default(),
             last_order: reported.last_order.clone(),
             replay: in_force.map(|staged| staged.release.replay.clone()),
         }
@@ -132,6 +133,16 @@ fn worded(faults: &PolicyFaults) -> Vec<String> {
         faults.iter().map(move |fault| format!("namespace {namespace}: {fault}"))
     };
     all.iter().cloned().chain(namespaces.iter().flat_map(of)).collect()
+}
+
+/// Logs what is likely a mistake in sets that were loaded: the first findings, the others are in the status.
+pub(super) fn warn(origin: &str, warnings: &[String]) {
+    for warning in warnings.iter().take(LOGGED) {
+        tracing::warn!(origin, warning, "policy set warning");
+    }
+    if let Some(more) = warnings.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+        tracing::warn!(origin, more, "policy set has more warnings; `flyball policy status` lists them");
+    }
 }
 
 /// Logs and counts what an event changed.

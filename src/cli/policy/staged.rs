@@ -92,6 +92,8 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     let revision = status.in_force.as_ref().map_or_else(|| "none".to_owned(), named);
     print_line(format!("active      {revision}"))?;
     let released = |revision: &PolicyRevision| release_named(status, revision);
+    let warnings =
+        |warnings: &[String]| warnings.iter().try_for_each(|one| print_line(format!("            warning: {one}")));
     if let Some(revision) = &status.release {
         print_line(format!("            {} in total", released(revision)))?;
     }
@@ -104,6 +106,7 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     for (service, revision) in &status.apart {
         print_line(format!("            {} for {service}", named(revision)))?;
     }
+    warnings(&status.warnings)?;
     if let Some(revision) = &status.previous {
         print_line(format!("previous    {}: target of `flyball policy rollback`", released(revision)))?;
     }
@@ -122,6 +125,7 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
             let whom = if namespace.is_empty() { "all other services" } else { namespace };
             print_line(format!("            for {whom} in {}", span(Duration::from_secs(*left))))?;
         }
+        warnings(&candidate.warnings)?;
     }
     if let Some(revision) = &status.rolled_back {
         print_line(format!(
