@@ -4,6 +4,7 @@ use flyball::decide::{Decider, decide};
 use flyball::model::{Choice, RuleOutcome};
 use regorus::Value;
 
+use crate::parity::opa::may_be_absent;
 use crate::parity::{ACTIONS, Facts, Outcome, Rego, SHIPPED, Source, compare, in_rego_reading, load, ours};
 
 /// Debug builds are slow; the figures compare a million.
@@ -20,6 +21,18 @@ fn the_shipped_rules_decide_as_rego_does_in_its_reading() {
     let share = |count: usize| count as f64 / INPUTS as f64;
     assert!(tally.outcomes[&Outcome::Conflict] > INPUTS / 50, "{:?}", tally.outcomes);
     assert!(share(tally.with_missing) > 0.2 && share(tally.on_a_bound) > 0.2, "{tally:?}");
+}
+
+/// A comparison that was not run proves nothing.
+#[test]
+fn an_absent_opa_is_a_failure_unless_that_is_allowed() {
+    let (unreachable, broken) = ("go: dial tcp: lookup proxy.golang.org: no such host", "syntax error");
+    for (said, is_allowed, passes) in
+        [(unreachable, true, true), (unreachable, false, false), (broken, true, false), (broken, false, false)]
+    {
+        assert_eq!(may_be_absent(said, is_allowed).is_ok(), passes, "{said} {is_allowed}");
+    }
+    assert!(may_be_absent(unreachable, false).unwrap_err().to_string().contains("FLYBALL_LAB_WITHOUT_OPA=1"));
 }
 
 /// A comparison that cannot fail would prove nothing: a bound moved by one percent is detected.
@@ -135,7 +148,7 @@ fn difference_values_of_different_types_are_not_compared() {
     assert_eq!(rego_with("predicted_p99_latency", Value::Null), Outcome::Nothing);
     for (bound, expected) in [
         ("\"180\"", "`180` is not a duration"),
-        ("[1]", "a quantity cannot be compared with something else"),
+        ("[1]", "a quantity cannot be compared with a list"),
         ("()", "a quantity cannot be compared with nothing"),
         ("true", "a quantity cannot be compared with a bool"),
         ("200", "p99.predicted is a time: write ms(..)"),
