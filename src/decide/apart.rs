@@ -1,7 +1,7 @@
 //! Checks the clauses of a rule one by one. The engine stops a rule at its first error; the author needs to see all of
 //! them.
 
-use rhai::{AST, ASTNode, Array, Expr, Position, Scope, Shared, Stmt};
+use rhai::{AST, ASTNode, Array, Dynamic, Expr, Position, Scope, Shared, Stmt};
 
 use crate::decide::api::clause::{Body, Book};
 use crate::decide::api::params::Params;
@@ -41,6 +41,17 @@ pub(super) fn each(declared: &Declared, engine: &MeteredEngine, book: &Book) -> 
         }
     }
     found
+}
+
+/// Returns where a rule uses up its operations. The engine says only where the function with the loop is called, which
+/// for the rule itself is nowhere in a file: so its statements run once more, without the function around them.
+pub(super) fn place_of(declared: &Declared, engine: &MeteredEngine) -> Option<Position> {
+    let statements = body_of(&declared.ast, declared.body.fn_name(), 2);
+    let script = AST::new_with_source(statements, Shared::clone(declared.ast.shared_lib()), &*declared.file);
+    let engine = engine.fresh();
+    let error = guarded(|| engine.eval_ast_with_scope::<Dynamic>(&mut arguments(declared), &script)).err()?;
+    let (failure, position, _) = explain_with_file(&error, RULE_OPERATIONS);
+    (matches!(failure, Failure::Operations { .. }) && !position.is_none()).then_some(position)
 }
 
 /// Returns the service and the parameters under the names that the rule gives them.

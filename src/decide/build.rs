@@ -91,12 +91,14 @@ fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body
         }
         Err(error) => {
             let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
-            let ends = failure.ends_all();
-            let mut wrong = vec![(failure, position, file)];
-            if !ends {
+            if failure.ends_all() {
+                let place = matches!(failure, Failure::Operations { .. }).then(|| apart::place_of(declared, engine));
+                vec![(failure, place.flatten().unwrap_or(position), file)]
+            } else {
+                let mut wrong = vec![(failure, position, file)];
                 wrong.extend(apart::each(declared, engine, book));
+                wrong
             }
-            wrong
         }
     };
     let mut faults: Vec<_> = wrong.into_iter().map(|wrong| placed(declared, wrong)).collect();

@@ -16,10 +16,11 @@ use crate::decide::cost;
 use crate::decide::declare::{Declarations, Imports, load};
 use crate::decide::documents::{Documents, name_of};
 use crate::decide::engine::{Deadline, MeteredEngine, RULE_OPERATIONS, standard_library};
-use crate::decide::fault::{FaultKind, PolicyFault, RuleKind, listed, syntax_message};
+use crate::decide::fault::{FaultKind, PolicyFault, RuleKind, listed};
 use crate::decide::lint::names;
 use crate::decide::plan::inputs::Texts;
 use crate::decide::plan::parameter::Parameter;
+use crate::decide::syntax::syntax_message;
 use crate::decide::uncalled;
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::explain::did_you_mean;
@@ -225,9 +226,10 @@ pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<
     if !taken.is_empty() {
         return Err(taken);
     }
-    let mut ast = engine
-        .compile(unmarked(text))
-        .map_err(|error| vec![PolicyFault::at(path, error.position(), syntax_message(error.err_type(), text))])?;
+    let mut ast = engine.compile(unmarked(text)).map_err(|error| {
+        let position = error.position();
+        vec![PolicyFault::at(path, position, syntax_message(error.err_type(), unmarked(text), position))]
+    })?;
     // The engine treats the end of the text as the end of a comment, and so drops every rule that follows. Outside a
     // comment, `*/` is a syntax error.
     let ends_in_comment = text.contains("/*") && engine.compile(format!("{}\n*/", unmarked(text))).is_ok();

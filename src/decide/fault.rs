@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
+use rhai::{Dynamic, EvalAltResult, Position};
 
-use crate::decide::engine::{MAX_FUNCTIONS, Spent};
+use crate::decide::api::quantity::type_word;
+use crate::decide::engine::Spent;
 use crate::decide::reference::WORDS;
 use crate::model::controls::escape_controls;
 use crate::model::explain::did_you_mean;
@@ -252,39 +253,6 @@ fn too_large(what: &str) -> &'static str {
     }
 }
 
-/// Returns the message of a syntax error in a text.
-pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
-    if let ParseErrorType::VariableUndefined(name) = error {
-        let is_whole = |rest: &str| !rest.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
-        let declared = |keyword: &str| text.split(&format!("{keyword} {name}")).skip(1).any(is_whole);
-        if declared("let") || declared("const") {
-            return format!("`{name}` is declared outside the function: {CAPTURED}");
-        }
-        return unknown_name(name);
-    }
-    if let ParseErrorType::ModuleUndefined(name) = error {
-        return format!("no import named `{name}`: import \"lib/..\" as {name}");
-    }
-    if matches!(error, ParseErrorType::TooManyFunctions) {
-        return format!("limit: more than {MAX_FUNCTIONS} functions in one file");
-    }
-    let after_dot = matches!(error, ParseErrorType::PropertyExpected);
-    let said = error.to_string();
-    if said.starts_with("Invalid character") || said.starts_with("Invalid string") {
-        return format!("{said}: a text stands in \"double quotes\"");
-    }
-    if said.contains("'#' is a reserved") {
-        return "a comment begins with //".to_owned();
-    }
-    for (keyword, remedy) in DISABLED {
-        // After a dot the parser only reports a missing name.
-        if said.contains(&format!("'{keyword}' is ")) || (after_dot && text.contains(&format!(".{keyword}"))) {
-            return format!("`{keyword}` is not available in policies: {remedy}");
-        }
-    }
-    said
-}
-
 /// Returns the start of the message about a missing member.
 pub(super) fn no_member(name: &str) -> String {
     format!("it has no `{name}`")
@@ -293,7 +261,7 @@ pub(super) fn no_member(name: &str) -> String {
 /// End of the message about a missing member if the existing members are unknown.
 pub(super) const UNNAMED: &str = ": check the content of the document or map";
 /// Why a function, named or anonymous, sees only its own variables.
-const CAPTURED: &str =
+pub(super) const CAPTURED: &str =
     "it would be shared between services; pass it as an argument, or use param(..) or a function of the file";
 
 /// Keywords that policies lack, and what to use instead.
@@ -311,6 +279,10 @@ pub(super) const DISABLED: [(&str, &str); 8] = [
 fn script_message(error: &EvalAltResult) -> String {
     match error {
         EvalAltResult::ErrorRuntime(value, _) if value.is_string() => value.to_string(),
+        // Spelled out, it would name types by their place in our source.
+        EvalAltResult::ErrorRuntime(value, _) if value.is_map() || value.is_array() || value.is_variant() => {
+            format!("it throws {}: throw a text that says what is wrong", type_word(value))
+        }
         EvalAltResult::ErrorVariableNotFound(name, _) => unknown_name(name),
         EvalAltResult::ErrorModuleNotFound(name, _) => {
             format!("no library `{name}`: import a file of the set below lib/, as in import \"lib/slo\" as slo")
@@ -336,9 +308,15 @@ fn script_message(error: &EvalAltResult) -> String {
     }
 }
 
-fn unknown_name(name: &str) -> String {
+pub(super) fn unknown_name(name: &str) -> String {
     if matches!(name, "S" | "P") {
         return format!("unknown name `{name}`: did you mean `{}`?", name.to_lowercase());
+    }
+    if matches!(name, "s" | "p") {
+        return format!(
+            "`{name}` exists only inside a rule: rule(\"name\", #{{ .. }}, |s, p| [..]); pass it to a function as an \
+             argument"
+        );
     }
     if name == "not" {
         return "unknown name `not`: write unless(..), or `!` before the condition".to_owned();
@@ -381,6 +359,7 @@ fn unknown_function(signature: &str) -> String {
         "decide" if of(&signature, "timeline") => ": let time pass, timeline(..).run(\"1m\")",
         _ if expects && of(&signature, "given") => ": decide first, given(..).decide()",
         _ if expects && of(&signature, "timeline") => ": decide first, timeline(..).run(\"1m\")",
+        "-" => ": write the sign inside, as in pct(-15)",
         "when" | "unless" => ": it takes a condition, such as s.cpu.current > pct(60), or a flag",
         "all" | "any" => ": it takes a list of conditions",
         "held_for" if !of(&signature, "condition") => {

@@ -32,6 +32,7 @@
 //! | `needs` | signals that a rule requires |
 //! | `lint` | what loads but is likely a mistake |
 //! | `reference` | every word of the language, for the page in docs |
+//! | `syntax` | what a syntax error means |
 //! | `fault` | what can be wrong, with file, line, column and rule |
 //!
 //! ```
@@ -73,6 +74,7 @@ mod plan;
 mod reference;
 mod select;
 mod sorting;
+mod syntax;
 mod trial;
 mod uncalled;
 mod vocabulary;

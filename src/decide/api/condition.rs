@@ -1,6 +1,6 @@
 //! Functions that build conditions from conditions. A condition never becomes a bool.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::sync::Arc;
 
 use rhai::{Array, Dynamic, Engine};
@@ -8,6 +8,7 @@ use rhai::{Array, Dynamic, Engine};
 use crate::decide::api::quantity::{ScriptResult, bounded, type_word};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Held, Statement};
+use crate::decide::plan::quantity::Quantity;
 use crate::model::condition::{Comparison, ConditionId};
 
 /// Registers everything that builds conditions from conditions.
@@ -91,17 +92,26 @@ fn opposite(comparison: Comparison) -> Comparison {
 /// Registers errors for every comparison that Rhai would otherwise answer itself: a value of another type makes its
 /// `==` silently false and its `!=` silently true.
 pub(crate) fn refuse_comparisons<T: Any + Clone + Send + Sync>(engine: &mut Engine, what: &'static str) {
+    let flag = (TypeId::of::<T>() == TypeId::of::<Condition>()).then_some("a flag stands alone, when(s.maintenance)");
     for symbol in ["==", "!="] {
         let refuse = move || -> ScriptResult<bool> {
-            Err(format!("{what} cannot be compared with {symbol}: use >, >=, <, <= on a quantity, or the flag alone")
-                .into())
+            let remedy = flag.unwrap_or("use >, >=, <, <= on a quantity, or the flag alone");
+            Err(format!("{what} cannot be compared with {symbol}: {remedy}").into())
         };
         engine.register_fn(symbol, move |_: T, _: Dynamic| refuse());
         engine.register_fn(symbol, move |_: Dynamic, _: T| refuse());
     }
     for symbol in [">", ">=", "<", "<="] {
         let refuse = move |other: &Dynamic| -> ScriptResult<bool> {
-            Err(format!("{what} cannot be compared with {}", type_word(other)).into())
+            let remedy = match flag {
+                // `pct(10) < x < pct(60)` compares the first comparison with the last number.
+                Some(_) if other.is::<Quantity>() => {
+                    ": write two, as in when(x > pct(10)), when(x < pct(60))".to_owned()
+                }
+                Some(flag) if !other.is::<Condition>() => format!(": {flag}"),
+                _ => String::new(),
+            };
+            Err(format!("{what} cannot be compared with {}{remedy}", type_word(other)).into())
         };
         engine.register_fn(symbol, move |_: T, other: Dynamic| refuse(&other));
         engine.register_fn(symbol, move |other: Dynamic, _: T| refuse(&other));

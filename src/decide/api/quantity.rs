@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT};
 
 use crate::decide::api::clause::Written;
-use crate::decide::api::signal::{Signal, Window};
+use crate::decide::api::signal::{Service, Signal, Window};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{MAX_PARTS, Operator, Origin, Quantity, Term};
@@ -18,7 +18,7 @@ pub(crate) type ScriptResult<T> = Result<T, Box<EvalAltResult>>;
 /// Returns a number written in the policy.
 fn written(value: f64, unit: Unit, origin: Origin) -> ScriptResult<Quantity> {
     if !value.is_finite() {
-        return Err(format!("{value} is not a number to compare with").into());
+        return Err(format!("{value} is not a finite number").into());
     }
     Ok(Quantity { label: unit.show(value).into(), unit, origin, term: Term::Number(value) })
 }
@@ -44,7 +44,8 @@ fn agree(left: &Quantity, right: &Quantity) -> ScriptResult<()> {
         return Ok(());
     }
     for (number, other) in [(left, right), (right, left)] {
-        if number.origin == Origin::Bare {
+        let is_written = matches!(number.term, Term::Number(_));
+        if number.origin == Origin::Bare || (is_written && other.unit != Unit::Count) {
             let (name, unit, number) = (&other.label, other.unit, &number.label);
             return Err(format!("{name} is {}: write {}, not {number}", unit.word(), constructor(unit)).into());
         }
@@ -130,6 +131,9 @@ pub(crate) fn type_word(value: &Dynamic) -> &'static str {
         (value.is::<Signal>(), "a signal without a view (.current, .mean, .predicted)"),
         (value.is::<Window>(), "a window without a view (.mean, .p99, .max, .change)"),
         (value.is::<Written>(), "a clause"),
+        (value.is::<Service>(), "the service"),
+        (value.is_map(), "a map"),
+        (value.is_array(), "a list"),
     ];
     words.into_iter().find_map(|(is, word)| is.then_some(word)).unwrap_or("something else")
 }
@@ -185,6 +189,10 @@ pub(crate) fn register_operators(engine: &mut Engine) {
 fn time(with: &Quantity, text: &str) -> ScriptResult<Quantity> {
     if with.unit != Unit::Seconds {
         return Err(format!("a quantity cannot be compared with a text: {} is {}", with.label, with.unit.word()).into());
+    }
+    let is_number = |digits: &&str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(number) = text.strip_suffix("ms").filter(is_number) {
+        return Err(format!("`{text}` is not a duration: write ms({number})").into());
     }
     written(parse_span(text)?.as_secs_f64(), Unit::Seconds, Origin::Set)
 }

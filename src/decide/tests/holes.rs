@@ -200,7 +200,7 @@ fn load_and_run_have_limits_of_their_own() {
     let good = one("when(s.rollout), restart()");
     assert!(try_set(&format!("{work}\n{good}")).is_ok());
     let rule = format!("rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{\n{work}\n[] }});");
-    refused(&rule, "t.rhai:1:1: rule r: operations: more than 5000 in one evaluation");
+    refused(&rule, "t.rhai:2:40: rule r: operations: more than 5000 in one evaluation");
     refused(&format!("loop {{ }}\n{good}"), "t.rhai:1:6: operations: more than 200000 in one evaluation");
 }
 

@@ -37,7 +37,7 @@ fn a_fault_names_file_line_column_and_rule() {
         ("when(all([s.rollout.held_for(\"2m\")])), restart()", "t.rhai:2:6: rule r: held_for(..) must come last"),
         ("when(s.rollout), { throw \"no\" }", "t.rhai:2:20: rule r: no"),
         ("when(s.rollout), param(\"x\", 1)", "t.rhai:2:18: rule r: param(..) belongs at the top level"),
-        ("when(s.p99.current > ms(0.0/0.0)), restart()", "t.rhai:2:22: rule r: NaN is not a number to compare with"),
+        ("when(s.p99.current > ms(0.0/0.0)), restart()", "t.rhai:2:22: rule r: NaN is not a finite number"),
     ] {
         refused(&one(clauses), expected);
     }
@@ -116,8 +116,11 @@ fn a_unit_is_never_guessed() {
         ),
         ("s.cpu.current > 0.6", "t.rhai:2:20: rule r: cpu.current is a share: write pct(..), not 0.6"),
         ("s.rps.current > 1000", "t.rhai:2:20: rule r: rps.current is a rate: write rps(..), not 1000"),
-        ("s.cpu.current > ms(200)", "t.rhai:2:20: rule r: cpu.current is a share, 200 ms is a time: they cannot"),
-        ("s.rps.forecast_change > rps(1)", "t.rhai:2:28: rule r: rps.forecast_change is a share, 1.0/s is a rate"),
+        ("s.cpu.current > ms(200)", "t.rhai:2:20: rule r: cpu.current is a share: write pct(..), not 200 ms"),
+        (
+            "s.rps.forecast_change > rps(1)",
+            "t.rhai:2:28: rule r: rps.forecast_change is a share: write pct(..), not 1.0/s",
+        ),
         ("s.queue.current > ms(1)", "t.rhai:2:22: rule r: queue.current is a plain number, 1 ms is a time"),
         (
             "s.p99.current + 1 > ms(1)",

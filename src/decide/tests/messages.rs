@@ -35,6 +35,45 @@ fn a_fault_says_what_to_write_instead() {
         ("when(s.rollout), scale_by(1.2, 4)", "no function `scale_by (f64, i64)`: it is called as `scale_by(1.5)`"),
         ("note('why')", "a text stands in \"double quotes\""),
         ("# why\nnote(\"why\")", "a comment begins with //"),
+        ("when(s.p99.current > \"200ms\")", "`200ms` is not a duration: write ms(200)"),
+        ("when((s.rollout).held_for(\"200ms\"))", "`200ms` is not a duration: write \"30s\", \"2m\" or \"1h\""),
+        ("when(s.rps.forecast_change < -pct(15))", "no function `- (quantity)`: write the sign inside, as in pct(-15)"),
+        (
+            "when(pct(10) < s.cpu.current < pct(60))",
+            "a condition cannot be compared with a quantity: write two, as in when(x > pct(10)), when(x < pct(60))",
+        ),
+        (
+            "when(s.maintenance > 0)",
+            "a condition cannot be compared with a number: a flag stands alone, when(s.maintenance)",
+        ),
+        (
+            "when(s.maintenance == true)",
+            "a condition cannot be compared with ==: a flag stands alone, when(s.maintenance)",
+        ),
+        (
+            "when(s.p99.current > pct(60))",
+            "p99.current is a time: write ms(..), secs(..), mins(..) or \"2m\", not 60.0 %",
+        ),
+        (
+            "when(rps(5) < s.p99.current)",
+            "p99.current is a time: write ms(..), secs(..), mins(..) or \"2m\", not 5.0/s",
+        ),
+        (
+            "when(s.p99.current > s.rps.current)",
+            "p99.current is a time, rps.current is a rate: they cannot be combined",
+        ),
+        (
+            "when(s.maintenance and s.rollout)",
+            "`and` does not combine conditions: write all([a, b]), or list each in a when(..)",
+        ),
+        ("when(s.maintenance or s.rollout)", "`or` does not combine conditions: write any([a, b])"),
+        ("when(s.cpu.current > 60%)", "`%` after a number is not a unit: write pct(60)"),
+        ("when(any([s.cpu.current > 60 %, s.rollout]))", "`%` after a number is not a unit: write pct(60)"),
+        ("when(s.rollout), scale_by(1e400)", "inf is not a finite number"),
+        ("when(s.cpu.at(\"3h\") > pct(1))", "at(3h): the forecast reaches 30 minutes ahead"),
+        ("when(s.rps.change_at(\"31m\") > pct(1))", "change_at(31m): the forecast reaches 30 minutes ahead"),
+        ("when(s.rps.quantile(0.9, \"31m\") > rps(1))", "quantile(0.9, 31m): the forecast reaches 30 minutes ahead"),
+        ("when(s.rps.upper95(\"31m\") > rps(1))", "upper95(31m): the forecast reaches 30 minutes ahead"),
     ] {
         let found = fault(clause);
         assert!(found.contains(expected), "{clause}\n   got: {found}\nwanted: {expected}");
@@ -43,6 +82,50 @@ fn a_fault_says_what_to_write_instead() {
     let functions = (0..300).map(|number| format!("fn f{number}() {{}}\n")).collect::<Vec<_>>().concat();
     let many = try_set(&format!("{functions}{}", one("when(s.rollout), restart()"))).unwrap_err()[0].to_string();
     assert!(many.contains("limit: more than 256 functions in one file"), "{many}");
+}
+
+/// What the parser reports of a text means little without what its author tried to write.
+#[test]
+fn a_syntax_error_says_what_to_write_instead() {
+    for (policy, expected) in [
+        (one("when(s.rollout), restart()").replace("#{", "{"), "t.rhai:1:13: a map is written #{ .. }, with a `#`"),
+        (
+            format!("for r in [\"a\", \"b\"] {{\n{}\n}}", one("when(s.p99.region(r).current > ms(1)), restart()")),
+            "t.rhai:3:19: `r` is declared outside the function: it would be shared between services",
+        ),
+        (
+            "when(s.rollout);".to_owned(),
+            "t.rhai:1:6: `s` exists only inside a rule: rule(\"name\", #{ .. }, |s, p| [..])",
+        ),
+        ("fn f() { p.x }".to_owned(), "t.rhai:1:10: `p` exists only inside a rule: "),
+    ] {
+        refused(&policy, expected);
+    }
+}
+
+/// The engine reports the call of the rule as the place where it was stopped.
+#[test]
+fn what_never_ends_is_shown_at_its_own_line() {
+    let rule = |body: &str| format!("rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{\n{body}\n[] }});");
+    refused(&rule("let a = 1;\n  loop {\n a += 1;\n}"), "t.rhai:4:");
+    refused(&rule("  for i in 0..1000000000 { }"), "t.rhai:2:");
+    let named = format!("fn f() {{ loop {{ }} }}\n{}", rule("let a = 1;\n  let b = f();"));
+    refused(&named, "t.rhai:4:11: rule r: operations: more than 5000");
+    refused(&one("when({ loop { } s.rollout }), restart()"), "t.rhai:2:");
+}
+
+/// A value that the engine spells out may hold types of ours, by their paths in the source.
+#[test]
+fn what_is_thrown_is_a_text() {
+    for (thrown, expected) in [
+        ("#{ a: s }", "it throws a map: throw a text that says what is wrong"),
+        ("s", "it throws the service: throw a text that says what is wrong"),
+        ("3", "Runtime error: 3"),
+        ("\"why\"", "why"),
+    ] {
+        let rule = format!("rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{\n throw {thrown}; }});");
+        refused(&rule, &format!("t.rhai:2:2: rule r: {expected}"));
+    }
 }
 
 #[test]
