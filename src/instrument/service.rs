@@ -11,8 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::model::{
-    Authority, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict, VerdictKind,
-    WriteOutcome,
+    Authority, Choice, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict,
+    VerdictKind, WriteOutcome,
 };
 
 use super::Labels;
@@ -57,6 +57,7 @@ pub(super) struct ServiceFamilies {
     quarantined: Family<Labels<1>, Gauge>,
     denied: Family<Labels<1>, Gauge>,
     stood_down: Family<Labels<1>, Gauge>,
+    conflicts: Family<Labels<1>, Counter>,
     policy_trouble: Family<Labels<1>, Gauge>,
     replicas_needed: Family<Labels<1>, Number>,
     replicas_max: Family<Labels<1>, Number>,
@@ -80,6 +81,8 @@ impl ServiceFamilies {
         registry.register("denied", help, new.denied.clone());
         let help = "Whether a service stands down because someone else set its target back";
         registry.register("stood_down", help, new.stood_down.clone());
+        let help = "Decisions to do nothing because rules that match contradict each other";
+        registry.register("rule_conflicts", help, new.conflicts.clone());
         let help = "Whether rules for a service fail, contradict each other or ask for what nothing can do";
         registry.register("policy_trouble", help, new.policy_trouble.clone());
         let help = "Replicas that the current load needs, beyond any maximum too; NaN while unknown";
@@ -104,6 +107,7 @@ impl ServiceFamilies {
             quarantined: self.quarantined.get_or_create_owned(&[named(service)]),
             denied: self.denied.get_or_create_owned(&[named(service)]),
             stood_down: self.stood_down.get_or_create_owned(&[named(service)]),
+            conflicts: self.conflicts.get_or_create_owned(&[named(service)]),
             policy_trouble: self.policy_trouble.get_or_create_owned(&[named(service)]),
             replicas_needed: self.replicas_needed.get_or_create_owned(&[named(service)]),
             replicas_max: self.replicas_max.get_or_create_owned(&[named(service)]),
@@ -161,6 +165,7 @@ pub struct ServiceMetrics {
     quarantined: Gauge,
     denied: Gauge,
     stood_down: Gauge,
+    conflicts: Counter,
     policy_trouble: Gauge,
     replicas_needed: Number,
     replicas_max: Number,
@@ -201,6 +206,9 @@ impl ServiceMetrics {
         match proposal.choice.rule() {
             None => drop(self.idle.inc()),
             Some(rule) => self.won(rule, verdict.kind),
+        }
+        if matches!(&proposal.choice, Choice::Nothing(why) if why.conflict) {
+            self.conflicts.inc();
         }
         for found in &verdict.findings {
             if matches!(found.finding, Finding::Hold | Finding::Reject) {
@@ -289,6 +297,7 @@ impl ServiceMetrics {
         families.quarantined.remove(&[named(&self.service)]);
         families.denied.remove(&[named(&self.service)]);
         families.stood_down.remove(&[named(&self.service)]);
+        families.conflicts.remove(&[named(&self.service)]);
         families.policy_trouble.remove(&[named(&self.service)]);
         families.replicas_needed.remove(&[named(&self.service)]);
         families.replicas_max.remove(&[named(&self.service)]);

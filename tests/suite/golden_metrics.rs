@@ -37,6 +37,8 @@ fn exercised() -> Metrics {
     }
     let idle = records::nothing(records::id(SERVICE, 3));
     service.decided(&idle.proposal, &idle.verdict);
+    let conflict = records::conflict(records::id(SERVICE, 4));
+    service.decided(&conflict.proposal, &conflict.verdict);
     service.wrote(&WriteOutcome::Applied);
     service.measured(Impact::Helped);
     service.restarted(ActorRole::Decider);
@@ -75,7 +77,8 @@ fn values() {
     for line in [
         r#"flyball_decisions_total{service="shop/checkout",rule="raise",verdict="pass"} 1"#,
         r#"flyball_decisions_total{service="shop/checkout",rule="raise",verdict="hold"} 1"#,
-        r#"flyball_decisions_total{service="shop/checkout",rule="none",verdict="idle"} 1"#,
+        r#"flyball_decisions_total{service="shop/checkout",rule="none",verdict="idle"} 2"#,
+        r#"flyball_rule_conflicts_total{service="shop/checkout"} 1"#,
         r#"flyball_guard_holds_total{service="shop/checkout",guard="cooldown"} 1"#,
         r#"flyball_mode{service="shop/checkout",mode="shadow"} 1"#,
         r#"flyball_forecast_authority{service="shop/checkout",signal="rps"} 1"#,
