@@ -134,7 +134,7 @@ impl PolicySet {
 }
 
 /// Compiles and checks a set of files, given as path and text. `expired` aborts it by returning what is used up; it is
-/// checked before each file and every 64 operations.
+/// checked before each file, while it is parsed, and every 64 operations.
 ///
 /// # Errors
 /// All faults found, in the order of files and lines; there is no set then.

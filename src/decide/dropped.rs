@@ -31,9 +31,14 @@ pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
     // Looked up for every statement of the file.
     let top: BTreeSet<_> = ast.statements().iter().map(std::ptr::from_ref).collect();
     let mut found = Vec::new();
+    // As many as are listed are enough.
+    let mut certain = 0;
     ast.walk(&mut |path: &[ASTNode<'_>]| {
-        found.extend(look(path, &top, &own));
-        true
+        if let Some(dropped) = look(path, &top, &own) {
+            certain += usize::from(dropped.call.is_none() && dropped.root.is_none());
+            found.push(dropped);
+        }
+        certain <= MOST_FAULTS
     });
     found.retain(|dropped| dropped.call.as_ref().is_none_or(|name| !acts(ast, name, &own, &mut BTreeSet::new())));
     // Analysing a file of many functions is slow, and hardly ever needed.

@@ -17,11 +17,11 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
     LogicPackage, Package,
 };
-use rhai::{Dynamic, Engine, EvalAltResult, Module, OptimizationLevel, Shared};
+use rhai::{Dynamic, Engine, EvalAltResult, LexError, Module, OptimizationLevel, Shared, Token};
 
 use crate::decide::api::quantity::ScriptResult;
 use crate::decide::documents::Documents;
-use crate::decide::fault::DISABLED;
+use crate::decide::fault::{DISABLED, Failure};
 use crate::decide::sorting;
 
 /// What scripts have used up.
@@ -44,6 +44,8 @@ pub(super) const LOAD_OPERATIONS: u64 = 200_000;
 
 /// How many operations pass between two checks of the deadline.
 const LOOK_EVERY: u64 = 64;
+/// How many words and signs of a text are parsed between two checks.
+const LOOK_EVERY_TOKENS: u64 = 256;
 const MAX_CALL_LEVELS: usize = 16;
 const MAX_EXPRESSION_DEPTH: usize = 32;
 /// Longest text, and all texts of one value.
@@ -114,10 +116,21 @@ pub(super) fn guarded<T>(run: impl FnOnce() -> ScriptResult<T>) -> ScriptResult<
 struct Meter {
     operations: AtomicU64,
     limit: u64,
+    /// Words and signs parsed so far.
+    tokens: AtomicU64,
     expired: Deadline,
 }
 
 impl Meter {
+    /// Returns what the parser reads instead of `token` once the deadline has passed: parsing is no evaluation, so no
+    /// operations are counted, and a text within the size limit can take a tenth of a second.
+    fn parsed(&self, token: Token) -> Token {
+        let count = self.tokens.fetch_add(1, Ordering::Relaxed);
+        let look = count % LOOK_EVERY_TOKENS == LOOK_EVERY_TOKENS - 1;
+        let spent = look.then(|| (self.expired)()).flatten();
+        spent.map_or(token, |spent| Token::LexError(LexError::Runtime(Failure::from(spent).to_string()).into()))
+    }
+
     fn tick(&self) -> Option<Dynamic> {
         // Only one evaluation at a time uses the meter, so no update is lost between load and store.
         let count = self.operations.load(Ordering::Relaxed).saturating_add(1);
@@ -146,9 +159,14 @@ impl MeteredEngine {
         register: impl FnOnce(&mut Engine),
     ) -> Self {
         let mut engine = bare(library, operations);
-        let meter = Arc::new(Meter { operations: AtomicU64::new(0), limit: operations, expired: Arc::clone(expired) });
+        let none = || AtomicU64::new(0);
+        let meter =
+            Arc::new(Meter { operations: none(), limit: operations, tokens: none(), expired: Arc::clone(expired) });
         let ticking = Arc::clone(&meter);
         engine.on_progress(move |_| ticking.tick());
+        let parsing = Arc::clone(&meter);
+        #[expect(deprecated, reason = "marks what may change between versions; the version is pinned")]
+        engine.on_parse_token(move |token, _, _| parsing.parsed(token));
         register(&mut engine);
         Self { engine, meter }
     }

@@ -1,6 +1,6 @@
 //! What a syntax error means to the author of a policy: what the parser reports, and what was likely meant.
 
-use rhai::{ParseErrorType, Position};
+use rhai::{LexError, ParseErrorType, Position};
 
 use crate::decide::engine::MAX_FUNCTIONS;
 use crate::decide::fault::{CAPTURED, DISABLED, unknown_name};
@@ -36,6 +36,10 @@ fn misspelt(text: &str, position: Position) -> Option<String> {
 
 /// Returns the message of a syntax error at a position of a text.
 pub(super) fn syntax_message(error: &ParseErrorType, text: &str, position: Position) -> String {
+    // The deadline has passed.
+    if let ParseErrorType::BadInput(LexError::Runtime(why)) = error {
+        return why.clone();
+    }
     if let Some(remedy) = misspelt(text, position) {
         return remedy;
     }

@@ -12,7 +12,7 @@ use flyball::instrument::Metrics;
 use flyball::ports::{PolicyFile, PolicyFiles};
 use proptest::prelude::*;
 
-use crate::hostile::{CLASSES, GOOD, LATE, OPERATIONS, of_class};
+use crate::hostile::{CLASSES, FAULTS, GOOD, LATE, OPERATIONS, of_class};
 use crate::parity::{Facts, Source};
 
 fn never() -> Deadline {
@@ -42,7 +42,7 @@ fn class(name: &str) {
         let spent = began.elapsed();
         assert_eq!(*in_force.load().unwrap().revision(), revision, "{name}: {} is in force", hostile.name);
         let faults = in_force.faults();
-        let late = hostile.stop == OPERATIONS && faults.iter().any(|fault| fault.contains(LATE));
+        let late = [OPERATIONS, FAULTS].contains(&hostile.stop) && faults.iter().any(|fault| fault.contains(LATE));
         if !late && !faults.iter().any(|fault| fault.contains(hostile.stop)) {
             let faults: Vec<_> = faults.iter().take(2).map(|fault| format!("{fault:.200}")).collect();
             wrong.push(format!("{}\n   wanted: {}\n   got: {faults:?}", hostile.name, hostile.stop));

@@ -162,6 +162,17 @@ fn a_rule_that_fails_again_and_again_is_muted() {
     assert_eq!(outcome(&second, 750, 3.0), "matched");
 }
 
+/// Parsing counts no operations, and a long text takes longer than the whole load may.
+#[test]
+fn a_long_text_is_stopped_while_it_is_parsed() {
+    let looks = AtomicU32::new(0);
+    let third: Deadline = Arc::new(move || (looks.fetch_add(1, Ordering::Relaxed) >= 2).then_some(Spent::Time));
+    let text = format!("let x = 1;\n{}", "x;".repeat(10_000));
+    let faults = compile([("t.rhai", text.as_str())], &Vocabulary::of([]).unwrap(), &third).unwrap_err();
+    let [fault] = &faults[..] else { panic!("{faults:?}") };
+    assert_eq!((fault.line, &*fault.message), (Some(2), "deadline: loading the set took too long"));
+}
+
 #[test]
 fn a_loop_of_faults_is_not_a_flood_of_them() {
     let faults = try_set("for i in 0..5000 { otherwise(\"x\"); }").unwrap_err();

@@ -37,10 +37,12 @@ pub const TEXT: Stop = "limit: a string grew too long";
 pub const ARRAY: Stop = "limit: an array grew too large";
 /// The size of a map, with all that is in it.
 pub const MAP: Stop = "limit: a map grew too large";
+/// The number of faults that are listed. On a machine so slow that the deadline comes first, that counts as well.
+pub const FAULTS: Stop = "there are more faults than these";
 /// Nothing needs to: the attempt did no harm, and the script ran to its end.
 pub const SURVIVED: Stop = "the end was reached";
 
-/// Stops a script that its operations would stop, on a slow machine.
+/// Stops a script that its operations or its faults would stop, on a slow machine.
 pub const LATE: Stop = "deadline: ";
 
 /// Paths and texts.

@@ -1,6 +1,6 @@
 //! The scripts that are whole sets: defined by their place, their size or their number.
 
-use super::{ARRAY, GOOD, MAP, OPERATIONS, Set, Stop};
+use super::{ARRAY, FAULTS, GOOD, MAP, OPERATIONS, Set, Stop};
 
 fn file(text: impl Into<String>) -> Set {
     vec![("t.rhai".to_owned(), text.into())]
@@ -158,7 +158,6 @@ pub(super) fn sources() -> Vec<(Set, Stop)> {
     let many =
         |count: usize, text: &str| (0..count).map(|number| (format!("f{number}.rhai"), text.to_owned())).collect();
     let large = "bytes, the limit is 262144";
-    let more = "there are more faults than these";
     let numbered = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
     vec![
         (file("x".repeat(257 * 1024)), large),
@@ -183,8 +182,8 @@ pub(super) fn sources() -> Vec<(Set, Stop)> {
         (many(64, "throw 1;"), "f0.rhai:1:1: Runtime error: 1"),
         (Vec::new(), "it has no rules"),
         (file(format!("let x = \"{}\";\n{GOOD}", "y".repeat(5_000))), "Length of string exceeds the maximum limit"),
-        (file(format!("let x = \"\";\n{}", "x;".repeat(125_000))), more),
-        (many(7, &format!("let x = \"\";\n{}", "x;".repeat(125_000))), more),
+        (file(format!("let x = \"\";\n{}", "x;".repeat(125_000))), FAULTS),
+        (many(7, &format!("let x = \"\";\n{}", "x;".repeat(125_000))), FAULTS),
         (file("fn f() { }\n".repeat(20_000)), "Function f with no parameters already exists"),
         (file("rule(".repeat(50_000)), "maximum complexity"),
     ]
