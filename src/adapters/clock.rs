@@ -1,5 +1,5 @@
-//! Clocks: the system clock, and one that runs faster and waits where it is told to (the demo). Both follow tokio's time, so tests
-//! can pause it.
+//! Clocks: the system clock, and one that runs faster and waits where it is told to (the demo). Both follow tokio's
+//! time, so tests can pause it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,11 +84,6 @@ impl ScaledClock {
     /// Stops the clock. No-op if it is already stopped.
     pub fn hold(&self) {
         self.run_to(Duration::ZERO);
-    }
-
-    /// Lets the clock run without a limit.
-    pub fn release(&self) {
-        self.run_to(Duration::MAX);
     }
 
     /// Lets the clock run until it shows `limit`, where it stands still; it is never set back. A clock that stood
@@ -206,8 +201,8 @@ mod tests {
         tokio::time::sleep(SECOND * 1000).await;
         assert_eq!(clock.now().mono, SECOND * 40);
         assert!(!sleeper.is_finished());
-        clock.release();
-        clock.release();
+        clock.run_to(Duration::MAX);
+        clock.run_to(Duration::MAX);
         let released = Instant::now();
         sleeper.await.unwrap();
         let expected = SECOND * 6;

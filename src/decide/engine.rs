@@ -159,9 +159,9 @@ impl MeteredEngine {
         register: impl FnOnce(&mut Engine),
     ) -> Self {
         let mut engine = bare(library, operations);
-        let none = || AtomicU64::new(0);
+        let zero = || AtomicU64::new(0);
         let meter =
-            Arc::new(Meter { operations: none(), limit: operations, tokens: none(), expired: Arc::clone(expired) });
+            Arc::new(Meter { operations: zero(), limit: operations, tokens: zero(), expired: Arc::clone(expired) });
         let ticking = Arc::clone(&meter);
         engine.on_progress(move |_| ticking.tick());
         let parsing = Arc::clone(&meter);

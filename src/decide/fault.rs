@@ -57,7 +57,7 @@ pub(super) fn listed(mut faults: Vec<PolicyFault>) -> Vec<PolicyFault> {
     faults.truncate(MOST_FAULTS);
     faults.sort();
     if are_more {
-        faults.push(PolicyFault::of("", "there are more faults than these: they are listed once these are mended"));
+        faults.push(PolicyFault::of("", "there are more faults than these: they are listed once these are fixed"));
     }
     faults
 }

@@ -324,6 +324,27 @@ mod tests {
         }
     }
 
+    /// Two ways lead to the same ends: all quantiles for publication, and the few that are scored.
+    #[test]
+    fn what_is_scored_is_what_is_published() {
+        let (mut bands, scale, normal) = (Bands::new(), SeasonalScale::new(1440), normal_quantiles());
+        let (limits, standing) = (Limits { low: 0.0, high: 150.0 }, Standing { least: 0.0, exact: None });
+        for minute in 0..300_u16 {
+            let path = std::array::from_fn(|lane| 100.0 + f32::from(minute * 7 % 13) - lane as f32);
+            let (clock, apart, gap) = (Minute(minute.into()), [1.0; HORIZONS.len()], u32::from(minute % 3));
+            let moving = [false; HORIZONS.len()];
+            let course = Course { scale: &scale, clock, path: &path, moving, height: 100.0, apart, gap, limits };
+            let (rows, issued) = (bands.rows(&course, &normal), bands.issued(&course, &normal));
+            let [low, high] = POINTS.at.map(|at| rows.points.map(|row| row[at]));
+            let [least, most] = MAXIMA.at.map(|at| rows.maxima.map(|row| row[at]));
+            assert_eq!((low, high), (issued.points.low, issued.points.high), "{minute}");
+            assert_eq!((least, most), (issued.maxima.low, issued.maxima.high), "{minute}");
+            let value = f32::from(90 + minute * 31 % 41);
+            bands.outcomes(&issued.points, value.into(), standing, &normal, 0.99);
+            bands.windows_ended([value; WINDOWS.len()], &issued.maxima, standing, &normal, 0.99);
+        }
+    }
+
     #[test]
     fn where_the_models_disagree_the_interval_is_wider_before_the_first_miss() {
         let (bands, scale, path) = (Bands::new(), SeasonalScale::new(1440), [100.0; HORIZONS.len()]);

@@ -90,7 +90,8 @@ async fn doctor_looks_at_the_bound_the_loops_and_their_targets() {
     double.objects().create(Resource::ConfigMaps, "flyball-system", switch, &person()).unwrap();
     let (_, told) = said(place.path(), "doctor").await;
     assert!(told.contains("ok    PlatformBound: at most 50 replicas, mode shadow\n"), "{told}");
-    assert!(told.contains("NOTHING IS WRITTEN; make sure it is readable and `global` is `engaged` or"), "{told}");
+    let unreadable = told.lines().find(|line| line.contains("; make sure it is readable and `global` is `engaged` or"));
+    assert!(unreadable.is_some_and(|line| line.ends_with("; until this is fixed, NOTHING IS WRITTEN")), "{told}");
     assert!(!told.contains("flyball resume"), "that writes no ConfigMap: {told}");
 }
 

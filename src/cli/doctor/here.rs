@@ -152,7 +152,7 @@ pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut
             } else {
                 "fix it; `flyball resume --reason ...` rewrites it"
             };
-            findings.bad(format!("{error}: {NOTHING_IS_WRITTEN}"), remedy)
+            findings.bad_until_fixed(error, Some(remedy), NOTHING_IS_WRITTEN)
         }
         KillState::Readable { order, .. } => match order.stopped() {
             None => findings.good("kill switch is off"),

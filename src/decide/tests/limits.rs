@@ -60,7 +60,7 @@ fn a_worker_stack_is_enough() {
     worker.spawn(what_recurses_is_stopped).unwrap().join().unwrap();
 }
 
-/// The deadline is checked before each file and every 64 operations of a script.
+/// The deadline is checked before each file, while it is parsed, and every 64 operations of a script.
 #[test]
 fn the_deadline_ends_the_load() {
     let policy =

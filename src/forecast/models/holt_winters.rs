@@ -178,7 +178,7 @@ impl Recursion {
     }
 
     /// Returns the forecast of a core that has learned all up to the origin but `missed` minutes, and sees a
-    /// `provisional` value there. `seasons` is the season here and at each horizon.
+    /// `provisional` value there. `seasons` is the season at each horizon and here.
     pub(super) fn path(
         &self,
         ahead: &Ahead,

@@ -227,9 +227,6 @@ impl Scores {
         for weights in &mut weights {
             *weights = zip(weights, &parts, |weight, part| weight * part);
         }
-        if sums.iter().fold(true, |normal, sum| normal & sum.is_normal()) {
-            return weights;
-        }
         for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
             // If no model measurably saves anything, the best one has all the weight; persistence until one is
             // measured.
